@@ -1,0 +1,67 @@
+# Every command starts from the lock files and needs only Python 3.11 or later and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.heddle-environment
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	if "$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$name"; break; fi; done)
+# UV_PYTHON and friends of the caller must not send packages elsewhere than into our environment.
+UV := VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --quiet
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+PYTEST ?= $(BIN)/python -m pytest
+TESTS ?= tests
+ARGS ?=
+
+.PHONY: help env up demo test quick check format lock bench clean
+
+help: ## Show these commands.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## Make .venv from the lock files, or do nothing when it is current.
+
+$(STAMP): requirements.lock requirements-uv.txt pyproject.toml
+	@if [[ -z "$(PYTHON)" ]]; then echo "make env: no Python 3.11 or later with venv was found; name one with PYTHON=/path/to/python3" >&2; exit 1; fi
+	@if ! [[ -x $(BIN)/python ]]; then echo "Making $(VENV) with $(PYTHON)"; "$(PYTHON)" -m venv $(VENV); fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
+	@$(UV) pip sync --require-hashes requirements-uv.txt requirements.lock
+	@$(UV) pip install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: env ## Start everything on this machine and serve until Ctrl-C.
+	@$(BIN)/heddle up
+
+demo: env ## Run the example on real photographs (PHOTOS=folder takes yours) and write out/.
+	@$(BIN)/heddle demo
+
+test: env ## Run every test (TESTS=path and ARGS=… narrow it); what a machine lacks is skipped by name.
+	@if [[ "$${HEDDLE_TEST_INSTALL:-}" == 1 ]]; then $(BIN)/python -m tests.programs; fi
+	@$(PYTEST) $(TESTS) -ra --no-fold-skipped $(ARGS)
+
+quick: check ## Run the checks and the fast tests; for every commit.
+	@$(PYTEST) tests/unit tests/property tests/contract -m "not slow" -ra --no-fold-skipped $(ARGS)
+
+check: env ## Check style, types, layers, sizes and lock files.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(PYTEST) tests/house --quiet
+
+format: env ## Format the code and sort its imports.
+	@$(BIN)/ruff check --select I --fix .
+	@$(BIN)/ruff format .
+
+lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions).
+	@$(UV) pip compile $(COMPILE) --extra service --extra demo --extra dev pyproject.toml --output-file requirements.lock $(ARGS) > /dev/null
+	@printf 'setuptools>=77\nuv>=0.7\n' | $(UV) pip compile $(COMPILE) - --output-file requirements-uv.txt $(ARGS) > /dev/null
+
+bench: env ## Measure throughput and latency here and print the machine beside the figures.
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: ## Remove what was built and measured; .venv and .heddle stay.
+	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	@find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

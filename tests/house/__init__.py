@@ -1,0 +1,1 @@
+"""The shape of the house: sizes, layers, licences, lock files, generated files."""
