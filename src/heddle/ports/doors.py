@@ -1,0 +1,124 @@
+"""What the doors need from the store, synchronously, on the host's own connection.
+
+Every call names a tenant and sees nothing of another's. ``submit`` inside the host's ``transaction.atomic()`` joins it.
+"""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from typing import Protocol
+
+from heddle.core import artifact, identity
+from heddle.ports import records
+
+
+class IdempotencyConflict(Exception):
+    """Say that a key came again with another body (HTTP 422)."""
+
+
+class IdempotencyBusy(Exception):
+    """Say that the first request under the key has not been admitted yet (HTTP 409)."""
+
+
+class RunMissing(LookupError):
+    """Say that the tenant has no such run: unknown and foreign look the same."""
+
+
+class RunTerminal(Exception):
+    """Say that a run is over and cannot take what was asked (HTTP 409)."""
+
+
+class RunNotRetryable(Exception):
+    """Say that only failed or expired runs can be retried (HTTP 409)."""
+
+
+class Doors(Protocol):
+    """Admit, show and steer runs."""
+
+    def submit(self, new: records.NewRun) -> records.Submission:
+        """Write a run and its first ready entry in one transaction, once per idempotency key.
+
+        A second call with the same key and fingerprint gives the same run id with ``is_replay``. Raises IdempotencyConflict, IdempotencyBusy.
+        """
+        ...
+
+    def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
+        """Write up to 1,000 runs in one transaction; one outcome per item, in order."""
+        ...
+
+    def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
+        """Keep the answer that replays of this key are given. A later call replaces it."""
+        ...
+
+    def run(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> records.RunView:
+        """Show one run. Raises RunMissing."""
+        ...
+
+    def runs(self, *, tenant: records.Tenant, where: records.RunFilter) -> list[records.RunView]:
+        """Show runs, newest first, at most ``where.limit``; input and output are left out."""
+        ...
+
+    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> list[records.StepView]:
+        """Show the calls of a run in order of their ordinals. Raises RunMissing."""
+        ...
+
+    def events(self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int) -> list[records.EventView]:
+        """Show what happened after ``after_seq``, in order. Raises RunMissing."""
+        ...
+
+    def cancel(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> bool:
+        """Ask for a run to stop; False when it is already terminal. A second call changes nothing. Raises RunMissing."""
+        ...
+
+    def retry(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> None:
+        """Make the failed steps of a failed or expired run due again, under the same run id. Raises RunMissing, RunNotRetryable."""
+        ...
+
+    def signal(
+        self,
+        *,
+        tenant: records.Tenant,
+        run_id: uuid.UUID,
+        name: str,
+        payload: identity.JsonValue,
+        idempotency_key: str | None,
+    ) -> None:
+        """Deliver a signal, buffered when nobody waits for it yet. Raises RunMissing, RunTerminal."""
+        ...
+
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
+        """Say in one sentence what a run waits for. Raises RunMissing."""
+        ...
+
+    def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
+        """Keep a verified callback in the inbox and make the step's poll due; False when the event was there already.
+
+        Raises LookupError when the attempt is not of this endpoint or does not exist.
+        """
+        ...
+
+    def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:
+        """Note that a tenant owns an artifact. A second call changes nothing."""
+        ...
+
+    def artifact(self, *, tenant: records.Tenant, sha256: str) -> artifact.Artifact | None:
+        """Give a tenant's artifact, None when it has none of this hash."""
+        ...
+
+    def api_key(self, *, key_hash: str, now: datetime.datetime) -> records.ApiKeyView | None:
+        """Find a key by its sha256; None when unknown, revoked or expired."""
+        ...
+
+    def create_api_key(
+        self, *, tenant: str, name: str, key_hash: str, scopes: frozenset[str], expires_at: datetime.datetime | None
+    ) -> records.ApiKeyView:
+        """Keep a new key's hash; the tenant is made when it does not exist."""
+        ...
+
+    def endpoints(self) -> list[records.EndpointView]:
+        """Show every endpoint with its limits and health."""
+        ...
+
+    def tenant(self, *, name: str) -> records.Tenant:
+        """Give the tenant of this name, made when it does not exist."""
+        ...

@@ -1,0 +1,192 @@
+"""Frozen records that cross the store's border: what doors hand in, and what they are shown.
+
+Times are aware datetimes in UTC, money is integer nano-USD, values are in their public form (no marks, no escapes). Nothing here knows a row.
+"""
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from heddle.core import attempt, faults, identity, run, step
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """Hold who is asking. ``id`` is internal, ``name`` what people and configuration call it."""
+
+    id: int
+    name: str
+    weight: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """Hold one run to be admitted.
+
+    ``input`` is encoded JSON that has passed the workflow's schema. ``deadline_s`` counts from admission. ``fingerprint`` is compared when the
+    same ``idempotency_key`` comes again; ``operation`` separates keys of different calls.
+    """
+
+    tenant: Tenant
+    workflow: str
+    version: int
+    input: dict[str, identity.JsonValue]
+    priority: run.Priority = run.Priority.STANDARD
+    deadline_s: float | None = None
+    start_at: datetime.datetime | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    webhook_url: str | None = None
+    max_cost_nano_usd: int | None = None
+    idempotency_key: str | None = None
+    operation: str = "runs.create"
+    fingerprint: str = ""
+    traceparent: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """Hold the first answer given under an idempotency key, to be given again unchanged."""
+
+    status: int
+    body: str
+    location: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Tell what became of a ``NewRun``. ``answer`` is there on a replay whose first answer is stored."""
+
+    run_id: uuid.UUID
+    is_replay: bool
+    answer: StoredAnswer | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepCounts:
+    """Count the calls of a run by where they are."""
+
+    total: int = 0
+    done: int = 0
+    running: int = 0
+    waiting: int = 0
+    failed: int = 0
+    attempts: int = 0
+    retries: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """Show one run. ``shown_state`` adds the derived ``waiting`` and ``cancelling`` to the stored states."""
+
+    id: uuid.UUID
+    tenant: str
+    workflow: str
+    version: int
+    priority: run.Priority
+    state: run.RunState
+    shown_state: str
+    input: identity.JsonValue
+    output: identity.JsonValue
+    error: Mapping[str, Any] | None
+    is_degraded: bool
+    cost_nano_usd: int
+    steps: StepCounts
+    labels: Mapping[str, str]
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    deadline_at: datetime.datetime | None
+    cancel_requested_at: datetime.datetime | None
+    parent_run: uuid.UUID | None = None
+    parent_ordinal: int | None = None
+    traceparent: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptView:
+    """Show one try of a step at one endpoint."""
+
+    id: str
+    number: int
+    endpoint: str | None
+    worker: str | None
+    state: attempt.AttemptState
+    handle: str | None
+    fault: faults.StepFault | None
+    cost_nano_usd: int | None
+    started_at: datetime.datetime
+    sent_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepView:
+    """Show one call of a run with its attempts. ``note`` is the provider's own word while it works."""
+
+    ordinal: int
+    kind: step.StepKind
+    name: str
+    state: step.StepState
+    is_leased: bool
+    parents: tuple[int, ...]
+    input: identity.JsonValue
+    output: identity.JsonValue
+    fault: faults.StepFault | None
+    note: str
+    created_at: datetime.datetime
+    due_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    cost_nano_usd: int
+    attempts: tuple[AttemptView, ...]
+    child_run: uuid.UUID | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """Show one thing that happened to a run; ``seq`` counts from 1 without gaps."""
+
+    seq: int
+    name: str
+    ordinal: int | None
+    at: datetime.datetime
+    detail: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Say which runs of a tenant are asked for. ``before`` is the cursor: runs made earlier than this one, newest first."""
+
+    workflow: str | None = None
+    state: run.RunState | None = None
+    label: tuple[str, str] | None = None
+    created_after: datetime.datetime | None = None
+    created_before: datetime.datetime | None = None
+    before: uuid.UUID | None = None
+    limit: int = 50
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointView:
+    """Show one endpoint with its limits and health."""
+
+    name: str
+    adapter: str
+    url: str
+    models: tuple[str, ...]
+    in_flight: int
+    concurrency: int | None
+    requests_per_min: int | None
+    breaker: str
+    paused_until: datetime.datetime | None
+    secret_name: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyView:
+    """Show who a key belongs to and what it may do. The key itself is stored only as a hash."""
+
+    tenant: Tenant
+    name: str
+    scopes: frozenset[str]

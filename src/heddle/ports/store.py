@@ -1,0 +1,320 @@
+"""What the engine needs from the store: claim, plan, settle, timers, leases, each atomic by itself.
+
+All times are the store's own. Every call may raise ``StoreLost`` when the store could not be reached: the caller does not know whether the call
+took effect, and every call here is safe to make again (a fence that no longer matches makes it harmless). Nothing here decides: verdicts come
+from ``core.settle``, plans from ``core.plan``.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from heddle.core import plan
+
+
+class StoreLost(Exception):
+    """Say that the store could not be reached, and that the outcome of the call is not known."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LaneWish:
+    """Ask for one lane: ``group`` picks the cap it shares, ``share`` its turns against other lanes, ``purpose`` what the lease is for."""
+
+    lane: int
+    group: int
+    purpose: str
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWish:
+    """Ask for one lane of a model."""
+
+    lane: int
+    model: str
+    share: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Claimed:
+    """Hold one leased step with all that is needed to act on it.
+
+    ``number`` is the attempt's, of which ``attempts_before`` do not count against the retry limit. ``outputs`` has the results of the calls it
+    takes values from, by ordinal. ``purpose``: activate, execute, send or poll. ``state`` and ``attempt_state`` tell a poll what it is about.
+    """
+
+    run_id: uuid.UUID
+    ordinal: int
+    fence: int
+    number: int
+    purpose: str
+    endpoint_id: int | None
+    tenant_id: int
+    kind: str | None
+    name: str | None
+    version: int | None
+    input: Any
+    options: dict[str, Any] | None
+    state: str | None
+    attempts_before: int
+    epoch: int
+    crashes: int
+    outputs: dict[str, Any] | None
+    workflow: str
+    workflow_version: int
+    traceparent: str | None
+    deadline_in_s: float | None
+    handle: str | None
+    unknown_for_s: float | None
+    attempt_state: str | None
+    result: Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRef:
+    """Name one lease: what a late or lost worker can no longer use."""
+
+    run_id: uuid.UUID
+    ordinal: int
+    fence: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedJournal:
+    """Hold a journal and what its plan must be written against."""
+
+    journal: plan.Journal
+    wake_seq: int
+    tenant_id: int
+    priority: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlanWrite:
+    """Hold one finished activation: the plan, the lease it was made under, the wake-up count it saw."""
+
+    plan: plan.Plan
+    fence: int
+    wake_seq: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReport:
+    """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they had not seen."""
+
+    written: int = 0
+    dropped: int = 0
+    again: int = 0
+    readied: int = 0
+    timed: int = 0
+    ended: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Settlement:
+    """Hold one verdict in the form it is written. ``attempt_state`` None: no attempt to write (sleep, signal, child run).
+
+    ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1 it failed, 0 tells nothing.
+    """
+
+    run_id: uuid.UUID
+    ordinal: int
+    fence: int
+    number: int
+    verdict: str
+    output: str | None = None
+    fault: str | None = None
+    delay_s: float = 0.0
+    handle: str | None = None
+    note: str | None = None
+    cost_nano_usd: int | None = None
+    attempt_state: str | None = None
+    is_local: bool = True
+    breaker: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SettleReport:
+    """Tell what a batch of settlements did. ``fenced``: the lease was no longer theirs."""
+
+    settled: int = 0
+    fenced: int = 0
+    late: int = 0
+    readied: int = 0
+    timed: int = 0
+    ended: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PumpReport:
+    """Tell what due timers led to, and in how many seconds the next one is due (None: none is set)."""
+
+    taken: int = 0
+    readied: int = 0
+    next_in_s: float | None = None
+    ended: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReclaimReport:
+    """Tell what was taken from dead workers."""
+
+    dead_workers: int = 0
+    taken: int = 0
+    readied: int = 0
+    unknown: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SlotDrift:
+    """Tell that a scope's count of slots was wrong; the bar is that this never happens."""
+
+    scope: str
+    was: int
+    is_now: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRow:
+    """Hold one endpoint as workers need it."""
+
+    id: int
+    name: str
+    adapter: str
+    url: str
+    secret_name: str | None
+    callback_secret_name: str | None
+    timeout_s: float
+    price_nano_usd: int
+    is_paid: bool
+    options: dict[str, Any]
+    models: tuple[str, ...]
+    unknown_policies: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """Hold what the gauges show: by lane (count, oldest age in seconds), by purpose of lease, by endpoint."""
+
+    ready: dict[int, tuple[int, float]]
+    leases: dict[str, int]
+    slots: dict[str, int]
+    late_timers: int
+
+
+class EngineStore(Protocol):
+    """Keep runs and steps for workers."""
+
+    async def open(self) -> None:
+        """Connect. Raises StoreLost."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def register(self, *, name: str, detail: dict[str, Any]) -> int:
+        """Make a worker row and give its id. A second call makes another."""
+        ...
+
+    async def retire(self, *, worker: int) -> None:
+        """Tell that a worker has left in order."""
+        ...
+
+    async def endpoints(self) -> list[EndpointRow]:
+        """Give every enabled endpoint with the models routed to it."""
+        ...
+
+    async def claim_local(self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[LaneWish], caps: Sequence[int]) -> list[Claimed]:
+        """Lease activations, local steps and polls, at most ``caps[group - 1]`` of each group. Waits for nothing."""
+        ...
+
+    async def claim_models(self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[ModelWish], want: int) -> list[Claimed]:
+        """Lease model calls, each with one endpoint whose every scope has room. Waits for nothing."""
+        ...
+
+    async def readback(self, *, worker: int, claim_ids: Sequence[uuid.UUID]) -> list[LeaseRef]:
+        """Give the leases that claims of unknown outcome took."""
+        ...
+
+    async def give_back(self, *, leases: Sequence[LeaseRef]) -> None:
+        """Return leases unused: nothing was started under them, or what was is no longer wanted."""
+        ...
+
+    async def journals(
+        self, *, run_ids: Sequence[uuid.UUID], outputs_of: dict[uuid.UUID, tuple[int, ...]]
+    ) -> dict[uuid.UUID, LoadedJournal]:
+        """Read journals; outputs of awaited calls and of those in ``outputs_of`` are loaded."""
+        ...
+
+    async def write_plans(self, *, plans: Sequence[PlanWrite], cleanup_s: float) -> PlanReport:
+        """Write plans whose lease and wake-up count still match, in one transaction."""
+        ...
+
+    async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> set[tuple[uuid.UUID, int]]:
+        """Make the intent of paid calls durable (call, digest of its request) and tell which may be sent: (run, ordinal)."""
+        ...
+
+    async def settle(self, *, settlements: Sequence[Settlement]) -> SettleReport:
+        """Write a batch of verdicts in one transaction. Facts are written even where the fence no longer matches."""
+        ...
+
+    async def close_cancelled(self, *, closings: Sequence[tuple[LeaseRef, str, int | None]]) -> None:
+        """Close cancelled steps whose provider job is known to be over: (lease, attempt state, cost)."""
+        ...
+
+    async def pump(self, *, worker: int, limit: int, late_s: float, cleanup_s: float) -> PumpReport:
+        """Carry out timers that are due by more than ``late_s``."""
+        ...
+
+    async def lead(self, *, worker: int, lead_s: float) -> bool:
+        """Become or stay the leader."""
+        ...
+
+    async def reclaim(self, *, lease_s: float, margin_s: float, limit: int) -> ReclaimReport:
+        """Declare silent workers dead and take at most ``limit`` of the leases of dead ones."""
+        ...
+
+    async def held(self, *, worker: int, grace_s: float) -> list[LeaseRef]:
+        """List a worker's leases older than a grace."""
+        ...
+
+    async def fold_idle(self) -> None:
+        """Fold limit deltas nobody has claimed over."""
+        ...
+
+    async def recount(self) -> list[SlotDrift]:
+        """Recount slots and correct drift."""
+        ...
+
+    async def gauges(self) -> Gauges:
+        """Read what the gauges show."""
+        ...
+
+    async def tenant_names(self) -> dict[int, str]:
+        """Give the names of tenants by id."""
+        ...
+
+    async def record_artifact(self, *, tenant_id: int, sha256: str, media_type: str, size_bytes: int) -> None:
+        """Note that a tenant owns an artifact."""
+        ...
+
+    async def prune(self, *, idempotency_hours: int, limit: int) -> int:
+        """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
+        ...
+
+
+
+
+
+class Pulse(Protocol):
+    """Tell that a worker lives, from a thread of its own on a connection of its own."""
+
+    def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
+        """Beat once; False when somebody has declared this worker dead. Raises StoreLost."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...

@@ -1,0 +1,32 @@
+"""What the engine needs to learn that work may be ready: a doorbell, never the work itself.
+
+A lost doorbell costs at most one poll interval; a repeated one costs one empty claim. Truth stays in the store.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Doorbell(Protocol):
+    """Ring when work became ready somewhere, and wait for a ring."""
+
+    async def start(self) -> None:
+        """Begin to listen. A failure to connect is not an error: the engine polls until the doorbell is back."""
+        ...
+
+    def ring(self) -> None:
+        """Tell the other processes that work may be ready: at once, then at most one message per debounce interval. Never blocks or raises."""
+        ...
+
+    async def wait(self, *, timeout_s: float) -> bool:
+        """Wait for a ring from this process or another; False when the time was up first."""
+        ...
+
+    def watch_stops(self, told: Callable[[uuid.UUID], None]) -> None:
+        """Say who is to be told, in the loop's thread, of runs that were stopped, so that calls in flight end at once."""
+        ...
+
+    async def close(self) -> None:
+        """Stop listening."""
+        ...
