@@ -1,0 +1,141 @@
+"""Hold the worker's few database connections: opened lazily, checked, replaced when they break, prepared once.
+
+One connection runs one transaction at a time, in pipeline mode, so that a stage costs one or two round trips. Any failure to reach the database
+becomes ``StoreLost``; deadlocks and serialization failures are retried here, counted, and bounded.
+"""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import psycopg
+import psycopg_pool
+
+from heddle.ports import store
+from heddle.store import statements
+
+_LOG = logging.getLogger("heddle.store")
+_RETRIES_MAX = 5
+Result = TypeVar("Result")
+Connection = psycopg.AsyncConnection[Any]
+# What psycopg raises when the server is away, going away or has dropped us (SQLSTATE classes 08, 57P and the client's own errors).
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed, OSError)
+_AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+
+
+class Connections:
+    """Serve transactions from a bounded pool."""
+
+    def __init__(
+        self, *, dsn: str, size: int, timeout_s: float, statement_timeout_s: float, is_prepared: bool,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._timeout_s = timeout_s
+        self._statement_timeout_s = statement_timeout_s
+        self._is_prepared = is_prepared
+        self._on_retry = on_retry
+        self._pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
+            dsn,
+            min_size=min(2, size),
+            max_size=size,
+            timeout=timeout_s,
+            open=False,
+            configure=self._configure,
+            check=psycopg_pool.AsyncConnectionPool.check_connection if not is_prepared else None,
+            reconnect_timeout=300,
+            kwargs={"autocommit": True, "connect_timeout": max(1, int(timeout_s)), "application_name": "heddle-worker"},
+        )
+
+    async def open(self) -> None:
+        """Connect, and fail when the database does not answer in time."""
+        try:
+            await self._pool.open(wait=True, timeout=self._timeout_s)
+        except _LOST as error:
+            raise store.StoreLost(str(error)) from error
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._pool.close()
+
+    async def _configure(self, connection: Connection) -> None:
+        if not self._is_prepared:
+            connection.prepare_threshold = None
+        await connection.execute(
+            "select set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', '10s', false)",
+            (f"{int(self._statement_timeout_s * 1000)}ms",),
+        )
+
+    async def run(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
+        """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away."""
+        for attempt in range(1, _RETRIES_MAX + 1):
+            try:
+                async with self._pool.connection() as connection, self._transaction(connection) as transaction:
+                    result = await work(transaction)
+                return result
+            except _AGAIN as error:
+                self._on_retry()
+                _LOG.warning("transaction.retried attempt=%d error=%s", attempt, type(error).__name__)
+                if attempt == _RETRIES_MAX:
+                    raise
+            except (psycopg.errors.QueryCanceled, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+                raise store.StoreLost(str(error)) from error
+            except _LOST as error:
+                raise store.StoreLost(str(error)) from error
+        raise AssertionError("the loop returns or raises")
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, connection: Connection) -> AsyncIterator["Transaction"]:
+        async with connection.pipeline() as pipeline:
+            transaction = Transaction(connection, pipeline, is_prepared=self._is_prepared)
+            try:
+                transaction.begin()
+                yield transaction
+                await transaction.commit()
+            except BaseException:
+                with contextlib.suppress(psycopg.Error, OSError):
+                    await transaction.rollback()
+                raise
+
+
+class Transaction:
+    """Send named statements down one pipelined transaction."""
+
+    def __init__(self, connection: Connection, pipeline: Any, *, is_prepared: bool) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._prepare = True if is_prepared else None
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """Note that the transaction starts with the first statement."""
+        self._is_begun = False
+
+    async def _start(self) -> None:
+        if not self._is_begun:
+            self._is_begun = True
+            await self._connection.execute("begin")
+            await self._connection.execute(statements.load("planner"), prepare=self._prepare)
+
+    async def send(self, name: str, parameters: dict[str, Any]) -> psycopg.AsyncCursor[Any]:
+        """Queue a named statement; its rows are there after the next ``rows`` or the commit."""
+        await self._start()
+        return await self._connection.execute(statements.load(name), parameters, prepare=self._prepare)
+
+    async def rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run a named statement and fetch its rows: one round trip together with all that was queued."""
+        cursor = await self.send(name, parameters)
+        return await cursor.fetchall()
+
+    async def commit(self) -> None:
+        """Commit what was sent."""
+        if self._is_begun:
+            await self._connection.execute("commit")
+            await self._pipeline.sync()
+
+    async def rollback(self) -> None:
+        """Give up what was sent."""
+        if self._is_begun and not self._connection.closed:
+            await self._pipeline.sync()
+            await self._connection.execute("rollback")
+            await self._pipeline.sync()

@@ -1,0 +1,305 @@
+"""Serve the doors from Django's own connection: synchronous, and inside the host's transaction when there is one.
+
+``submit`` in ``transaction.atomic()`` joins it: the run exists when the host's commit does, and the doorbell rings after it. Nothing here
+decides or validates: that is ``heddle.client``.
+"""
+
+import datetime
+import json
+import logging
+import secrets
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import django.db
+from django.db import transaction
+
+from heddle.core import artifact, identity, ids
+from heddle.ports import doors, records
+from heddle.store import reading, schedule, statements
+
+_LOG = logging.getLogger("heddle.store")
+CHANNEL_READY = "heddle_ready"
+CHANNEL_STOPPED = "heddle_stopped"
+
+
+class DjangoDoors:
+    """Admit, show and steer runs through one of Django's connections."""
+
+    def __init__(self, *, using: str = "default", cleanup_s: float = 60.0) -> None:
+        self._using = using
+        self._cleanup_s = cleanup_s
+
+    def _rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with django.db.connections[self._using].cursor() as cursor:
+            cursor.execute(statements.load(name), parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def _atomic(self) -> transaction.Atomic:
+        return transaction.atomic(using=self._using)
+
+    def _ring(self, channel: str = CHANNEL_READY, payload: str = "") -> None:
+        """Ring after the commit. A doorbell that cannot be rung costs a poll interval, never the answer."""
+
+        def ring() -> None:
+            try:
+                self._rows("notify", {"channel": channel, "payload": payload})
+            except django.db.Error:
+                _LOG.warning("doorbell.failed channel=%s", channel, exc_info=True)
+
+        transaction.on_commit(ring, using=self._using)
+
+    def _now_ms(self) -> int:
+        return int(self._rows("database_time", {})[0][0] * 1000)
+
+    # Admit
+
+    def submit(self, new: records.NewRun) -> records.Submission:
+        """Write a run, once per idempotency key."""
+        with self._atomic():
+            submission = self._submit(new, now_ms=self._now_ms())
+            self._ring()
+        return submission
+
+    def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
+        """Write many runs in one transaction, those without a key in one statement."""
+        outcomes: list[records.Submission | Exception] = []
+        with self._atomic():
+            now_ms = self._now_ms()
+            arrays = schedule.NewRuns()
+            for item in new:
+                try:
+                    outcomes.append(self._admit(item, arrays, now_ms=now_ms))
+                except (doors.IdempotencyConflict, doors.IdempotencyBusy) as error:
+                    outcomes.append(error)
+            if arrays.is_any:
+                self._rows("new_runs", arrays.values)
+            self._ring()
+        return outcomes
+
+    def _submit(self, new: records.NewRun, *, now_ms: int) -> records.Submission:
+        arrays = schedule.NewRuns()
+        submission = self._admit(new, arrays, now_ms=now_ms)
+        if arrays.is_any:
+            self._rows("new_runs", arrays.values)
+        return submission
+
+    def _admit(self, new: records.NewRun, arrays: schedule.NewRuns, *, now_ms: int) -> records.Submission:
+        run_id = ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
+        if new.idempotency_key is not None:
+            replay = self._take_key(new, run_id)
+            if replay is not None:
+                return replay
+        start_in_s = 0.0 if new.start_at is None else new.start_at.timestamp() - now_ms / 1000
+        arrays.add(
+            run_id=run_id, tenant_id=new.tenant.id, workflow=new.workflow, version=new.version, priority=new.priority.value, input=new.input,
+            labels=new.labels, webhook_url=new.webhook_url, max_cost_nano_usd=new.max_cost_nano_usd, deadline_s=new.deadline_s,
+            start_in_s=start_in_s, traceparent=new.traceparent,
+        )  # fmt: skip
+        return records.Submission(run_id=run_id, is_replay=False)
+
+    def _take_key(self, new: records.NewRun, run_id: uuid.UUID) -> records.Submission | None:
+        """Claim the key; or read, in a statement of its own, what the racer that won committed."""
+        key = {"tenant_id": new.tenant.id, "operation": new.operation, "key": new.idempotency_key}
+        if self._rows("idempotency_take", {**key, "fingerprint": new.fingerprint, "run_id": run_id}):
+            return None
+        found = self._rows("idempotency_read", key)
+        if not found:
+            raise doors.IdempotencyBusy("the first request under this key was withdrawn; send it again")
+        fingerprint, first_id, status, body, location = found[0]
+        if fingerprint != new.fingerprint:
+            raise doors.IdempotencyConflict("this Idempotency-Key was used with another request")
+        answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
+        return records.Submission(run_id=first_id, is_replay=True, answer=answer)
+
+    def store_answer(
+        self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer
+    ) -> None:
+        """Keep the answer that replays are given."""
+        self._rows(
+            "idempotency_answer",
+            {
+                "tenant_id": tenant.id, "operation": operation, "key": key, "status": answer.status, "body": answer.body,
+                "location": answer.location,
+            },
+        )  # fmt: skip
+
+    # Show
+
+    def run(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> records.RunView:
+        """Show one run."""
+        found = self._rows("run_views", _run_filter(tenant, records.RunFilter(limit=1), run_id=run_id))
+        if not found:
+            raise doors.RunMissing(f"there is no run {run_id}")
+        return reading.run_view(found[0], tenant=tenant.name)
+
+    def runs(self, *, tenant: records.Tenant, where: records.RunFilter) -> list[records.RunView]:
+        """Show runs, newest first."""
+        found = self._rows("run_views", _run_filter(tenant, where, run_id=None))
+        return [reading.run_view(row, tenant=tenant.name) for row in found]
+
+    def _own(self, tenant: records.Tenant, run_id: uuid.UUID) -> str:
+        found = self._rows("own_run", {"run_id": run_id, "tenant_id": tenant.id})
+        if not found:
+            raise doors.RunMissing(f"there is no run {run_id}")
+        return str(found[0][0])
+
+    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> list[records.StepView]:
+        """Show the calls of a run."""
+        self._own(tenant, run_id)
+        attempts: dict[int, list[records.AttemptView]] = {}
+        for row in self._rows("attempt_views", {"run_id": run_id}):
+            ordinal, view = reading.attempt_view(row, run_id=run_id)
+            attempts.setdefault(ordinal, []).append(view)
+        return [
+            reading.step_view(row, attempts=tuple(attempts.get(row[0], ())))
+            for row in self._rows("step_views", {"run_id": run_id})
+        ]
+
+    def events(self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int) -> list[records.EventView]:
+        """Show what happened after a point."""
+        self._own(tenant, run_id)
+        found = self._rows("event_views", {"run_id": run_id, "after_seq": after_seq, "limit": limit})
+        return [reading.event_view(row) for row in found]
+
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
+        """Say in one sentence what a run waits for."""
+        found = self._rows("why", {"run_id": run_id, "tenant_id": tenant.id})
+        if not found:
+            raise doors.RunMissing(f"there is no run {run_id}")
+        return reading.why(found[0])
+
+    def endpoints(self) -> list[records.EndpointView]:
+        """Show every endpoint."""
+        return [reading.endpoint_view(row) for row in self._rows("endpoint_views", {})]
+
+    # Steer
+
+    def cancel(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> bool:
+        """Ask for a run to stop."""
+        self._own(tenant, run_id)
+        with self._atomic():
+            self._rows("lock_runs", {"run_ids": [run_id]})
+            found = self._rows(
+                "stop",
+                {
+                    "run_ids": [run_id], "reasons": ["cancelled"], "faults": [_CANCELLED], "forced": [False], "cleanup_s": self._cleanup_s,
+                },
+            )  # fmt: skip
+            stopped = found[0][0]
+            self._ring()
+            self._ring(CHANNEL_STOPPED, str(run_id))
+        return bool(stopped) or self._own(tenant, run_id) in ("queued", "running")
+
+    def retry(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> None:
+        """Make the failed steps of a failed or expired run due again."""
+        self._own(tenant, run_id)
+        with self._atomic():
+            self._rows("lock_runs", {"run_ids": [run_id]})
+            if not self._rows("retry_run", {"run_id": run_id}):
+                raise doors.RunNotRetryable(f"run {run_id} is neither failed nor expired")
+            self._ring()
+
+    def signal(
+        self,
+        *,
+        tenant: records.Tenant,
+        run_id: uuid.UUID,
+        name: str,
+        payload: identity.JsonValue,
+        idempotency_key: str | None,
+    ) -> None:
+        """Deliver a signal, buffered when nobody waits yet."""
+        with self._atomic():
+            self._rows("lock_runs", {"run_ids": [run_id]})
+            if self._own(tenant, run_id) not in ("queued", "running"):
+                raise doors.RunTerminal(f"run {run_id} is over")
+            self._rows(
+                "signal_add", {"run_id": run_id, "name": name, "key": idempotency_key, "payload": json.dumps(payload)}
+            )
+            self._ring()
+
+    def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
+        """Keep a verified callback in the inbox and make the step's poll due."""
+        named = ids.AttemptId.parse(attempt_id)
+        with self._atomic():
+            self._rows("lock_runs", {"run_ids": [named.run_id]})
+            found, kept = self._rows(
+                "callback_add",
+                {
+                    "endpoint": endpoint, "run_id": named.run_id, "ordinal": named.ordinal, "number": named.number, "event_id": event_id,
+                },
+            )[0]  # fmt: skip
+            if not found:
+                raise LookupError(f"endpoint {endpoint!r} has no attempt {attempt_id}")
+            self._ring()
+        return bool(kept)
+
+    # Artifacts, tenants, keys
+
+    def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:
+        """Note that a tenant owns an artifact."""
+        self._rows(
+            "record_artifact",
+            {
+                "tenant_id": tenant.id, "sha256": reference.sha256, "media_type": reference.media_type, "size_bytes": reference.size_bytes,
+            },
+        )  # fmt: skip
+
+    def artifact(self, *, tenant: records.Tenant, sha256: str) -> artifact.Artifact | None:
+        """Give a tenant's artifact."""
+        found = self._rows("artifact_read", {"tenant_id": tenant.id, "sha256": sha256})
+        if not found:
+            return None
+        return artifact.Artifact(sha256=sha256, media_type=found[0][0], size_bytes=found[0][1])
+
+    def api_key(self, *, key_hash: str, now: datetime.datetime) -> records.ApiKeyView | None:
+        """Find a living key by its hash."""
+        found = self._rows("api_key", {"key_hash": key_hash, "now": now})
+        if not found:
+            return None
+        tenant_id, tenant_name, weight, name, scopes = found[0]
+        return records.ApiKeyView(
+            tenant=records.Tenant(id=tenant_id, name=tenant_name, weight=weight), name=name, scopes=frozenset(scopes)
+        )
+
+    def create_api_key(
+        self, *, tenant: str, name: str, key_hash: str, scopes: frozenset[str], expires_at: datetime.datetime | None
+    ) -> records.ApiKeyView:
+        """Keep a new key's hash."""
+        owner = self.tenant(name=tenant)
+        self._rows(
+            "api_key_add",
+            {"tenant_id": owner.id, "name": name, "key_hash": key_hash, "scopes": sorted(scopes), "expires_at": expires_at},
+        )
+        return records.ApiKeyView(tenant=owner, name=name, scopes=scopes)
+
+    def tenant(self, *, name: str) -> records.Tenant:
+        """Give the tenant of this name, made when it does not exist."""
+        found = self._rows("tenant_read", {"name": name})
+        if not found:
+            self._rows("tenant_add", {"name": name})
+            found = self._rows("tenant_read", {"name": name})
+        return records.Tenant(id=found[0][0], name=found[0][1], weight=found[0][2])
+
+
+_CANCELLED = json.dumps({"fault": "cancelled", "message": "somebody asked for the run to stop", "where": ""})
+
+
+def _run_filter(tenant: records.Tenant, where: records.RunFilter, *, run_id: uuid.UUID | None) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant.id,
+        "run_id": run_id,
+        "is_full": run_id is not None,
+        "before": where.before,
+        "workflow": where.workflow,
+        "state": None if where.state is None else where.state.value,
+        "label": None if where.label is None else json.dumps(dict([where.label])),
+        "created_after": where.created_after,
+        "created_before": where.created_before,
+        "limit": where.limit,
+    }
+
+
+

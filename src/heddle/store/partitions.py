@@ -1,0 +1,81 @@
+"""Make and remove the weekly partitions of the durable tables; never from a migration.
+
+A partition is created as a table of its own and then attached, so that nobody waits on the parent. Which weeks are needed is decided by
+``core.policy.retention``. There is no default partition: a row without one is refused, and readiness names the shortage long before.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from heddle.core import ids
+from heddle.core.policy import retention
+
+PARENTS = ("run", "step", "attempt", "event")
+_FILLFACTOR = {"run": 70, "step": 60, "attempt": 70, "event": 100}
+_NAME = re.compile(r"heddle_run_p(\d{8})\Z")
+
+
+def _week_name(week: retention.Week) -> str:
+    moment = datetime.datetime.fromtimestamp(week.starts_at_s, tz=datetime.UTC)
+    return f"{moment:%Y%m%d}"
+
+
+def existing(cursor: Any) -> list[retention.Week]:
+    """List the weeks that every parent has a partition for."""
+    cursor.execute(
+        "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid "
+        "where i.inhparent = to_regclass('heddle_run') order by c.relname limit 1000"
+    )
+    found = []
+    for (name,) in cursor.fetchall():
+        match = _NAME.match(name)
+        if match:
+            moment = datetime.datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=datetime.UTC)
+            found.append(retention.week_of(now_s=moment.timestamp()))
+    return found
+
+
+def database_now_s(cursor: Any) -> float:
+    """Read the database's clock."""
+    cursor.execute("select extract(epoch from clock_timestamp())::float8")
+    return float(cursor.fetchone()[0])
+
+
+def ensure(cursor: Any, *, weeks_ahead: int) -> list[str]:
+    """Create the partitions that are missing, and name them. A second call creates nothing; two at once wait for each other."""
+    cursor.execute("select pg_advisory_lock(hashtext('heddle.partitions'))")
+    try:
+        options = retention.RetentionOptions(weeks_ahead=weeks_ahead)
+        missing = retention.to_create(options, existing=existing(cursor), now_s=database_now_s(cursor))
+        return [name for week in missing for name in _create(cursor, week)]
+    finally:
+        cursor.execute("select pg_advisory_unlock(hashtext('heddle.partitions'))")
+
+
+def _create(cursor: Any, week: retention.Week) -> Iterable[str]:
+    low = ids.first_id_at(database_unix_ms=int(week.starts_at_s * 1000))
+    high = ids.first_id_at(database_unix_ms=int(week.ends_at_s * 1000))
+    made = []
+    for parent in PARENTS:
+        name = f"heddle_{parent}_p{_week_name(week)}"
+        column = "id" if parent == "run" else "run_id"
+        cursor.execute(
+            f"create table if not exists {name} (like heddle_{parent} including all, "
+            f"constraint {name}_week check ({column} >= '{low}' and {column} < '{high}')) "
+            f"with (fillfactor = {_FILLFACTOR[parent]}, autovacuum_vacuum_scale_factor = 0.05)"
+        )
+        cursor.execute(
+            "select 1 from pg_inherits where inhrelid = to_regclass(%(name)s)", {"name": name}
+        )
+        if cursor.fetchone() is None:
+            cursor.execute(f"alter table heddle_{parent} attach partition {name} for values from ('{low}') to ('{high}')")
+            cursor.execute(f"alter table {name} drop constraint {name}_week")
+        made.append(name)
+    return made
+
+
+def weeks_left(cursor: Any) -> float:
+    """Tell for how many weeks from now partitions exist without a gap."""
+    return retention.covered_s(existing=existing(cursor), now_s=database_now_s(cursor)) / (7 * 86_400)

@@ -1,0 +1,418 @@
+"""Serve the engine from PostgreSQL: each method is one transaction of named statements, pipelined into one or two round trips.
+
+Nothing here decides: placement comes from ``core.placement``, verdicts come in as settlements. Neighbours: ``engine`` above, ``store/sql`` below.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from heddle.core import ids, lanes, placement, plan, step
+from heddle.core import run as run_law
+from heddle.ports import store
+from heddle.store import connections, rows, schedule
+
+_TENANTS_MAX = 256
+
+
+def _ended(value: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((workflow, state) for workflow, state in value or ())
+
+
+class PostgresStore:
+    """Keep runs and steps for the workers of one process."""
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        pool_size: int,
+        timeout_s: float,
+        statement_timeout_s: float,
+        is_prepared: bool,
+        send_window_s: float,
+        claim_endpoints: int,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connections = connections.Connections(
+            dsn=dsn,
+            size=pool_size,
+            timeout_s=timeout_s,
+            statement_timeout_s=statement_timeout_s,
+            is_prepared=is_prepared,
+            on_retry=on_retry,
+        )
+        self._send_window_s = send_window_s
+        self._claim_endpoints = claim_endpoints
+        self._database_offset_s = 0.0
+
+    async def open(self) -> None:
+        """Connect and measure how far this machine's clock is from the database's."""
+        await self._connections.open()
+        found = await self._rows("database_time", {})
+        self._database_offset_s = found[0][0] - time.time()  # noqa: TID251 - the offset is what makes ids follow the database
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._connections.close()
+
+    async def _rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own, in one round trip."""
+
+        async def work(transaction: connections.Transaction) -> Any:
+            return await transaction.send(name, parameters)
+
+        cursor = await self._connections.run(work)
+        return list(await cursor.fetchall()) if cursor.description else []
+
+    def new_run_id(self) -> uuid.UUID:
+        """Make a run id from the database's time."""
+        now_ms = int((time.time() + self._database_offset_s) * 1000)  # noqa: TID251 - corrected to the database's time
+        return ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
+
+    # Workers and leases
+
+    async def register(self, *, name: str, detail: dict[str, Any]) -> int:
+        """Make a worker row."""
+        found = await self._rows("register_worker", {"name": name, "detail": rows.dump(detail)})
+        return int(found[0][0])
+
+    async def retire(self, *, worker: int) -> None:
+        """Tell that a worker has left in order."""
+        await self._rows("retire_worker", {"worker": worker})
+
+    async def held(self, *, worker: int, grace_s: float) -> list[store.LeaseRef]:
+        """List a worker's leases older than a grace."""
+        found = await self._rows("held", {"worker": worker, "grace_s": grace_s})
+        return [store.LeaseRef(run_id=row[0], ordinal=row[1], fence=row[2]) for row in found]
+
+    async def readback(self, *, worker: int, claim_ids: Sequence[uuid.UUID]) -> list[store.LeaseRef]:
+        """Give the leases that claims of unknown outcome took."""
+        found = await self._rows("readback", {"worker": worker, "claim_ids": list(claim_ids)})
+        return [store.LeaseRef(run_id=row[0], ordinal=row[1], fence=row[2]) for row in found]
+
+    async def give_back(self, *, leases: Sequence[store.LeaseRef]) -> None:
+        """Return leases unused."""
+        if leases:
+            await self._reclaim(leases, is_death=False, margin_s=0.0)
+
+    async def _reclaim(self, leases: Sequence[store.LeaseRef], *, is_death: bool, margin_s: float) -> tuple[int, int, int]:
+        async def work(transaction: connections.Transaction) -> Any:
+            await transaction.send("lock_runs", {"run_ids": sorted({lease.run_id for lease in leases})})
+            return await transaction.send(
+                "reclaim",
+                {
+                    "runs": [lease.run_id for lease in leases],
+                    "ordinals": [lease.ordinal for lease in leases],
+                    "fences": [lease.fence for lease in leases],
+                    "is_death": is_death,
+                    "margin_s": margin_s,
+                },
+            )
+
+        cursor = await self._connections.run(work)
+        taken, readied, unknown = (await cursor.fetchall())[0]
+        return taken, readied, unknown
+
+    async def reclaim(self, *, lease_s: float, margin_s: float, limit: int) -> store.ReclaimReport:
+        """Declare silent workers dead and take a batch of the leases of dead ones."""
+        dead = await self._rows("mark_dead", {"lease_s": lease_s})
+        if not dead:
+            return store.ReclaimReport()
+        found = await self._rows("dead_leases", {"workers": [row[0] for row in dead], "limit": limit})
+        leases = [store.LeaseRef(run_id=row[0], ordinal=row[1], fence=row[2]) for row in found]
+        taken = readied = unknown = 0
+        if leases:
+            taken, readied, unknown = await self._reclaim(leases, is_death=True, margin_s=margin_s)
+        return store.ReclaimReport(
+            dead_workers=sum(1 for row in dead if row[1]), taken=taken, readied=readied, unknown=unknown
+        )
+
+    # Claim
+
+    async def endpoints(self) -> list[store.EndpointRow]:
+        """Give every enabled endpoint."""
+        found = await self._rows("endpoints", {})
+        return [
+            store.EndpointRow(
+                id=row[0], name=row[1], adapter=row[2], url=row[3], secret_name=row[4], callback_secret_name=row[5], timeout_s=row[6],
+                price_nano_usd=row[7], is_paid=row[8], options=row[9], models=tuple(row[10] or ()), unknown_policies=row[11] or {},
+            )
+            for row in found
+        ]  # fmt: skip
+
+    async def claim_local(
+        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.LaneWish], caps: Sequence[int]
+    ) -> list[store.Claimed]:
+        """Lease activations, local steps and polls."""
+        found = await self._rows(
+            "claim_local",
+            {
+                "worker": worker,
+                "claim_id": claim_id,
+                "lanes": [wish.lane for wish in lanes],
+                "groups": [wish.group for wish in lanes],
+                "purposes": [wish.purpose for wish in lanes],
+                "shares": [wish.share for wish in lanes],
+                "caps": list(caps),
+                "tenants": _TENANTS_MAX,
+            },
+        )
+        return [rows.claimed(row) for row in found]
+
+    async def claim_models(
+        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.ModelWish], want: int
+    ) -> list[store.Claimed]:
+        """Lease model calls with an endpoint each."""
+        found = await self._rows(
+            "claim_model",
+            {
+                "worker": worker,
+                "claim_id": claim_id,
+                "lanes": [wish.lane for wish in lanes],
+                "models": [wish.model for wish in lanes],
+                "shares": [wish.share for wish in lanes],
+                "want": want,
+                "endpoints": self._claim_endpoints,
+                "send_window_s": self._send_window_s,
+                "tenants": _TENANTS_MAX,
+            },
+        )
+        return [rows.claimed(row) for row in found]
+
+    # Activate
+
+    async def journals(
+        self, *, run_ids: Sequence[uuid.UUID], outputs_of: dict[uuid.UUID, tuple[int, ...]]
+    ) -> dict[uuid.UUID, store.LoadedJournal]:
+        """Read journals in one round trip."""
+
+        async def work(transaction: connections.Transaction) -> Any:
+            parameters = {"run_ids": list(run_ids)}
+            extra = {
+                "ordinals": sorted({ordinal for ordinals in outputs_of.values() for ordinal in ordinals}),
+                "extra_runs": list(outputs_of),
+            }
+            return (
+                await transaction.send("journal_runs", parameters),
+                await transaction.send("journal_steps", {**parameters, **extra}),
+            )
+
+        runs_cursor, steps_cursor = await self._connections.run(work)
+        entries: dict[uuid.UUID, dict[int, plan.JournalEntry]] = {run_id: {} for run_id in run_ids}
+        for row in await steps_cursor.fetchall():
+            run_id, entry = rows.entry(row)
+            entries[run_id][entry.ordinal] = entry
+        return {row[0]: rows.journal(row, entries[row[0]]) for row in await runs_cursor.fetchall()}
+
+    async def write_plans(self, *, plans: Sequence[store.PlanWrite], cleanup_s: float) -> store.PlanReport:
+        """Write plans under their runs' locks: read how things stand, place, write."""
+
+        async def work(transaction: connections.Transaction) -> store.PlanReport:
+            return await self._write_plans(transaction, plans, cleanup_s)
+
+        return await self._connections.run(work)
+
+    async def _write_plans(
+        self, transaction: connections.Transaction, plans: Sequence[store.PlanWrite], cleanup_s: float
+    ) -> store.PlanReport:
+        run_ids = [write.plan.run_id for write in plans]
+        await transaction.send("lock_runs", {"run_ids": sorted(run_ids)})
+        named = [(write.plan.run_id, ordinal) for write in plans for ordinal in placement.named(write.plan)]
+        found = await transaction.rows(
+            "plan_facts",
+            {
+                "run_ids": run_ids,
+                "fences": [write.fence for write in plans],
+                "runs": [run_id for run_id, _ in named],
+                "ordinals": [ordinal for _, ordinal in named],
+            },
+        )
+        facts = {row[0]: row[1:] for row in found}
+        again: list[store.PlanWrite] = []
+        raised: list[tuple[store.PlanWrite, plan.Raised]] = []
+        arrays, children = rows.PlanArrays(), schedule.NewRuns()
+        for write in plans:
+            fact = facts.get(write.plan.run_id)
+            if fact is None:
+                continue
+            wake_seq, open_calls, planned, stopping, priority, tenant_id, _parent, states, signals = fact
+            if wake_seq != write.wake_seq:
+                again.append(write)
+                continue
+            if isinstance(write.plan.ending, plan.Raised) and stopping is None:
+                raised.append((write, write.plan.ending))
+                continue
+            placed = placement.place(
+                write.plan,
+                placement.Standing(
+                    states={int(ordinal): step.StepState(state) for ordinal, state in (states or {}).items()},
+                    open_calls=open_calls,
+                    signals=signals or {},
+                    is_stopping=stopping is not None,
+                ),
+            )
+            arrays.add(
+                write=write, placed=placed, tenant_id=tenant_id, priority=run_law.Priority(priority), planned=planned, lane_of=lanes.of_call,
+                child_ids=self._children(write.plan, placed, children, tenant_id=tenant_id, priority=priority),
+            )  # fmt: skip
+        return await self._write_placed(transaction, arrays, children, again, raised, len(plans) - len(facts), cleanup_s)
+
+    def _children(
+        self, made: plan.Plan, placed: placement.Placement, children: "schedule.NewRuns", *, tenant_id: int, priority: str
+    ) -> dict[int, uuid.UUID]:
+        made_ids: dict[int, uuid.UUID] = {}
+        for item in placed.calls:
+            if item.call.kind is step.StepKind.WORKFLOW and item.state is step.StepState.WAITING:
+                made_ids[item.call.ordinal] = child = self.new_run_id()
+                children.add(
+                    run_id=child, tenant_id=tenant_id, workflow=item.call.name, version=item.call.version, priority=priority,
+                    input=item.call.arguments, parent_run=made.run_id, parent_ordinal=item.call.ordinal,
+                    deadline_s=item.call.options.timeout_s,
+                )  # fmt: skip
+        return made_ids
+
+    async def _write_placed(
+        self,
+        transaction: connections.Transaction,
+        arrays: rows.PlanArrays,
+        children: "schedule.NewRuns",
+        again: list[store.PlanWrite],
+        raised: list[tuple[store.PlanWrite, plan.Raised]],
+        dropped: int,
+        cleanup_s: float,
+    ) -> store.PlanReport:
+        readied, timed = 0, 0
+        ended: tuple[tuple[str, str], ...] = ()
+        if children.is_any:
+            await transaction.send("new_runs", children.values)
+            readied += children.count
+        if again:
+            await transaction.send(
+                "unplan", {"run_ids": [write.plan.run_id for write in again], "fences": [write.fence for write in again]}
+            )
+            readied += len(again)
+        planned_cursor = stopped_cursor = None
+        if arrays.values["run_ids"]:
+            planned_cursor = await transaction.send("plan", arrays.values)
+        if raised:
+            writes = [write for write, _ in raised]
+            await transaction.send(
+                "end_functions", {"run_ids": [write.plan.run_id for write in writes], "fences": [write.fence for write in writes]}
+            )
+            stopped_cursor = await transaction.send(
+                "stop",
+                {
+                    "run_ids": [write.plan.run_id for write in writes],
+                    "reasons": ["raised"] * len(raised),
+                    "faults": [rows.dump(ending.fault.as_json()) for _, ending in raised],
+                    "forced": [True] * len(raised),
+                    "cleanup_s": cleanup_s,
+                },
+            )
+        if planned_cursor is not None:
+            readied_now, timed, over = (await planned_cursor.fetchall())[0]
+            readied, ended = readied + readied_now, _ended(over)
+        if stopped_cursor is not None:
+            ended = ended + _ended((await stopped_cursor.fetchall())[0][2])
+        return store.PlanReport(
+            written=len(arrays.values["run_ids"]) + len(raised), dropped=dropped, again=len(again), readied=readied, timed=timed, ended=ended
+        )
+
+    # Execute and settle
+
+    async def mark_sending(self, *, calls: Sequence[tuple[store.Claimed, str]]) -> set[tuple[uuid.UUID, int]]:
+        """Make the intent of paid calls durable before their sockets open."""
+        found = await self._rows(
+            "mark_sending",
+            {
+                "runs": [call.run_id for call, _ in calls],
+                "ordinals": [call.ordinal for call, _ in calls],
+                "numbers": [call.number for call, _ in calls],
+                "fences": [call.fence for call, _ in calls],
+                "digests": [digest for _, digest in calls],
+            },
+        )
+        return {(row[0], row[1]) for row in found}
+
+    async def settle(self, *, settlements: Sequence[store.Settlement]) -> store.SettleReport:
+        """Write a batch of verdicts in one round trip."""
+
+        async def work(transaction: connections.Transaction) -> Any:
+            await transaction.send("lock_runs", {"run_ids": sorted({item.run_id for item in settlements})})
+            return await transaction.send("settle", rows.settlements(settlements))
+
+        cursor = await self._connections.run(work)
+        settled, fenced, late, readied, timed, ended = (await cursor.fetchall())[0]
+        return store.SettleReport(
+            settled=settled, fenced=fenced, late=late, readied=readied, timed=timed, ended=_ended(ended)
+        )
+
+    async def close_cancelled(self, *, closings: Sequence[tuple[store.LeaseRef, str, int | None]]) -> None:
+        """Close cancelled steps whose provider job is known to be over."""
+        await self._rows(
+            "close_attempt",
+            {
+                "runs": [lease.run_id for lease, _, _ in closings],
+                "ordinals": [lease.ordinal for lease, _, _ in closings],
+                "fences": [lease.fence for lease, _, _ in closings],
+                "states": [state for _, state, _ in closings],
+                "costs": [cost for _, _, cost in closings],
+            },
+        )
+
+    # Timers and upkeep
+
+    async def pump(self, *, worker: int, limit: int, late_s: float, cleanup_s: float) -> store.PumpReport:
+        """Carry out due timers, and tell when the next one is due."""
+        due = await self._rows("due_timers", {"late_s": late_s, "limit": limit})
+        report = store.PumpReport()
+        if due:
+            timers = [(row[0], row[1], row[2]) for row in due]
+            report = await self._connections.run(
+                lambda transaction: schedule.carry_out(
+                    transaction, timers, worker=worker, cleanup_s=cleanup_s, new_run_id=self.new_run_id
+                )
+            )
+        found = await self._rows("next_timer", {})
+        return store.PumpReport(taken=report.taken, readied=report.readied, ended=report.ended, next_in_s=found[0][0])
+
+    async def lead(self, *, worker: int, lead_s: float) -> bool:
+        """Become or stay the leader."""
+        return bool(await self._rows("lead", {"worker": worker, "lead_s": lead_s}))
+
+    async def fold_idle(self) -> None:
+        """Fold limit deltas nobody has claimed over."""
+        await self._rows("fold_idle", {})
+
+    async def recount(self) -> list[store.SlotDrift]:
+        """Recount slots and correct drift."""
+        return [store.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
+
+    async def gauges(self) -> store.Gauges:
+        """Read what the gauges show."""
+        ready, leases, slots, late = (await self._rows("gauges", {}))[0]
+        return store.Gauges(
+            ready={int(lane): (count, age) for lane, (count, age) in (ready or {}).items()},
+            leases=leases or {},
+            slots=slots or {},
+            late_timers=late,
+        )
+
+    async def tenant_names(self) -> dict[int, str]:
+        """Give the names of tenants by id."""
+        return {row[0]: row[1] for row in await self._rows("tenant_names", {})}
+
+    async def record_artifact(self, *, tenant_id: int, sha256: str, media_type: str, size_bytes: int) -> None:
+        """Note that a tenant owns an artifact."""
+        await self._rows(
+            "record_artifact",
+            {"tenant_id": tenant_id, "sha256": sha256, "media_type": media_type, "size_bytes": size_bytes},
+        )
+
+    async def prune(self, *, idempotency_hours: int, limit: int) -> int:
+        """Remove what is past its time, in small batches."""
+        found = await self._rows("prune", {"hours": idempotency_hours, "limit": limit})
+        return int(found[0][0])

@@ -1,0 +1,203 @@
+"""Turn what the doors read into records: public values, derived states, one sentence of why.
+
+Rows come from Django's own connection, which gives JSON as text; it is decoded here and nowhere else.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from heddle.core import attempt, faults, plan, step
+from heddle.core import run as run_law
+from heddle.ports import records
+
+
+def decode(value: Any) -> Any:
+    """Read a JSON column whichever way the driver gave it."""
+    return json.loads(value) if isinstance(value, str | bytes) else value
+
+
+def _fault(value: Any) -> faults.StepFault | None:
+    found = decode(value)
+    return None if found is None else faults.StepFault.from_json(found)
+
+
+def run_view(row: Sequence[Any], *, tenant: str) -> records.RunView:
+    """Read one row of run_views."""
+    (
+        run_id, workflow, version, priority, state, function_state, labels, error, is_degraded, cost, created_at, started_at, finished_at,
+        deadline_at, cancel_at, parent_run, parent_ordinal, traceparent, value, shape, outputs, total, done, running, waiting, failed, attempts,
+        retries, is_activation_due, unknown,
+    ) = row  # fmt: skip
+    output = None
+    if state == run_law.RunState.SUCCEEDED.value and shape is not None:
+        found = decode(outputs) or {}
+        output = plan.public(plan.resolve(decode(shape), lambda ordinal: found[str(ordinal)]))
+    return records.RunView(
+        id=run_id,
+        tenant=tenant,
+        workflow=workflow,
+        version=version,
+        priority=run_law.Priority(priority),
+        state=run_law.RunState(state),
+        shown_state=_shown(state, cancel_at, is_activation_due=is_activation_due, running=running, waiting=waiting, unknown=unknown),
+        input=plan.public(decode(value)),
+        output=output,
+        error=decode(error),
+        is_degraded=is_degraded,
+        cost_nano_usd=cost,
+        steps=records.StepCounts(
+            total=total, done=done, running=running, waiting=waiting, failed=failed, attempts=int(attempts), retries=int(retries)
+        ),
+        labels=decode(labels) or {},
+        created_at=created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+        deadline_at=deadline_at,
+        cancel_requested_at=cancel_at,
+        parent_run=parent_run,
+        parent_ordinal=parent_ordinal,
+        traceparent=traceparent,
+    )
+
+
+def _shown(state: str, cancel_at: Any, *, is_activation_due: bool, running: int, waiting: int, unknown: int) -> str:
+    if state != run_law.RunState.RUNNING.value:
+        return state
+    if cancel_at is not None:
+        return "cancelling"
+    is_idle = not is_activation_due and running == 0 and waiting > 0
+    return "waiting" if is_idle or unknown else state
+
+
+def attempt_view(row: Sequence[Any], *, run_id: Any) -> tuple[int, records.AttemptView]:
+    """Read one row of attempt_views."""
+    ordinal, number, endpoint, worker, state, handle, fault, cost, started_at, sent_at, finished_at = row
+    return ordinal, records.AttemptView(
+        id=f"{run_id}.{ordinal}.{number}",
+        number=number,
+        endpoint=endpoint,
+        worker=worker,
+        state=attempt.AttemptState(state),
+        handle=handle,
+        fault=_fault(fault),
+        cost_nano_usd=cost,
+        started_at=started_at,
+        sent_at=sent_at,
+        finished_at=finished_at,
+    )
+
+
+def step_view(row: Sequence[Any], *, attempts: tuple[records.AttemptView, ...]) -> records.StepView:
+    """Read one row of step_views."""
+    ordinal, kind, name, state, is_leased, parents, value, output, fault, note, created_at, due_at, finished_at, cost, child_run = row
+    return records.StepView(
+        ordinal=ordinal,
+        kind=step.StepKind(kind),
+        name=name,
+        state=step.StepState(state),
+        is_leased=is_leased,
+        parents=tuple(parents or ()),
+        input=plan.public(_shown_arguments(decode(value))),
+        output=plan.public(decode(output)),
+        fault=_fault(fault),
+        note=note,
+        created_at=created_at,
+        due_at=due_at,
+        finished_at=finished_at,
+        cost_nano_usd=cost,
+        attempts=attempts,
+        child_run=child_run,
+    )
+
+
+def _shown_arguments(value: Any) -> Any:
+    """Show an edge as ``call 3.image`` rather than as its mark."""
+    if isinstance(value, dict):
+        if plan.CALL in value:
+            ordinal, path = value[plan.CALL]
+            return ".".join([f"call {ordinal}", *map(str, path)])
+        return {key: _shown_arguments(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown_arguments(item) for item in value]
+    return value
+
+
+def event_view(row: Sequence[Any]) -> records.EventView:
+    """Read one row of event_views."""
+    seq, name, ordinal, at, detail = row
+    return records.EventView(seq=seq, name=name, ordinal=ordinal, at=at, detail=decode(detail) or {})
+
+
+def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
+    """Read one row of endpoint_views."""
+    name, adapter, url, secret_name, models, in_flight, concurrency, requests_per_min, breaker, paused_until = row
+    return records.EndpointView(
+        name=name,
+        adapter=adapter,
+        url=url,
+        models=tuple(models or ()),
+        in_flight=in_flight,
+        concurrency=concurrency,
+        requests_per_min=requests_per_min,
+        breaker=breaker,
+        paused_until=paused_until,
+        secret_name=secret_name,
+    )
+
+
+def why(row: Sequence[Any]) -> str:
+    """Say in one sentence what a run waits for, from one row of why."""
+    state, stopping, is_activation_due, workflow, error, workers, is_activating, open_calls = row
+    calls = decode(open_calls) or []
+    if state in ("succeeded", "failed", "cancelled", "expired"):
+        return f"The run has {state}." if not error else f"The run has {state}: {error}."
+    if workers == 0:
+        return "No worker is alive: start one with `heddle worker` (or `heddle up`)."
+    if stopping:
+        return f"The run is stopping ({stopping}) and waits for its cleanup to end."
+    if is_activating:
+        return f"A worker is running the function of {workflow!r} at this moment."
+    if is_activation_due:
+        return f"Its next activation is in line for a worker that has loaded {workflow!r}."
+    if not calls:
+        return "Nothing is open: the run is about to end."
+    return _why_call(calls[0], others=len(calls) - 1)
+
+
+def _why_call(call: dict[str, Any], *, others: int) -> str:
+    name = f"{call['kind']} {call['name']!r} (call {call['ordinal']})"
+    more = f", and {others} more calls are open" if others else ""
+    match call["state"]:
+        case "unknown":
+            return f"It is not known whether the provider took {name}; it is being looked up, and is not sent again blindly{more}."
+        case "pending":
+            note = f" ({call['note']})" if call["note"] else ""
+            return f"The provider works on {name}{note}; it is asked again in {max(0.0, call['due_in_s'] or 0.0):.0f} s{more}."
+        case "waiting" if call["kind"] == "signal":
+            return f"It waits for the signal {call['name']!r}{more}."
+        case "waiting" if call["due_in_s"] is not None:
+            return f"{name} waits for {max(0.0, call['due_in_s']):.1f} s more before it is tried again{more}."
+        case "waiting":
+            return f"It waits for {name} to end{more}."
+        case _ if call["purpose"]:
+            return f"A worker has been on {name} for {call['held_s']:.1f} s{more}."
+        case _:
+            return _why_due(call, name=name, more=more)
+
+
+def _why_due(call: dict[str, Any], *, name: str, more: str) -> str:
+    endpoints = call["endpoints"] or []
+    if call["kind"] == "model" and not endpoints:
+        return f"No endpoint serves the model {call['name']!r}: add a route to heddle.toml and run `heddle migrate`{more}."
+    for endpoint in endpoints:
+        if endpoint["breaker"] == "open":
+            return f"{name} waits: the breaker of endpoint {endpoint['endpoint']!r} is open{more}."
+        if endpoint["paused"]:
+            return f"{name} waits: endpoint {endpoint['endpoint']!r} is paused{more}."
+    if endpoints and all(endpoint["full"] for endpoint in endpoints):
+        return (
+            f"{name} waits for one of the {endpoints[0]['concurrency']} slots of endpoint {endpoints[0]['endpoint']!r};"
+            f" {call['in_line']} calls are in line{more}."
+        )
+    return f"{name} is in line for a worker; {call['in_line']} are in its lane{more}."

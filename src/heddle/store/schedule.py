@@ -1,0 +1,238 @@
+"""Carry out due timers inside one transaction: sleeps end, signals arrive or time out, child runs begin and report, runs expire.
+
+Waiting steps are leased to the worker that carries them out and settled by the same statement as every other step, so successors, wake-ups and
+events are written in one place. Neighbours: ``engine.schedule`` above, ``store/sql/take_timers.sql`` below.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from heddle.core import faults, lanes, plan
+from heddle.ports import store
+from heddle.store import connections, rows
+
+
+class NewRuns:
+    """Collect the parameters of new_runs.sql."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Any]] = {
+            name: []
+            for name in (
+                "ids tenants workflows versions priorities lanes inputs labels webhooks max_costs deadlines_s starts_in_s parents "
+                "parent_ordinals traceparents"
+            ).split()
+        }
+
+    @property
+    def count(self) -> int:
+        """Tell how many runs were added."""
+        return len(self.values["ids"])
+
+    @property
+    def is_any(self) -> bool:
+        """Tell whether a run was added."""
+        return self.count > 0
+
+    def add(
+        self, *, run_id: uuid.UUID, tenant_id: int, workflow: str, version: int, priority: str, input: Any, labels: Any = None,
+        webhook_url: str | None = None, max_cost_nano_usd: int | None = None, deadline_s: float | None = None, start_in_s: float = 0.0,
+        parent_run: uuid.UUID | None = None, parent_ordinal: int | None = None, traceparent: str | None = None,
+    ) -> None:  # fmt: skip
+        """Add one run."""
+        for name, value in {
+            "ids": run_id,
+            "tenants": tenant_id,
+            "workflows": workflow,
+            "versions": version,
+            "priorities": priority,
+            "lanes": lanes.of_activation(workflow, version, priority),
+            "inputs": rows.dump(input),
+            "labels": rows.dump(dict(labels or {})),
+            "webhooks": webhook_url,
+            "max_costs": max_cost_nano_usd,
+            "deadlines_s": deadline_s,
+            "starts_in_s": start_in_s,
+            "parents": parent_run,
+            "parent_ordinals": parent_ordinal,
+            "traceparents": traceparent,
+        }.items():
+            self.values[name].append(value)
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Due:
+    """Hold one row of take_timers."""
+
+    run_id: uuid.UUID
+    ordinal: int
+    kind: str
+    step_kind: str | None
+    name: str | None
+    version: int | None
+    input: Any
+    options: dict[str, Any] | None
+    state: str | None
+    tenant_id: int | None
+    lane: int | None
+    outputs: dict[str, Any] | None
+    is_stopping: bool
+    workflow: str
+    priority: str
+    traceparent: str | None
+    deadline_at: Any
+    child_state: str | None
+    child_shape: Any
+    child_error: dict[str, Any] | None
+    child_outputs: dict[str, Any] | None
+    signal: list[Any] | None
+    readied: int
+
+
+async def carry_out(
+    transaction: connections.Transaction,
+    timers: Sequence[tuple[uuid.UUID, int, str]],
+    *,
+    worker: int,
+    cleanup_s: float,
+    new_run_id: Callable[[], uuid.UUID],
+) -> store.PumpReport:
+    """Carry out timers that still are due. Those another worker took first are passed over."""
+    await transaction.send("lock_runs", {"run_ids": sorted({run_id for run_id, _, _ in timers})})
+    parameters = {
+        "runs": [run_id for run_id, _, _ in timers],
+        "ordinals": [ordinal for _, ordinal, _ in timers],
+        "kinds": [kind for _, _, kind in timers],
+    }
+    due = [_Due(**dict(zip(_FIELDS, row, strict=True))) for row in await transaction.rows("take_timers", parameters)]
+    readied = due[0].readied if due else 0
+    readied += await _begin(transaction, [item for item in due if item.kind == "begin" and item.state == "waiting"], new_run_id)
+    settled = await _settle(transaction, [item for item in due if item.kind in ("sleep", "signal", "child")], worker)
+    ended = await _stop(transaction, [item for item in due if item.kind in ("deadline", "cleanup")], cleanup_s)
+    return store.PumpReport(
+        taken=len(due), readied=readied + settled.readied + len(ended), ended=settled.ended + ended, next_in_s=None
+    )
+
+
+_FIELDS = [field.name for field in dataclasses.fields(_Due)]
+
+
+async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_run_id: Callable[[], uuid.UUID]) -> int:
+    """Start what has just lost its last blocker: child runs, sleeps, signals."""
+    children, links = NewRuns(), []
+    timers: list[tuple[uuid.UUID, int, str, float]] = []
+    for item in due:
+        options = plan.CallOptions.from_json(item.options)
+        if item.step_kind == "workflow":
+            outputs = item.outputs or {}
+            child = new_run_id()
+            assert item.tenant_id is not None and item.name is not None and item.version is not None, "a begun step is journalled whole"
+            children.add(
+                run_id=child, tenant_id=item.tenant_id, workflow=item.name, version=item.version, priority=item.priority,
+                input=plan.resolve(item.input, lambda ordinal, outputs=outputs: outputs[str(ordinal)]),  # type: ignore[misc]
+                parent_run=item.run_id, parent_ordinal=item.ordinal, deadline_s=options.timeout_s, traceparent=item.traceparent,
+            )  # fmt: skip
+            links.append((item.run_id, item.ordinal, child))
+        elif options.delay_s is not None:
+            timers.append((item.run_id, item.ordinal, str(item.step_kind), options.delay_s))
+    if links:
+        await transaction.send("new_runs", children.values)
+        await transaction.send(
+            "set_child",
+            {"runs": [link[0] for link in links], "ordinals": [link[1] for link in links], "children": [link[2] for link in links]},
+        )
+    if timers:
+        await transaction.send(
+            "set_timers",
+            {
+                "runs": [timer[0] for timer in timers],
+                "ordinals": [timer[1] for timer in timers],
+                "kinds": [timer[2] for timer in timers],
+                "delays": [timer[3] for timer in timers],
+            },
+        )
+    return len(links)
+
+
+async def _settle(transaction: connections.Transaction, due: Sequence[_Due], worker: int) -> store.SettleReport:
+    """Settle waiting steps whose time, signal or child has come."""
+    due = [item for item in due if item.state == "waiting" and _is_ripe(item)]
+    if not due:
+        return store.SettleReport()
+    found = await transaction.rows(
+        "lease_waiting", {"worker": worker, "runs": [item.run_id for item in due], "ordinals": [item.ordinal for item in due]}
+    )
+    fences = {(row[0], row[1]): row[2] for row in found}
+    leased = [item for item in due if (item.run_id, item.ordinal) in fences]
+    if not leased:
+        return store.SettleReport()
+    batch = [_settlement(item, fences[item.run_id, item.ordinal]) for item in leased]
+    taken = [(item.run_id, item.signal[0], item.ordinal) for item in leased if item.kind == "signal" and item.signal]
+    if taken:
+        await transaction.send(
+            "consume_signals",
+            {"runs": [row[0] for row in taken], "seqs": [row[1] for row in taken], "ordinals": [row[2] for row in taken]},
+        )
+    settled, fenced, late, readied, timed, ended = (await transaction.rows("settle", rows.settlements(batch)))[0]
+    return store.SettleReport(
+        settled=settled, fenced=fenced, late=late, readied=readied, timed=timed, ended=tuple((name, state) for name, state in ended or ())
+    )
+
+
+def _is_ripe(item: _Due) -> bool:
+    return item.kind != "child" or item.child_state in ("succeeded", "failed", "cancelled", "expired")
+
+
+def _settlement(item: _Due, fence: int) -> store.Settlement:
+    fault: faults.StepFault | None = None
+    output: Any = None
+    if item.kind == "signal" and item.signal is not None:
+        output = item.signal[1]
+    elif item.kind == "signal":
+        fault = faults.StepFault(fault=faults.Fault.DEADLINE, message=f"the signal {item.name!r} did not come in time")
+    elif item.kind == "child" and item.child_state == "succeeded":
+        outputs = item.child_outputs or {}
+        output = plan.resolve(item.child_shape, lambda ordinal: outputs[str(ordinal)])
+    elif item.kind == "child":
+        fault = _child_fault(item)
+    return store.Settlement(
+        run_id=item.run_id,
+        ordinal=item.ordinal,
+        fence=fence,
+        number=1,
+        verdict="complete" if fault is None else "fail",
+        output=rows.dump(output) if fault is None else None,
+        fault=None if fault is None else rows.dump(fault.as_json()),
+    )
+
+
+def _child_fault(item: _Due) -> faults.StepFault:
+    if item.child_error and item.child_state == "failed":
+        return faults.StepFault(
+            fault=faults.Fault(item.child_error["fault"]),
+            message=f"the run of {item.name!r} failed: {item.child_error['message']}",
+            where=item.child_error.get("where", ""),
+        )
+    kind = faults.Fault.DEADLINE if item.child_state == "expired" else faults.Fault.CANCELLED
+    return faults.StepFault(fault=kind, message=f"the run of {item.name!r} was {item.child_state}")
+
+
+async def _stop(transaction: connections.Transaction, due: Sequence[_Due], cleanup_s: float) -> tuple[tuple[str, str], ...]:
+    """Expire runs past their deadline, and end those whose cleanup time is over."""
+    if not due:
+        return ()
+    chosen = {item.run_id: item for item in sorted(due, key=lambda item: item.kind == "cleanup")}
+    fault = rows.dump(faults.StepFault(fault=faults.Fault.DEADLINE, message="the run's deadline passed").as_json())
+    found = await transaction.rows(
+        "stop",
+        {
+            "run_ids": list(chosen),
+            "reasons": ["expired" if item.kind == "deadline" else "cancelled" for item in chosen.values()],
+            "faults": [fault if item.kind == "deadline" else None for item in chosen.values()],
+            "forced": [item.kind == "cleanup" and item.is_stopping for item in chosen.values()],
+            "cleanup_s": cleanup_s,
+        },
+    )
+    return tuple((name, state) for name, state in found[0][2] or ())

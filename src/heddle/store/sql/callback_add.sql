@@ -1,0 +1,21 @@
+-- Purpose: keep a verified callback once, and make the step's poll due. Caller: doors' callback, after lock_runs.
+-- Rows: inserts inbox, upserts timer. Locks: run (held). A second delivery changes nothing but is told as known.
+with target as materialized (
+  select a.run_id, a.ordinal, a.number, e.id as endpoint_id, s.state
+  from heddle_attempt a
+  join heddle_endpoint e on e.id = a.endpoint_id and e.name = %(endpoint)s
+  join heddle_step s on s.run_id = a.run_id and s.ordinal = a.ordinal
+  where a.run_id = %(run_id)s and a.ordinal = %(ordinal)s and a.number = %(number)s
+), kept as (
+  insert into heddle_inbox (endpoint_id, event_id, run_id, ordinal, number)
+  select endpoint_id, %(event_id)s, run_id, ordinal, number from target
+  on conflict do nothing
+  returning run_id, ordinal
+), timed as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select t.run_id, t.ordinal, case t.state when 'pending' then 'poll' else 'reconcile' end, clock_timestamp()
+  from kept k join target t using (run_id, ordinal)
+  where t.state in ('pending', 'unknown')
+  on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
+)
+select (select count(*) from target)::int as found, (select count(*) from kept)::int as kept

@@ -1,0 +1,27 @@
+-- Purpose: write runs and their first ready entries (or the timer that starts them). Callers: doors' submit, engine.activate and
+--   engine.schedule for child runs. Rows: inserts run, ready, timer, event. Locks: none that exist: joins any transaction.
+with n as materialized (
+  select * from unnest(
+    %(ids)s::uuid[], %(tenants)s::int[], %(workflows)s::text[], %(versions)s::int[], %(priorities)s::text[], %(lanes)s::bigint[],
+    %(inputs)s::jsonb[], %(labels)s::jsonb[], %(webhooks)s::text[], %(max_costs)s::bigint[], %(deadlines_s)s::float8[],
+    %(starts_in_s)s::float8[], %(parents)s::uuid[], %(parent_ordinals)s::int[], %(traceparents)s::text[]
+  ) as n (id, tenant_id, workflow, version, priority, lane, input, labels, webhook_url, max_cost, deadline_s, start_in_s, parent_run,
+    parent_ordinal, traceparent)
+), moment as materialized (
+  select clock_timestamp() as now
+), runs as (
+  insert into heddle_run (id, tenant_id, workflow, version, priority, lane, input, labels, webhook_url, max_cost_nano_usd, created_at,
+    deadline_at, parent_run, parent_ordinal, traceparent, event_seq)
+  select id, tenant_id, workflow, version, priority, lane, input, coalesce(labels, '{}'), webhook_url, max_cost, now,
+    now + make_interval(secs => deadline_s), parent_run, parent_ordinal, traceparent, 1
+  from n cross join moment
+), told as (
+  insert into heddle_event (run_id, seq, name, at) select id, 1, 'run.queued', now from n cross join moment
+), timed as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select id, 0, 'deadline', now + make_interval(secs => deadline_s) from n cross join moment where deadline_s is not null
+  union all
+  select id, 0, 'start', now + make_interval(secs => start_in_s) from n cross join moment where start_in_s > 0
+)
+insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+select lane, tenant_id, id, 0 from n where coalesce(start_in_s, 0) <= 0

@@ -1,0 +1,18 @@
+-- Purpose: remove idempotency keys and inbox rows past their time, in small batches. Caller: engine.sweep, the leader.
+-- Rows: deletes idempotency and inbox. Indexes: their created_at.
+with old_keys as (
+  delete from heddle_idempotency i using (
+    select tenant_id, operation, key from heddle_idempotency
+    where created_at < clock_timestamp() - make_interval(hours => %(hours)s) order by created_at limit %(limit)s
+  ) o
+  where i.tenant_id = o.tenant_id and i.operation = o.operation and i.key = o.key
+  returning 1
+), old_events as (
+  delete from heddle_inbox i using (
+    select endpoint_id, event_id from heddle_inbox
+    where at < clock_timestamp() - make_interval(hours => %(hours)s) order by at limit %(limit)s
+  ) o
+  where i.endpoint_id = o.endpoint_id and i.event_id = o.event_id
+  returning 1
+)
+select (select count(*) from old_keys)::int + (select count(*) from old_events)::int as removed

@@ -1,0 +1,63 @@
+-- Purpose: take leases from dead workers and say what becomes of their steps:
+--   activation or local step: ready again (a step that crashed its worker `crashes_max` times fails instead: its leases are left to the caller);
+--   model call `reserved`: nothing was sent and nothing may be after send_by: due again after send_by and a margin; its slot is kept till then;
+--   model call `sending` of a paid endpoint: unknown, to be reconciled after the margin; free or unsent: as reserved;
+--   poll: asked again at once.
+-- Caller: engine.sweep, after lock_runs, for leases of workers that mark_dead returned. `given_back` also serves strangers and readback.
+-- Rows: lease, step, attempt, ready, timer. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
+-- Nothing matches: the lease was settled in the meantime.
+with moment as materialized (
+  select clock_timestamp() as now
+), gone as (
+  delete from heddle_lease l
+  using unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[]) as w (run_id, ordinal, fence)
+  where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
+  returning l.run_id, l.ordinal, l.number, l.lane, l.tenant_id, l.endpoint_id, l.purpose, l.fence, l.worker_id
+), fact as materialized (
+  select g.*, a.state as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
+    s.state as step_state
+  from gone g
+  left join heddle_attempt a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
+  left join heddle_endpoint e on e.id = g.endpoint_id
+  left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
+), attempts as (
+  update heddle_attempt a set
+    state = case when f.attempt_state = 'reserved' or not f.is_paid then 'abandoned' else 'unknown' end,
+    unknown_at = case when f.attempt_state = 'sending' and f.is_paid then coalesce(a.unknown_at, now) end,
+    finished_at = case when f.attempt_state = 'reserved' or not f.is_paid then now end
+  from fact f cross join moment
+  where f.purpose = 'send' and f.attempt_state in ('reserved', 'sending') and a.run_id = f.run_id and a.ordinal = f.ordinal and a.number = f.number
+), tries as (
+  insert into heddle_attempt (run_id, ordinal, number, worker_id, fence, state, fault, started_at, finished_at)
+  select run_id, ordinal, number, worker_id, fence, 'abandoned',
+    jsonb_build_object('fault', 'code_crashed', 'message', 'the worker that ran it died', 'where', ''), now, now
+  from fact cross join moment where purpose = 'execute' and %(is_death)s
+  on conflict do nothing
+), steps as (
+  update heddle_step s set
+    state = case when f.purpose = 'execute' then 'due' when f.purpose = 'poll' then f.step_state
+      when f.attempt_state = 'sending' and f.is_paid then 'unknown' else 'waiting' end,
+    crashes = s.crashes + case when f.purpose = 'execute' and %(is_death)s then 1 else 0 end,
+    attempts = case when f.purpose = 'execute' and not %(is_death)s then s.attempts else greatest(s.attempts, f.number) end,
+    attempts_before = s.attempts_before + case when f.purpose = 'send' and (f.attempt_state = 'reserved' or not f.is_paid)
+      or f.purpose = 'execute' and %(is_death)s then 1 else 0 end
+  from fact f
+  where f.ordinal > 0 and s.run_id = f.run_id and s.ordinal = f.ordinal and s.state in ('due', 'pending', 'unknown')
+  returning s.run_id, s.ordinal, s.state, f.purpose, s.lane, s.tenant_id, f.send_by
+), readied as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select lane, tenant_id, run_id, 0 from fact where purpose = 'activate'
+  union all
+  select lane, tenant_id, run_id, ordinal from steps where state = 'due' and purpose = 'execute'
+  returning run_id
+), timed as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select run_id, ordinal, case when purpose = 'poll' then (case state when 'pending' then 'poll' else 'reconcile' end)
+      when state = 'unknown' then 'reconcile' else 'retry' end,
+    case when purpose = 'poll' then now else greatest(now, send_by + make_interval(secs => %(margin_s)s)) end
+  from steps cross join moment
+  where purpose = 'poll' or purpose = 'send'
+  on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
+)
+select (select count(*) from gone)::int as taken, (select count(*) from readied)::int as readied,
+  (select count(*) from fact where attempt_state = 'sending' and is_paid and purpose = 'send')::int as unknown

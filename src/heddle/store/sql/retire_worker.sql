@@ -1,0 +1,2 @@
+-- Purpose: tell that a worker left in order. Caller: engine.worker at the end of a drain. Rows: one worker. Index: key.
+update heddle_worker set state = 'gone' where id = %(worker)s

@@ -1,0 +1,211 @@
+-- Purpose: write what became of a batch of leased steps: facts of the attempts, then the steps whose fence matches, their successors, the
+--   wake-up of their activations, limits given back, events, and the end of runs with nothing left open.
+-- Caller: engine.settle, after lock_runs in the same transaction.
+-- Rows: attempt (facts, never fenced), lease, step, ready, timer, slot, limit_delta, ledger, event, run.
+-- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
+-- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones.
+-- Indexes: keys only.
+-- Nothing matches: a lease that is gone moves no step; its facts are still written, as `late` when they are a result.
+with recursive moment as materialized (
+  select clock_timestamp() as now
+), d as materialized (
+  select * from unnest(
+    %(run_ids)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[], %(numbers)s::int[], %(verdicts)s::text[], %(outputs)s::jsonb[],
+    %(faults)s::jsonb[], %(delays)s::float8[], %(handles)s::text[], %(notes)s::text[], %(costs)s::bigint[], %(attempt_states)s::text[],
+    %(locals)s::boolean[], %(breakers)s::int[]
+  ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker)
+), freed as materialized (
+  select d.*, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane
+  from d join heddle_lease l on l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence
+), unleased as (
+  delete from heddle_lease l using freed f where l.run_id = f.run_id and l.ordinal = f.ordinal returning l.run_id, l.ordinal
+), tries as (
+  insert into heddle_attempt (run_id, ordinal, number, worker_id, fence, state, fault, started_at, finished_at)
+  select f.run_id, f.ordinal, f.number, f.worker_id, f.fence, f.attempt_state, f.fault, f.claimed_at, now
+  from freed f cross join moment
+  where f.is_local and f.attempt_state is not null
+  on conflict do nothing
+), facts as (
+  update heddle_attempt a set
+    state = case when f.run_id is null and d.attempt_state in ('done', 'accepted') and s.state <> 'unknown' then 'late' else d.attempt_state end,
+    handle = coalesce(d.handle, a.handle),
+    fault = coalesce(d.fault, a.fault),
+    result = case when f.run_id is null then d.output end,
+    cost_nano_usd = coalesce(d.cost, a.cost_nano_usd),
+    accepted_at = case when d.attempt_state = 'accepted' then coalesce(a.accepted_at, now) else a.accepted_at end,
+    unknown_at = case when d.attempt_state = 'unknown' then coalesce(a.unknown_at, now) else a.unknown_at end,
+    finished_at = case when d.attempt_state in ('done', 'rejected', 'late', 'abandoned') then now end
+  from d
+  left join freed f on f.run_id = d.run_id and f.ordinal = d.ordinal
+  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
+  cross join moment
+  where not d.is_local and a.run_id = d.run_id and a.ordinal = d.ordinal and a.number = d.number
+    and a.state not in ('done', 'rejected', 'late', 'abandoned')
+  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, d.cost, s.tenant_id
+), booked as (
+  insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd)
+  select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost from facts where coalesce(cost, 0) > 0
+  on conflict (run_id, ordinal, number, kind) do nothing
+  returning run_id, ordinal, amount_nano_usd
+), done as (
+  update heddle_step s set
+    state = case f.verdict when 'complete' then 'succeeded' when 'fail' then 'failed' when 'retry' then 'waiting' when 'poll' then 'pending'
+      when 'release' then 'due' else 'unknown' end,
+    output = case when f.verdict = 'complete' then f.output end,
+    fault = case when f.verdict in ('complete', 'release') then null when f.verdict = 'poll' then s.fault else f.fault end,
+    note = case when f.verdict = 'complete' then '' else coalesce(f.note, '') end,
+    attempts = greatest(s.attempts, f.number - case when f.verdict = 'release' and f.is_local then 1 else 0 end),
+    attempts_before = s.attempts_before + case when f.verdict = 'release' and not f.is_local then 1 else 0 end,
+    cost_nano_usd = s.cost_nano_usd + coalesce(b.amount_nano_usd, 0),
+    finished_at = case when f.verdict in ('complete', 'fail') then now end
+  from freed f
+  left join booked b on b.run_id = f.run_id and b.ordinal = f.ordinal
+  cross join moment
+  where s.run_id = f.run_id and s.ordinal = f.ordinal
+  returning s.run_id, s.ordinal, s.state, s.children, s.lane, s.tenant_id, s.name, s.fault, coalesce((s.options ->> 'detach')::boolean, false) as is_detached,
+    f.verdict, f.delay_s, f.endpoint_id, f.breaker, coalesce(b.amount_nano_usd, 0) as cost
+), timed as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select run_id, ordinal,
+    verdict,
+    now + make_interval(secs => delay_s)
+  from done cross join moment
+  where verdict in ('retry', 'poll', 'reconcile')
+  on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
+), again as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select lane, tenant_id, run_id, ordinal from done where state = 'due'
+), unslotted as (
+  delete from heddle_slot k
+  using done n
+  where k.run_id = n.run_id and k.ordinal = n.ordinal
+    and n.verdict in ('complete', 'fail', 'retry', 'release', 'bury')
+  returning k.endpoint_id, n.breaker
+), released as (
+  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
+  select l.id, count(*), count(*) filter (where u.breaker > 0), count(*) filter (where u.breaker < 0), l.breaker_epoch
+  from unslotted u
+  join heddle_endpoint e on e.id = u.endpoint_id
+  join heddle_limit_state l on l.id = any(e.scope_ids)
+  group by l.id, l.breaker_epoch
+), hit as materialized (
+  select n.run_id, c.ordinal, count(*) filter (where n.state = 'succeeded')::int as ok, bool_or(n.state = 'failed') as is_bad, min(n.ordinal) as cause
+  from done n
+  cross join lateral unnest(n.children) as c (ordinal)
+  where n.state in ('succeeded', 'failed')
+  group by n.run_id, c.ordinal
+), doomed (run_id, ordinal, cause) as (
+  select run_id, ordinal, cause from hit where is_bad
+  union
+  select d.run_id, c.ordinal, d.cause
+  from doomed d
+  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
+  cross join lateral unnest(s.children) as c (ordinal)
+), kid as materialized (
+  select run_id, ordinal, sum(ok)::int as ok, bool_or(is_bad) as is_bad, min(cause) as cause
+  from (select run_id, ordinal, ok, is_bad, cause from hit union all select run_id, ordinal, 0, true, cause from doomed) k
+  group by run_id, ordinal
+), moved as (
+  update heddle_step s set
+    blockers = s.blockers - k.ok,
+    state = case when k.is_bad then 'skipped' when s.blockers > k.ok then 'blocked'
+      when s.kind in ('step', 'model') then 'due' else 'waiting' end,
+    fault = case when k.is_bad then jsonb_build_object('fault', 'rejected_permanent', 'message',
+      'skipped: call ' || k.cause || ', which it takes a value from, failed', 'where', '') end,
+    finished_at = case when k.is_bad then now end
+  from kid k
+  cross join moment
+  where s.run_id = k.run_id and s.ordinal = k.ordinal and s.state = 'blocked'
+  returning s.run_id, s.ordinal, s.state, s.kind, s.lane, s.tenant_id
+), readied as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select lane, tenant_id, run_id, ordinal from moved where state = 'due' order by run_id, ordinal
+), begun as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select run_id, ordinal, 'begin', now from moved cross join moment where state = 'waiting'
+  on conflict do nothing
+), ended as materialized (
+  select run_id, ordinal, state, cost, (state = 'failed' and not is_detached) as is_failure, fault, name,
+    case state when 'succeeded' then 'step.succeeded' when 'failed' then 'step.failed' end as event
+  from done where state in ('succeeded', 'failed')
+  union all
+  select run_id, ordinal, state, 0, false, null, null, 'step.skipped' from moved where state = 'skipped'
+), news as materialized (
+  select run_id, ordinal, event, null::jsonb as detail from ended
+  union all
+  select run_id, ordinal, case verdict when 'retry' then 'step.retried' when 'poll' then 'step.pending' when 'release' then 'step.released'
+    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault)
+  from done where state not in ('succeeded', 'failed')
+), tally as materialized (
+  select n.run_id, count(*)::int as told, coalesce(max(e.ended), 0)::int as ended,
+    coalesce(max(e.cost), 0) + coalesce((select sum(x.cost) from done x where x.run_id = n.run_id and x.state not in ('succeeded', 'failed')), 0) as cost
+  from news n
+  left join (
+    select run_id, count(*) as ended, sum(cost) as cost from ended group by run_id
+  ) e using (run_id)
+  group by n.run_id
+), awaited as materialized (
+  select r.id, count(*) filter (where e.ordinal = any(r.awaits))::int as hits,
+    count(*) filter (where e.ordinal = any(r.awaits) and e.state <> 'succeeded')::int as bad,
+    bool_or(e.ordinal = any(r.refs) and e.state <> 'succeeded') as is_broken,
+    count(*) filter (where e.is_failure and not e.ordinal = any(r.handled))::int as failures,
+    (array_agg(e.fault || jsonb_build_object('step', e.ordinal, 'name', e.name) order by e.ordinal)
+      filter (where e.is_failure and not e.ordinal = any(r.handled)))[1] as error
+  from ended e join heddle_run r on r.id = e.run_id
+  group by r.id
+), judged as materialized (
+  select r.id, t.told, t.ended, coalesce(a.failures, 0) as failures, t.cost, a.error, coalesce(a.hits, 0) as hits, coalesce(a.bad, 0) as bad,
+    coalesce(a.is_broken, false) as is_broken,
+    r.function_state = 'running' and not r.is_activation_due and r.awaits is not null and
+      (r.await_left - coalesce(a.hits, 0) <= 0 or coalesce(r.await_failures_left - coalesce(a.bad, 0) < 0, false)) as is_woken,
+    r.function_state <> 'running' and r.open - t.ended = 0 and r.state in ('queued', 'running') as is_over
+  from heddle_run r
+  join tally t on t.run_id = r.id
+  left join awaited a on a.id = r.id
+), runs as (
+  update heddle_run r set
+    open = r.open - j.ended,
+    failed = r.failed + j.failures,
+    cost_nano_usd = r.cost_nano_usd + j.cost,
+    error = coalesce(r.error, j.error),
+    is_broken = r.is_broken or j.is_broken,
+    await_left = r.await_left - j.hits,
+    await_failures_left = r.await_failures_left - j.bad,
+    awaits = case when j.is_woken then null else r.awaits end,
+    is_activation_due = r.is_activation_due or j.is_woken,
+    event_seq = r.event_seq + j.told + case when j.is_over then 1 else 0 end,
+    state = case when not j.is_over then r.state
+      when r.stopping in ('cancelled', 'expired') then r.stopping
+      when r.function_state = 'returned' and r.failed + j.failures = 0 and not (r.is_broken or j.is_broken) then 'succeeded'
+      else 'failed' end,
+    finished_at = case when j.is_over then now end
+  from judged j
+  cross join moment
+  where r.id = j.id
+  returning r.id, r.state, r.event_seq - case when j.is_over then 1 else 0 end - j.told as seq, r.event_seq as last_seq, j.is_woken, j.is_over,
+    r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow
+), told as (
+  insert into heddle_event (run_id, seq, name, ordinal, at, detail)
+  select n.run_id, r.seq + row_number() over (partition by n.run_id order by n.ordinal), n.event, n.ordinal, now, n.detail
+  from news n join runs r on r.id = n.run_id cross join moment
+  union all
+  select r.id, r.last_seq, 'run.' || r.state, null, now, null from runs r cross join moment where r.is_over
+), woken as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select lane, tenant_id, id, 0 from runs where is_woken
+), raised as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select parent_run, parent_ordinal, 'child', now from runs cross join moment where is_over and parent_run is not null
+  on conflict do nothing
+), tidied as (
+  delete from heddle_timer t using runs r where r.is_over and t.run_id = r.id and t.ordinal = 0
+)
+select
+  (select count(*) from done)::int as settled,
+  (select count(*) from d)::int - (select count(*) from freed)::int as fenced,
+  (select count(*) from facts where state = 'late')::int as late,
+  (select count(*) from moved where state = 'due')::int + (select count(*) from runs where is_woken)::int
+    + (select count(*) from done where state = 'due')::int as readied,
+  (select count(*) from done where verdict in ('retry', 'poll', 'reconcile'))::int + (select count(*) from moved where state = 'waiting')::int
+    + (select count(*) from runs where is_over and parent_run is not null)::int as timed,
+  (select json_agg(json_build_array(workflow, state)) from runs where is_over) as ended

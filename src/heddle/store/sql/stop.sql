@@ -1,0 +1,94 @@
+-- Purpose: stop runs: cancel every open call made so far, and either wake the function so that it can clean up, or end the run when the
+--   function is over. Reasons: cancelled (somebody asked), expired (deadline), raised (the function ended without a value).
+-- Caller: doors' cancel, the deadline timer, engine.activate; after lock_runs in the same transaction. A second call changes nothing for a
+--   reason already recorded, except `forced` (the cleanup time is over): then the function is over too.
+-- Rows: step, lease, slot, limit_delta, timer, ready, event, run. Locks in order: run (held) -> step -> ready -> lease.
+-- An accepted provider job is asked to stop by a worker: its step gets a ready row in its endpoint's poll lane and keeps its slot till then.
+-- Nothing matches: a terminal run is left alone.
+with moment as materialized (
+  select clock_timestamp() as now
+), w as materialized (
+  select r.id, r.lane, r.tenant_id, coalesce(r.stopping, w.reason) as reason, w.fault, r.planned, r.is_activation_due, r.parent_run,
+    r.parent_ordinal, r.stopping is null as is_first,
+    r.function_state <> 'running' or w.is_forced as is_over
+  from unnest(%(run_ids)s::uuid[], %(reasons)s::text[], %(faults)s::jsonb[], %(forced)s::boolean[]) as w (id, reason, fault, is_forced)
+  join heddle_run r on r.id = w.id
+  where r.state in ('queued', 'running') and (r.stopping is null or w.is_forced)
+), stopped as (
+  update heddle_step s set
+    state = 'cancelled', finished_at = now,
+    fault = jsonb_build_object('fault', case w.reason when 'expired' then 'deadline' else 'cancelled' end,
+      'message', 'stopped with its run: ' || w.reason, 'where', '')
+  from w cross join moment
+  where s.run_id = w.id and s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
+  returning s.run_id, s.ordinal, s.tenant_id, s.child_run
+), unleased as (
+  delete from heddle_lease l using stopped s where l.run_id = s.run_id and l.ordinal = s.ordinal returning l.run_id, l.worker_id
+), accepted as materialized (
+  select s.run_id, s.ordinal, s.tenant_id, a.endpoint_id
+  from stopped s
+  join heddle_slot k on k.run_id = s.run_id and k.ordinal = s.ordinal
+  join lateral (
+    select t.endpoint_id from heddle_attempt t
+    where t.run_id = s.run_id and t.ordinal = s.ordinal and t.state = 'accepted' order by t.number desc limit 1
+  ) a on true
+), asked as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select e.poll_lane, a.tenant_id, a.run_id, a.ordinal from accepted a join heddle_endpoint e on e.id = a.endpoint_id
+), unslotted as (
+  delete from heddle_slot k
+  using stopped s
+  where k.run_id = s.run_id and k.ordinal = s.ordinal
+    and not exists (select 1 from accepted a where a.run_id = s.run_id and a.ordinal = s.ordinal)
+  returning k.endpoint_id
+), released as (
+  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
+  select l.id, count(*), 0, 0, l.breaker_epoch
+  from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
+  group by l.id, l.breaker_epoch
+), untimed as (
+  delete from heddle_timer t using w where t.run_id = w.id and (t.ordinal > 0 or w.is_over)
+), cleanup as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select id, 0, 'cleanup', now + make_interval(secs => %(cleanup_s)s) from w cross join moment where not is_over
+  on conflict (run_id, ordinal, kind) do nothing
+), runs as (
+  update heddle_run r set
+    stopping = w.reason,
+    stop_ordinal = case when w.is_first then w.planned else r.stop_ordinal end,
+    cancel_requested_at = case when w.reason = 'cancelled' then coalesce(r.cancel_requested_at, now) else r.cancel_requested_at end,
+    error = case when w.reason = 'raised' then w.fault else coalesce(w.fault, r.error) end,
+    function_state = case when w.is_over and r.function_state = 'running' then 'raised' else r.function_state end,
+    open = 0,
+    awaits = null,
+    wake_seq = r.wake_seq + 1,
+    is_activation_due = not w.is_over,
+    state = case when not w.is_over then r.state when w.reason = 'raised' then 'failed' else w.reason end,
+    finished_at = case when w.is_over then now end,
+    event_seq = r.event_seq + case when w.is_first then 1 else 0 end + case when w.is_over then 1 else 0 end
+  from w cross join moment
+  where r.id = w.id
+  returning r.id, r.state, r.event_seq, w.reason, w.is_over, w.is_first, w.is_activation_due as was_due, r.lane, r.tenant_id, r.parent_run,
+    r.parent_ordinal, r.workflow
+), told as (
+  insert into heddle_event (run_id, seq, name, ordinal, at)
+  select id, event_seq - case when is_over then 1 else 0 end, 'run.stopping', null::int, now from runs cross join moment where is_first
+  union all
+  select id, event_seq, 'run.' || state, null::int, now from runs cross join moment where is_over
+), woken as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select lane, tenant_id, id, 0 from runs where not is_over and not was_due
+), unactivated as (
+  delete from heddle_lease l using runs r where r.is_over and l.run_id = r.id and l.ordinal = 0
+), children as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select child_run, 0, 'cleanup', now from stopped cross join moment where child_run is not null
+  on conflict do nothing
+), raised as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select parent_run, parent_ordinal, 'child', now from runs cross join moment where is_over and parent_run is not null
+  on conflict do nothing
+)
+select (select count(*) from runs)::int as stopped,
+  (select json_agg(distinct run_id) from unleased) as leased_runs,
+  (select json_agg(json_build_array(workflow, state)) from runs where is_over) as ended

@@ -1,0 +1,65 @@
+-- Purpose: take due timers and do what needs no decision: make retries due, put polls and reconciles in line, start runs whose time has come.
+--   The others come back for engine.schedule to settle in the same transaction.
+-- Caller: engine.schedule, after lock_runs. Rows: deletes timer, updates step, inserts ready, deletes slot.
+-- Locks in order: run (held) -> step -> ready. Indexes: keys. Nothing matches: another worker took them first.
+with moment as materialized (
+  select clock_timestamp() as now
+), w as materialized (
+  select * from unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(kinds)s::text[]) as w (run_id, ordinal, kind)
+), busy as materialized (
+  select w.run_id, w.ordinal, w.kind
+  from w
+  where w.kind in ('poll', 'reconcile') and exists (select 1 from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal)
+), gone as (
+  delete from heddle_timer t
+  using w cross join moment
+  where t.run_id = w.run_id and t.ordinal = w.ordinal and t.kind = w.kind and t.due_at <= now
+    and not exists (select 1 from busy b where b.run_id = w.run_id and b.ordinal = w.ordinal)
+  returning t.run_id, t.ordinal, t.kind
+), later as (
+  update heddle_timer t set due_at = now + interval '500 milliseconds'
+  from busy b cross join moment
+  where t.run_id = b.run_id and t.ordinal = b.ordinal and t.kind = b.kind
+), due as (
+  update heddle_step s set state = 'due'
+  from gone g
+  where g.kind = 'retry' and s.run_id = g.run_id and s.ordinal = g.ordinal and s.state = 'waiting'
+  returning s.run_id, s.ordinal, s.lane, s.tenant_id
+), readied as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select lane, tenant_id, run_id, ordinal from due
+  union all
+  select e.poll_lane, s.tenant_id, s.run_id, s.ordinal
+  from gone g
+  join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal and s.state in ('pending', 'unknown')
+  join heddle_attempt a on a.run_id = s.run_id and a.ordinal = s.ordinal and a.number = s.attempts
+  join heddle_endpoint e on e.id = a.endpoint_id
+  where g.kind in ('poll', 'reconcile')
+  union all
+  select r.lane, r.tenant_id, r.id, 0
+  from gone g join heddle_run r on r.id = g.run_id and r.state in ('queued', 'running')
+  where g.kind = 'start'
+  returning run_id
+), unslotted as (
+  delete from heddle_slot k using due d where k.run_id = d.run_id and k.ordinal = d.ordinal returning k.endpoint_id
+), released as (
+  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
+  select l.id, count(*), 0, 0, l.breaker_epoch
+  from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
+  group by l.id, l.breaker_epoch
+)
+select g.run_id, g.ordinal, g.kind, s.kind as step_kind, s.name, s.version, s.input, s.options, s.state, s.tenant_id, s.lane,
+  (select json_object_agg(p.ordinal, p.output) from heddle_step p
+   where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
+  r.stopping is not null as is_stopping, r.workflow, r.priority, r.traceparent, r.deadline_at,
+  c.state as child_state, c.shape as child_shape, c.error as child_error,
+  (select json_object_agg(o.ordinal, o.output) from heddle_step o where c.id is not null and o.run_id = c.id and o.ordinal = any(c.refs))
+    as child_outputs,
+  (select json_build_array(x.seq, x.payload) from heddle_signal x
+   where g.kind = 'signal' and x.run_id = g.run_id and x.name = s.name and x.consumed_by is null order by x.seq limit 1) as signal,
+  (select count(*) from readied)::int as readied
+from gone g
+join heddle_run r on r.id = g.run_id
+left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
+left join heddle_run c on g.kind = 'child' and c.id = s.child_run
+order by g.run_id, g.ordinal, g.kind

@@ -1,0 +1,110 @@
+"""Ring and hear through PostgreSQL: NOTIFY outside every transaction that makes work ready, debounced on the leading edge; LISTEN on a connection
+of its own.
+
+A notifying commit waits for every other notifying commit (RELIABILITY 8.3: 60 to 68 % fewer commits), so the ring is a statement by itself. When
+the listening connection is lost, the engine goes on by polling and this module connects again, with jitter.
+"""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from heddle.ports import clock as clock_port
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import metrics
+
+CHANNEL_READY = "heddle_ready"
+CHANNEL_STOPPED = "heddle_stopped"
+_LOG = logging.getLogger("heddle.transports")
+_RECONNECT_MAX_S = 5.0
+
+
+class PostgresDoorbell:
+    """Wake the workers of this process and of others."""
+
+    def __init__(self, *, dsn: str, debounce_s: float, clock: clock_port.Clock) -> None:
+        self._dsn = dsn
+        self._debounce_s = debounce_s
+        self._clock = clock
+        self._rung = asyncio.Event()
+        self._to_send = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._told: Callable[[uuid.UUID], None] = lambda _: None
+
+    async def start(self) -> None:
+        """Begin to listen and to send, each on a connection of its own."""
+        self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._send())]
+
+    def watch_stops(self, told: Callable[[uuid.UUID], None]) -> None:
+        """Say who is told of stopped runs."""
+        self._told = told
+
+    def ring(self) -> None:
+        """Wake this process now and the others within the debounce interval."""
+        self._rung.set()
+        self._to_send.set()
+
+    async def wait(self, *, timeout_s: float) -> bool:
+        """Wait for a ring."""
+        if not self._rung.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), timeout_s)
+        was_rung = self._rung.is_set()
+        self._rung.clear()
+        return was_rung
+
+    async def close(self) -> None:
+        """Stop listening."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self) -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            self._dsn, autocommit=True, connect_timeout=5, application_name="heddle-doorbell"
+        )
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    await connection.execute(f"listen {CHANNEL_READY}")
+                    await connection.execute(f"listen {CHANNEL_STOPPED}")
+                    failures = 0
+                    self._rung.set()
+                    async for note in connection.notifies():
+                        self._hear(note)
+            except (psycopg.Error, OSError) as error:
+                failures += 1
+                _LOG.warning("doorbell.lost error=%s", error)
+            await self._clock.sleep(self._clock.rng.random() * min(_RECONNECT_MAX_S, 0.1 * 2 ** min(failures, 6)))
+
+    def _hear(self, note: psycopg.Notify) -> None:
+        recorder.count(metrics.NOTIFICATIONS_RECEIVED)
+        if note.channel == CHANNEL_STOPPED:
+            with contextlib.suppress(ValueError):
+                self._told(uuid.UUID(note.payload))
+        self._rung.set()
+
+    async def _send(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await self._connect() as connection:
+                    failures = 0
+                    while True:
+                        await self._to_send.wait()
+                        self._to_send.clear()
+                        await connection.execute("select pg_notify(%s, '')", (CHANNEL_READY,))
+                        recorder.count(metrics.NOTIFICATIONS_SENT)
+                        await self._clock.sleep(self._debounce_s)
+            except (psycopg.Error, OSError) as error:
+                failures += 1
+                _LOG.warning("doorbell.lost error=%s", error)
+            await self._clock.sleep(self._clock.rng.random() * min(_RECONNECT_MAX_S, 0.1 * 2 ** min(failures, 6)))
