@@ -1,0 +1,170 @@
+"""Run workflow functions over their journals and write what they decided.
+
+Functions run in one dedicated thread, never in the loop; one that holds it longer than ``activation_blocked_s`` ends its run with its stack, and
+gets the thread replaced. A plan is written only under the lease and the wake-up count it was made with. Before this in the walk: claim. After:
+plan, ready and the next claim.
+"""
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Sequence
+
+from heddle.core import faults, plan
+from heddle.engine import parts as parts_module
+from heddle.engine import supervise
+from heddle.ports import store
+from heddle.program import driver, registry
+from heddle.program.errors import NotRegistered
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
+
+_ROUNDS_MAX = 4
+_LOOK_S = 0.1
+
+
+@dataclasses.dataclass(slots=True)
+class _Progress:
+    """Hold how far the thread has come: written by the thread, read by the loop."""
+
+    plans: list[plan.Plan] = dataclasses.field(default_factory=list)
+    current: plan.Journal | None = None
+    since_s: float = 0.0
+    thread_id: int = 0
+
+
+def _activate_all(journals: Sequence[plan.Journal], progress: _Progress) -> None:
+    progress.thread_id = threading.get_ident()
+    for journal in journals:
+        progress.current, progress.since_s = journal, time.monotonic()
+        progress.plans.append(_activate(journal))
+    progress.current = None
+
+
+def _activate(journal: plan.Journal) -> plan.Plan:
+    try:
+        definition = registry.workflow(journal.workflow, journal.version)
+    except NotRegistered as error:
+        return _failed(journal, faults.Fault.WORKFLOW_CHANGED, str(error), "")
+    return driver.activate(definition, journal)
+
+
+def _failed(journal: plan.Journal, fault: faults.Fault, message: str, where: str) -> plan.Plan:
+    raised = plan.Raised(fault=faults.StepFault(fault=fault, message=message, where=where))
+    return plan.Plan(run_id=journal.run_id, calls=(), ending=raised)
+
+
+class Activator:
+    """Activate batches of runs, one function at a time."""
+
+    def __init__(self, parts: parts_module.Parts) -> None:
+        self._parts = parts
+        self._thread = self._new_thread()
+
+    def _new_thread(self) -> concurrent.futures.ThreadPoolExecutor:
+        return concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="heddle-activation")
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def activate(self, claimed: Sequence[store.Claimed]) -> None:
+        """Activate a batch: load, run, load more outputs where asked, write. Ends with every lease written or left to the reclaim."""
+        started_s = self._parts.clock.monotonic_s()
+        leases = {item.run_id: item for item in claimed}
+        outputs_of: dict[uuid.UUID, tuple[int, ...]] = {}
+        todo, done = list(leases), []
+        loaded: dict[uuid.UUID, store.LoadedJournal] = {}
+        for _ in range(_ROUNDS_MAX):
+            found = await self._load(todo, outputs_of)
+            loaded.update(found)
+            plans = await self._run([item.journal for item in found.values()])
+            done += [made for made in plans if not isinstance(made.ending, plan.NeedOutputs)]
+            outputs_of = {
+                made.run_id: (*outputs_of.get(made.run_id, ()), *made.ending.ordinals)
+                for made in plans
+                if isinstance(made.ending, plan.NeedOutputs)
+            }
+            todo = list(outputs_of)
+            if not todo:
+                break
+        writes = [
+            store.PlanWrite(plan=made, fence=leases[made.run_id].fence, wake_seq=loaded[made.run_id].wake_seq) for made in done
+        ]
+        await self._write(writes)
+        unread = [store.LeaseRef(run_id=run, ordinal=0, fence=leases[run].fence) for run in leases if run not in loaded or run in todo]
+        await self._parts.store.give_back(leases=unread)
+        for item in claimed:
+            self._parts.hold.drop((item.run_id, 0), item.fence)
+        recorder.observe(metrics.STAGE_DURATION, self._parts.clock.monotonic_s() - started_s, stage="activate")
+        recorder.observe(metrics.BATCH_SIZE, len(claimed), stage="activate")
+        recorder.count(metrics.STAGE_ITEMS, len(claimed), stage="activate")
+
+    async def _load(
+        self, run_ids: list[uuid.UUID], outputs_of: dict[uuid.UUID, tuple[int, ...]]
+    ) -> dict[uuid.UUID, store.LoadedJournal]:
+        return await self._parts.store.journals(run_ids=run_ids, outputs_of=outputs_of)
+
+    async def _write(self, writes: Sequence[store.PlanWrite]) -> None:
+        if not writes:
+            return
+        report = store.PlanReport()
+
+        async def write() -> store.SettleReport:
+            nonlocal report
+            report = await self._parts.store.write_plans(plans=writes, cleanup_s=self._parts.settings.cleanup_s)
+            return store.SettleReport(readied=report.readied)
+
+        await supervise.until_stored(self._parts, "activate", write)
+        recorder.count(metrics.COMMITS, stage="activate")
+        if report.dropped:
+            recorder.count(metrics.WRITES_FENCED, report.dropped, stage="activate")
+        for workflow, state in report.ended:
+            recorder.count(metrics.RUNS_FINISHED, workflow=workflow, state=state)
+        self._parts.wake(readied=report.readied + report.timed)
+
+    async def _run(self, journals: Sequence[plan.Journal]) -> list[plan.Plan]:
+        """Run functions in the thread; give a blocked one up with its stack and go on in a new thread."""
+        plans: list[plan.Plan] = []
+        rest = list(journals)
+        while rest:
+            progress = _Progress()
+            future = asyncio.get_running_loop().run_in_executor(self._thread, _activate_all, rest, progress)
+            blocked = await self._watch(future, progress)
+            plans += progress.plans
+            rest = rest[len(progress.plans) :]
+            if blocked is not None:
+                plans.append(blocked)
+                rest = rest[1:]
+        return plans
+
+    async def _watch(self, future: asyncio.Future[None], progress: _Progress) -> plan.Plan | None:
+        limit_s = self._parts.settings.activation_blocked_s
+        while True:
+            done, _ = await asyncio.wait([future], timeout=_LOOK_S)
+            if done:
+                future.result()
+                return None
+            current = progress.current
+            if current is not None and time.monotonic() - progress.since_s > limit_s:
+                return self._give_up(current, progress)
+
+    def _give_up(self, journal: plan.Journal, progress: _Progress) -> plan.Plan:
+        frame = sys._current_frames().get(progress.thread_id)  # noqa: SLF001 - the documented way to see another thread's stack
+        stack = traceback.extract_stack(frame)[-1] if frame is not None else None
+        where = f"{stack.filename}:{stack.lineno}" if stack is not None else ""
+        recorder.event(
+            events.ACTIVATION_BLOCKED, workflow=journal.workflow, duration_s=time.monotonic() - progress.since_s, reason=where
+        )
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread = self._new_thread()
+        message = (
+            f"the workflow function held its thread for more than {self._parts.settings.activation_blocked_s:g} s;"
+            " move slow work into a step"
+        )
+        return _failed(journal, faults.Fault.WORKFLOW_BLOCKED, message, where)

@@ -1,0 +1,133 @@
+"""Take work: one statement for what needs no limit, one for model calls, and hand each leased step to its stage.
+
+A worker claims only lanes it has loaded and only as much as it has places for; it waits for the doorbell, at most ``poll_interval_s``. A claim of
+unknown outcome is read back by its id and given back. Before this in the walk: plan and ready. After: activate, execute and poll.
+"""
+
+import asyncio
+import dataclasses
+import uuid
+from collections.abc import Callable, Sequence
+
+from heddle.core import run as run_law
+from heddle.core import lanes
+from heddle.engine import parts as parts_module
+from heddle.ports import store
+from heddle.program import registry
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import metrics
+
+ACTIVATIONS, ASYNC_STEPS, SYNC_STEPS, POLLS = 1, 2, 3, 4
+_IDLE_FIRST_S = 0.004
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """Hold the lanes this worker can serve."""
+
+    local: tuple[store.LaneWish, ...]
+    models: tuple[store.ModelWish, ...]
+
+
+def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
+    """List the lanes of everything registered in this process and of every model with an endpoint."""
+    local: list[store.LaneWish] = []
+    for priority, share in run_law.CLASS_SHARE.items():
+        for workflow in registry.workflows():
+            lane = lanes.number("activation", workflow.name, workflow.version, priority.value)
+            local.append(store.LaneWish(lane=lane, group=ACTIVATIONS, purpose="activate", share=float(share)))
+        for step in registry.steps():
+            lane = lanes.number("step", step.name, step.version, priority.value)
+            group = ASYNC_STEPS if step.is_async else SYNC_STEPS
+            local.append(store.LaneWish(lane=lane, group=group, purpose="execute", share=float(share)))
+    local.extend(store.LaneWish(lane=lanes.of_poll(row.name), group=POLLS, purpose="poll", share=1.0) for row in endpoints)
+    models = tuple(
+        store.ModelWish(lane=lanes.number("model", model, 1, priority.value), model=model, share=float(share))
+        for priority, share in run_law.CLASS_SHARE.items()
+        for model in sorted({model for row in endpoints for model in row.models})
+    )
+    return Wishes(local=tuple(local), models=models)
+
+
+class Claimer:
+    """Claim for one worker, one claim of each kind at a time."""
+
+    def __init__(self, parts: parts_module.Parts, *, hand_over: Callable[[list[store.Claimed]], None]) -> None:
+        self._parts = parts
+        self._hand_over = hand_over
+        self._wishes = Wishes(local=(), models=())
+        self._unknown: list[uuid.UUID] = []
+        self._empty_in_row = 0
+
+    def refresh(self) -> None:
+        """Look anew which lanes can be served."""
+        self._wishes = wishes([endpoint.row for endpoint in self._parts.endpoints.values()])
+
+    async def one_pass(self) -> None:
+        """Claim once; then wait for the doorbell when there was nothing or no place is left."""
+        parts = self._parts
+        await parts.is_alive.wait()
+        if parts.is_draining:
+            await parts.clock.sleep(parts.settings.poll_interval_s)
+            return
+        await self._read_back()
+        caps, want = self._places()
+        taken = 0
+        if any(caps) or want:
+            started_s = parts.clock.monotonic_s()
+            claimed = await self._claim(caps, want)
+            taken = len(claimed)
+            recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="claim")
+            recorder.count(metrics.STAGE_ITEMS, taken, stage="claim") if taken else recorder.count(metrics.CLAIMS_EMPTY)
+            self._hand_over(claimed)
+        if taken:
+            self._empty_in_row = 0
+            await asyncio.sleep(0)  # noqa: ASYNC110 - a turn for what was just handed over
+        else:
+            await self._idle()
+
+    async def _idle(self) -> None:
+        """Look again soon after work, then less and less often: another worker may have held the queue for a moment."""
+        wait_s = min(self._parts.settings.poll_interval_s, _IDLE_FIRST_S * 4.0**self._empty_in_row)
+        self._empty_in_row = min(self._empty_in_row + 1, 10)
+        if await self._parts.doorbell.wait(timeout_s=wait_s):
+            self._empty_in_row = 0
+
+    def _places(self) -> tuple[list[int], int]:
+        settings, hold = self._parts.settings, self._parts.hold
+        batch = settings.worker_batch
+        caps = [0, 0, 0, 0]
+        caps[ACTIVATIONS - 1] = max(0, 2 * batch - hold.count("activate"))
+        caps[ASYNC_STEPS - 1] = max(0, max(settings.worker_steps_max, 2 * batch) - hold.count("async"))
+        caps[SYNC_STEPS - 1] = max(0, self._parts.compute.size + 1 - hold.count("sync"))
+        caps[POLLS - 1] = max(0, batch - hold.count("poll"))
+        return [min(cap, batch) for cap in caps], min(batch, max(0, settings.worker_in_flight_max - hold.count("send")))
+
+    async def _claim(self, caps: list[int], want: int) -> list[store.Claimed]:
+        parts, worker = self._parts, self._parts.worker
+        local_id, model_id = uuid.uuid4(), uuid.uuid4()
+        self._unknown = [local_id, model_id]
+        waiting = []
+        if any(caps) and self._wishes.local:
+            waiting.append(parts.store.claim_local(worker=worker, claim_id=local_id, lanes=self._wishes.local, caps=caps))
+        if want and self._wishes.models:
+            waiting.append(parts.store.claim_models(worker=worker, claim_id=model_id, lanes=self._wishes.models, want=want))
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        claimed = [item for result in results if isinstance(result, list) for item in result]
+        lost = next((result for result in results if isinstance(result, BaseException)), None)
+        if lost is None:
+            self._unknown = []
+            return claimed
+        # What one of the two did take is worked on; what the other may have taken is read back before the next claim.
+        self._hand_over(claimed)
+        raise lost
+
+    async def _read_back(self) -> None:
+        """Give back what claims of unknown outcome took, except what was handed over after all."""
+        if not self._unknown:
+            return
+        parts = self._parts
+        found = await parts.store.readback(worker=parts.worker, claim_ids=self._unknown)
+        strangers = [ref for ref in found if parts.hold.get((ref.run_id, ref.ordinal)) is None]
+        await parts.store.give_back(leases=strangers)
+        self._unknown = []

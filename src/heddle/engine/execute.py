@@ -1,0 +1,292 @@
+"""Act on leased steps: run local ones in the loop or the compute pool, send model calls to the endpoint they were claimed for.
+
+No transaction is open meanwhile. Every ending becomes one outcome, every outcome one verdict of ``core.settle``. A paid call's intent is made
+durable (``sending``) before its socket opens, and nothing is sent after ``send_by``. Before this in the walk: claim. After: settle.
+"""
+
+import asyncio
+import json
+import pickle
+from typing import Any
+
+from heddle.core import artifact, attempt, faults, ids, identity, plan, settle
+from heddle.engine import intent, media
+from heddle.engine import parts as parts_module
+from heddle.engine import settle as settle_stage
+from heddle.ports import blobs as blobs_port
+from heddle.ports import compute as compute_port
+from heddle.ports import provider as provider_port
+from heddle.ports import store
+from heddle.program import artifacts, registry, trampoline
+from heddle.program.errors import FaultRaised, NotRegistered
+from heddle.telemetry import context, recorder
+from heddle.telemetry.catalog import events, metrics
+
+CRASHES_MAX = 5
+
+
+def resolved(claimed: store.Claimed) -> dict[str, Any]:
+    """Give a step's arguments with the outputs it takes values from. Raises FaultRaised when a projected part is missing."""
+    if not claimed.outputs:
+        return dict(claimed.input)
+    outputs = claimed.outputs
+    try:
+        value = plan.resolve(claimed.input, lambda ordinal: outputs[str(ordinal)])
+    except plan.ProjectionMissing as error:
+        raise FaultRaised(
+            faults.StepFault(fault=faults.Fault.BAD_OUTPUT, message=str(error), where=f"{claimed.kind} {claimed.name}")
+        ) from error
+    return dict(value)
+
+
+def facts(
+    claimed: store.Claimed, *, endpoint: parts_module.Endpoint | None, unknown_at_most_s: float
+) -> settle.AttemptFacts:
+    """Give what the law needs to know of an attempt."""
+    capabilities = None if endpoint is None else endpoint.provider.capabilities
+    policies = {} if endpoint is None else endpoint.row.unknown_policies
+    return settle.AttemptFacts(
+        number=max(1, claimed.number - claimed.attempts_before),
+        retry=settle_stage.retry_of(claimed),
+        idempotency=attempt.IdempotencyClass.C if capabilities is None else capabilities.idempotency,
+        unknown_policy=attempt.UnknownPolicy(policies.get(claimed.name or "", attempt.UnknownPolicy.AT_MOST_ONCE)),
+        lookup_bound_s=0.0 if capabilities is None else capabilities.lookup_bound_s,
+        unknown_for_s=claimed.unknown_for_s or 0.0,
+        unknown_at_most_s=unknown_at_most_s,
+        deadline_in_s=claimed.deadline_in_s,
+        is_local=capabilities is None,
+    )
+
+
+def failed(fault: faults.Fault, message: str, where: str) -> settle.Faulted:
+    """Give the outcome of a classified failure of our own."""
+    return settle.Faulted(fault=faults.StepFault(fault=fault, message=message[:2_000], where=where))
+
+
+class Executor:
+    """Run steps and send model calls of one worker."""
+
+    def __init__(self, parts: parts_module.Parts) -> None:
+        self._parts = parts
+        self.intents = intent.Intents(parts)
+
+    def conclude(self, claimed: store.Claimed, outcome: settle.Outcome, endpoint: parts_module.Endpoint | None = None) -> None:
+        """Let the law decide on an outcome and hand the verdict in."""
+        known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
+        verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
+        price = 0 if endpoint is None else endpoint.row.price_nano_usd
+        self._parts.settling.put(settle_stage.settlement(claimed, verdict, price_nano_usd=price))
+
+    # Local steps
+
+    async def run_step(self, claimed: store.Claimed) -> None:
+        """Run one local step to its settlement. Cancelled: the run was stopped or the lease lost; nothing is settled."""
+        where = f"step {claimed.name}"
+        if claimed.crashes >= CRASHES_MAX:
+            message = f"the step took its worker down {claimed.crashes} times; it is not tried again"
+            self.conclude(claimed, settle.Faulted(fault=faults.StepFault(fault=faults.Fault.WORKFLOW_BLOCKED, message=message, where=where)))
+            return
+        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+            try:
+                outcome = await self._run_step(claimed, where)
+            except compute_port.ComputeUnavailable as error:
+                await self.give_back(claimed, str(error))
+                return
+            except FaultRaised as error:
+                outcome = settle.Faulted(fault=error.fault)
+            except NotRegistered as error:
+                outcome = failed(faults.Fault.WORKFLOW_CHANGED, str(error), where)
+            self.conclude(claimed, outcome)
+
+    async def _run_step(self, claimed: store.Claimed, where: str) -> settle.Outcome:
+        assert claimed.name is not None, "a local step has a name"
+        definition = registry.step(claimed.name)
+        options = plan.CallOptions.from_json(claimed.options)
+        timeout_s = options.timeout_s or definition.timeout_s or self._parts.settings.step_timeout_s
+        if claimed.deadline_in_s is not None:
+            timeout_s = max(0.05, min(timeout_s, claimed.deadline_in_s))
+        tenant = await self._parts.tenant_name(claimed.tenant_id)
+        arguments = resolved(claimed)
+        if definition.is_async:
+            return await self._run_async(claimed, definition, arguments, tenant=tenant, timeout_s=timeout_s, where=where)
+        return await self._run_sync(claimed, definition, options, arguments, tenant=tenant, timeout_s=timeout_s, where=where)
+
+    async def _run_async(
+        self, claimed: store.Claimed, definition: Any, arguments: dict[str, Any], *, tenant: str, timeout_s: float, where: str
+    ) -> settle.Outcome:
+        with artifacts.working_for(tenant) as written:
+            keywords = definition.decode_arguments(arguments)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    value = await definition.function(**keywords)
+            except TimeoutError as error:
+                message = str(error) or f"the step did not end within {timeout_s:g} s"
+                return failed(faults.Fault.CODE_RAISED, f"TimeoutError: {message}", where)
+            except Exception as error:  # noqa: BLE001 - the border to the author's code: whatever it raises is the step's fault
+                recorder.event(events.STEP_FAILED, fault="code_raised", reason=f"{type(error).__name__}: {error}", endpoint="local")
+                return failed(faults.Fault.CODE_RAISED, f"{type(error).__name__}: {error}", where)
+            output = definition.encode_output(value)
+        for reference in written:
+            await media.record(self._parts, claimed.tenant_id, reference)
+        return settle.Completed(output=output)
+
+    async def _run_sync(
+        self, claimed: store.Claimed, definition: Any, options: plan.CallOptions, arguments: dict[str, Any], *, tenant: str,
+        timeout_s: float, where: str,
+    ) -> settle.Outcome:  # fmt: skip
+        call = compute_port.ComputeCall(
+            function=trampoline.REFERENCE,
+            arguments=pickle.dumps(
+                {"tenant": tenant, "step_name": definition.name, "arguments_json": json.dumps(arguments, ensure_ascii=False)}
+            ),
+            timeout_s=timeout_s,
+            memory_bytes=options.memory_bytes or definition.memory_bytes or self._parts.settings.compute_memory_bytes,
+            label=f"{where} {claimed.run_id}/{claimed.ordinal}",
+        )
+        outcome = await self._parts.compute.run(call)
+        match outcome:
+            case compute_port.ComputeDone():
+                recorder.count(metrics.COMPUTE_CALLS, outcome="done")
+                answer = trampoline.read_answer(pickle.loads(outcome.value))  # noqa: S301 - made by our own child process
+                for reference in answer.artifacts:
+                    await media.record(self._parts, claimed.tenant_id, reference)
+                if answer.fault is not None:
+                    return settle.Faulted(fault=answer.fault)
+                return settle.Completed(output=answer.output)
+            case compute_port.ComputeRaised():
+                recorder.count(metrics.COMPUTE_CALLS, outcome="raised")
+                place = outcome.traceback_text.strip().splitlines()[-2:-1]
+                message = f"{outcome.error_type}: {outcome.message}"
+                return failed(faults.Fault.CODE_RAISED, message, f"{where} {' '.join(place).strip()}".strip())
+            case compute_port.ComputeTimedOut():
+                recorder.count(metrics.COMPUTE_CALLS, outcome="timed_out")
+                return failed(faults.Fault.CODE_RAISED, f"the step did not end within {timeout_s:g} s", where)
+            case compute_port.ComputeCrashed():
+                recorder.count(metrics.COMPUTE_CALLS, outcome="crashed")
+                return failed(faults.Fault.CODE_CRASHED, outcome.detail, where)
+            case compute_port.ComputeTooLarge():
+                recorder.count(metrics.COMPUTE_CALLS, outcome="too_large")
+                message = f"the {outcome.what} of {outcome.size_bytes} bytes passes {outcome.limit_bytes}; pass an artifact"
+                return failed(faults.Fault.TOO_LARGE, message, where)
+
+    async def give_back(self, claimed: store.Claimed, reason: str) -> None:
+        """Return a lease unused."""
+        recorder.event(events.STEP_RELEASED, reason=reason)
+        ref = store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
+        await self._parts.store.give_back(leases=[ref])
+        self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+
+    # Model calls
+
+    async def send(self, claimed: store.Claimed, *, claimed_at_s: float) -> None:
+        """Send one model call to its endpoint. ``claimed_at_s``: monotonic, from before the claim; nothing is sent after its window."""
+        assert claimed.endpoint_id is not None, "a model call is claimed for an endpoint"
+        endpoint = self._parts.endpoints.get(claimed.endpoint_id)
+        if endpoint is None:
+            await self.give_back(claimed, "this worker does not know the endpoint yet")
+            return
+        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+            try:
+                request = await self.request(claimed, endpoint)
+            except FaultRaised as error:
+                self.conclude(claimed, settle.Faulted(fault=error.fault), endpoint)
+                return
+            if not await self._may_send(claimed, endpoint, request, claimed_at_s):
+                await self.give_back(claimed, "its time to be sent was over")
+                return
+            self.conclude(claimed, await self.answer(claimed, endpoint, request), endpoint)
+
+    async def _may_send(
+        self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest, claimed_at_s: float
+    ) -> bool:
+        if not self._parts.is_alive.is_set():
+            return False
+        if endpoint.row.is_paid and not await self.intents.record(claimed, identity.fingerprint(request.input)):
+            return False
+        return self._parts.clock.monotonic_s() < claimed_at_s + self._parts.settings.send_window_s
+
+    async def request(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> provider_port.ProviderRequest:
+        """Build what the adapter gets: the same for every send of one attempt. Raises FaultRaised."""
+        assert claimed.name is not None, "a model call has a name"
+        arguments = resolved(claimed)
+        definition = _model(claimed.name)
+        if definition is not None:
+            arguments = definition.validate_arguments(arguments)
+        tenant = await self._parts.tenant_name(claimed.tenant_id)
+        timeout_s = (claimed.options or {}).get("timeout_s") or endpoint.row.timeout_s
+        if claimed.deadline_in_s is not None:
+            timeout_s = max(0.05, min(timeout_s, claimed.deadline_in_s))
+        attempt_id = str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))
+        return provider_port.ProviderRequest(
+            attempt_id=attempt_id,
+            # A transport retry re-sends the same attempt under the same number; a new number follows only a known refusal.
+            idempotency_key=ids.idempotency_key(run=claimed.run_id, ordinal=claimed.ordinal, epoch=claimed.number),
+            model=claimed.name,
+            input=arguments,
+            timeout_s=timeout_s,
+            artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
+            callback_url=self._parts.callback_url(endpoint.row.name, attempt_id),
+        )
+
+    async def answer(
+        self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
+    ) -> settle.Outcome:
+        """Make one attempt and give its outcome; an adapter that raises is unclassified, and unknown when it may have been billed."""
+        started_s = self._parts.clock.monotonic_s()
+        try:
+            outcome = await endpoint.provider.send(request)
+        except asyncio.CancelledError:
+            self._note_cut(claimed, endpoint)
+            raise
+        except Exception as error:  # noqa: BLE001 - the border to an adapter: logged whole, and never taken for a refusal
+            recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
+            outcome = self.unclassified(endpoint, error)
+        recorder.observe(metrics.ENDPOINT_DURATION, self._parts.clock.monotonic_s() - started_s, endpoint=endpoint.row.name)
+        return self.checked(claimed, outcome)
+
+    def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:
+        """Write that a paid call was cut off in flight: its facts always, its step only if the lease still is ours."""
+        if endpoint.row.is_paid:
+            cut = settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message="cut off while it was being sent")
+            self._parts.settling.put(settle_stage.settlement(claimed, cut))
+
+    def unclassified(self, endpoint: parts_module.Endpoint, error: Exception) -> settle.Outcome:
+        """Give the outcome of an adapter or of storage that raised."""
+        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, blobs_port.BlobRefused):
+            fault = faults.Fault.TOO_LARGE if error.code in ("too_large", "too_many_pixels") else faults.Fault.BAD_OUTPUT
+            return failed(fault, message, f"endpoint {endpoint.row.name}")
+        if endpoint.row.is_paid:
+            return settle.Unknown(message=message[:2_000])
+        return failed(faults.Fault.UNCLASSIFIED, message, f"endpoint {endpoint.row.name}")
+
+    def checked(self, claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
+        """Hold a result to the model's declared output."""
+        if not isinstance(outcome, settle.Completed) or claimed.name is None:
+            return outcome
+        definition = _model(claimed.name)
+        if definition is None:
+            return outcome
+        try:
+            output = definition.encode_output(_revived(outcome.output))
+        except FaultRaised as error:
+            return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd or 0)
+        return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd)
+
+
+def _model(name: str) -> Any:
+    try:
+        return registry.model(name)
+    except NotRegistered:
+        return None
+
+
+def _revived(value: Any) -> Any:
+    """Turn marked artifacts into values, so that encoding does not take the mark for a user's key."""
+    if isinstance(value, dict):
+        if artifact.is_artifact(value):
+            return artifact.Artifact.from_json(value)
+        return {key: _revived(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revived(item) for item in value]
+    return value

@@ -1,0 +1,82 @@
+"""Tell the store that this worker lives, from a thread and a connection of its own, and notice when it does not.
+
+The loop runs user code and may stall; the thread reports its lag and ends the process when the loop has stood still for ``loop_lag_max_s``. A beat
+that is refused means somebody declared this worker dead: it stops sending, drops what it holds and takes a new id.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from heddle.engine import parts as parts_module
+from heddle.ports import store
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
+
+_LOG = logging.getLogger("heddle.engine")
+EXIT_LAGGED = 70
+_STEP_S = 0.25
+
+
+class Heartbeat:
+    """Beat from a thread until stopped. ``declared_dead`` is called in the loop's thread."""
+
+    def __init__(self, parts: parts_module.Parts, *, declared_dead: Callable[[int], None]) -> None:
+        self._parts = parts
+        self._declared_dead = declared_dead
+        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._answered_s = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="heddle-heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat for the loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+        self._answered_s = time.monotonic()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop beating."""
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    def _answer(self) -> None:
+        self._answered_s = time.monotonic()
+
+    def _run(self) -> None:
+        next_beat_s = 0.0
+        while not self._stop.wait(_STEP_S):
+            self._watch_loop()
+            if time.monotonic() >= next_beat_s:
+                next_beat_s = time.monotonic() + self._beat()
+        self._parts.pulse.close()
+
+    def _watch_loop(self) -> None:
+        assert self._loop is not None, "start sets the loop"
+        lag_s = max(0.0, time.monotonic() - self._answered_s - _STEP_S)
+        recorder.set(metrics.LOOP_LAG, lag_s)
+        if lag_s > self._parts.settings.loop_lag_max_s:
+            recorder.event(events.LOOP_LAGGED, worker=self._parts.name, lag_s=lag_s, reason="the process ends itself")
+            logging.shutdown()
+            os._exit(EXIT_LAGGED)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._answer)
+
+    def _beat(self) -> float:
+        """Beat once and tell when to beat again: sooner after a failure."""
+        worker = self._parts.worker
+        if worker == 0:
+            return _STEP_S
+        try:
+            is_alive = self._parts.pulse.beat(
+                worker=worker, detail={"held": len(self._parts.hold), "is_draining": self._parts.is_draining}
+            )
+        except store.StoreLost as error:
+            _LOG.warning("heartbeat.failed error=%s", error)
+            return min(1.0, self._parts.settings.heartbeat_s)
+        if not is_alive and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._declared_dead, worker)
+        return self._parts.settings.heartbeat_s

@@ -1,0 +1,90 @@
+"""Remember, in memory, what this worker holds: leases and the tasks that act on them.
+
+The store's leases are the truth; this is what the heartbeat compares them with, and how a stopped run's calls in flight are found. Bounded by the
+places of the worker. Neighbours: claim adds, settle removes.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import uuid
+
+from heddle.ports import store
+
+Key = tuple[uuid.UUID, int]
+
+
+@dataclasses.dataclass(slots=True)
+class Held:
+    """Hold one lease, the task that acts on it (None: waiting to be settled), and when it was taken (monotonic seconds)."""
+
+    fence: int
+    kind: str
+    taken_at_s: float
+    task: asyncio.Task[None] | None = None
+
+
+class Hold:
+    """Keep the leases of one worker. Used from the loop's thread only."""
+
+    def __init__(self) -> None:
+        self._leases: dict[Key, Held] = {}
+        self._counts: collections.Counter[str] = collections.Counter()
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def count(self, kind: str) -> int:
+        """Tell how many leases of a kind (activate, async, sync, send, poll) are held."""
+        return self._counts[kind]
+
+    def add(self, claimed: store.Claimed, *, kind: str, now_s: float) -> Held:
+        """Note a lease just taken."""
+        held = Held(fence=claimed.fence, kind=kind, taken_at_s=now_s)
+        self._leases[claimed.run_id, claimed.ordinal] = held
+        self._counts[kind] += 1
+        return held
+
+    def drop(self, key: Key, fence: int) -> None:
+        """Forget a lease that was settled or given back. A second call changes nothing."""
+        held = self._leases.get(key)
+        if held is not None and held.fence == fence:
+            del self._leases[key]
+            self._counts[held.kind] -= 1
+
+    def get(self, key: Key) -> Held | None:
+        """Give a lease, None when it is not held."""
+        return self._leases.get(key)
+
+    def cancel_run(self, run_id: uuid.UUID) -> int:
+        """Cancel the tasks of a run's calls in flight; its activation is left alone. Give how many."""
+        found = [held for (run, ordinal), held in self._leases.items() if run == run_id and ordinal > 0 and held.task]
+        for held in found:
+            if held.task is not None:
+                held.task.cancel()
+        return len(found)
+
+    def cancel_all(self) -> None:
+        """Cancel every task: this worker was declared dead."""
+        for held in self._leases.values():
+            if held.task is not None:
+                held.task.cancel()
+
+    def clear(self) -> None:
+        """Forget everything: the leases are somebody else's now."""
+        self._leases.clear()
+        self._counts.clear()
+
+    def unknown_to(self, stored: set[tuple[uuid.UUID, int, int]], *, older_than_s: float) -> list[Held]:
+        """List what is held here and no longer in the store: taken from us, or stopped with its run."""
+        return [
+            held
+            for (run, ordinal), held in self._leases.items()
+            if held.taken_at_s < older_than_s and (run, ordinal, held.fence) not in stored
+        ]
+
+    def refs(self) -> list[store.LeaseRef]:
+        """List every lease held."""
+        return [
+            store.LeaseRef(run_id=run, ordinal=ordinal, fence=held.fence) for (run, ordinal), held in self._leases.items()
+        ]

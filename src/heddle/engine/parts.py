@@ -1,0 +1,79 @@
+"""Name everything a stage of the engine works with, so that each stage takes one argument and says what it uses of it.
+
+Built once per worker by ``wiring``; the stages fill ``hold`` and ``settling``.
+"""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol
+
+from heddle.config import settings as settings_module
+from heddle.engine import hold as hold_module
+from heddle.ports import blobs as blobs_port
+from heddle.ports import clock as clock_port
+from heddle.ports import compute as compute_port
+from heddle.ports import provider as provider_port
+from heddle.ports import store as store_port
+from heddle.ports import transport as transport_port
+
+BuildProvider = Callable[[store_port.EndpointRow], provider_port.Provider]
+CallbackUrl = Callable[[str, str], str | None]
+
+
+class Settling(Protocol):
+    """Take what happened to steps and write it soon (``engine.settle``)."""
+
+    def put(self, written: store_port.Settlement) -> None:
+        """Hand in one settlement."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until everything handed in is written."""
+        ...
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        ...
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Endpoint:
+    """Hold one endpoint with the adapter built for it."""
+
+    row: store_port.EndpointRow
+    provider: provider_port.Provider
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Parts:
+    """Hold the parts of one worker. ``worker`` is its id in the store, new after it was declared dead."""
+
+    settings: settings_module.Settings
+    store: store_port.EngineStore
+    pulse: store_port.Pulse
+    doorbell: transport_port.Doorbell
+    compute: compute_port.Compute
+    blobs: blobs_port.Blobs
+    clock: clock_port.Clock
+    build_provider: BuildProvider
+    callback_url: CallbackUrl
+    name: str
+    hold: hold_module.Hold = dataclasses.field(default_factory=hold_module.Hold)
+    endpoints: dict[int, Endpoint] = dataclasses.field(default_factory=dict)
+    tenants: dict[int, str] = dataclasses.field(default_factory=dict)
+    worker: int = 0
+    is_draining: bool = False
+    is_alive: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    settling: Settling = dataclasses.field(init=False)
+
+    def wake(self, *, readied: int) -> None:
+        """Ring the doorbell when work became ready."""
+        if readied > 0:
+            self.doorbell.ring()
+
+    async def tenant_name(self, tenant_id: int) -> str:
+        """Give a tenant's name, asking the store for one not seen before."""
+        if tenant_id not in self.tenants:
+            self.tenants = await self.store.tenant_names()
+        return self.tenants[tenant_id]

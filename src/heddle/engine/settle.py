@@ -1,0 +1,173 @@
+"""Carry out verdicts: gather what happened to many steps and write it in batches.
+
+Verdicts come from ``core.settle``; the store writes facts first and moves only steps whose fence matches. A batch that could not be written is
+written again until it is: results were paid for. Before this in the walk: execute and poll. After: deliver.
+"""
+
+import asyncio
+import collections
+import json
+from typing import Any, assert_never
+
+from heddle.core import faults, settle
+from heddle.core.policy import backoff
+from heddle.core.policy import retry as retry_policy
+from heddle.engine import parts as parts_module
+from heddle.engine import supervise
+from heddle.ports import store
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
+
+_WRITERS = 2
+
+
+def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_usd: int = 0) -> store.Settlement:
+    """Give the written form of a verdict. ``price_nano_usd``: what a finished call costs when the provider did not say."""
+    is_local = claimed.endpoint_id is None
+    written = store.Settlement(
+        run_id=claimed.run_id,
+        ordinal=claimed.ordinal,
+        fence=claimed.fence,
+        number=claimed.number,
+        verdict="",
+        is_local=is_local,
+    )
+    match verdict:
+        case settle.Complete():
+            written.verdict, written.attempt_state, written.breaker = "complete", "done", 1
+            written.output = json.dumps(verdict.output, separators=(",", ":"), ensure_ascii=False)
+            if not is_local:
+                written.cost_nano_usd = price_nano_usd if verdict.cost_nano_usd is None else verdict.cost_nano_usd
+        case settle.RetryAt(is_same_attempt=True):
+            written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
+            written.fault, written.note = _fault(verdict.fault), verdict.fault.message
+        case settle.RetryAt():
+            written.verdict, written.attempt_state, written.delay_s = "retry", "rejected", verdict.delay_s
+            written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
+            written.cost_nano_usd = verdict.billed_nano_usd or None
+        case settle.PollAt():
+            written.verdict, written.attempt_state, written.delay_s = "poll", "accepted", verdict.delay_s
+            written.handle, written.note = verdict.handle, verdict.note
+        case settle.Reconcile():
+            written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
+            written.note = verdict.message
+        case settle.Fail():
+            written.verdict, written.attempt_state = "fail", "rejected"
+            written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
+            written.cost_nano_usd = verdict.billed_nano_usd or None
+        case settle.Bury():
+            written.verdict, written.attempt_state, written.note = "bury", "unknown", verdict.message
+        case _:
+            assert_never(verdict)
+    return written
+
+
+def _fault(fault: faults.StepFault) -> str:
+    return json.dumps(fault.as_json(), ensure_ascii=False)
+
+
+def _breaker(fault: faults.StepFault) -> int:
+    return -1 if faults.FAULTS[fault.fault].counts_for_breaker else 0
+
+
+def retry_of(claimed: store.Claimed) -> retry_policy.RetryOptions:
+    """Give the retry options of a claimed call."""
+    stored = (claimed.options or {}).get("retry")
+    if stored is None:
+        return _DEFAULT_RETRY
+    waits = backoff.BackoffOptions(**stored["waits"])
+    return retry_policy.RetryOptions(**{**stored, "waits": waits})
+
+
+_DEFAULT_RETRY = retry_policy.RetryOptions()
+
+
+class SettleQueue:
+    """Gather settlements and write them in batches of at most ``worker_batch``, two batches at a time."""
+
+    def __init__(self, parts: parts_module.Parts) -> None:
+        self._parts = parts
+        self._waiting: collections.deque[store.Settlement] = collections.deque()
+        self._filled = asyncio.Event()
+        self._writing = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def put(self, written: store.Settlement) -> None:
+        """Hand in one settlement; it is written soon. Bounded by the leases this worker may hold."""
+        self._waiting.append(written)
+        self._idle.clear()
+        self._filled.set()
+
+    async def drained(self) -> None:
+        """Wait until everything handed in is written."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        await asyncio.gather(*(supervise.forever(self._parts, "settle", self._one_pass) for _ in range(_WRITERS)))
+
+    async def _one_pass(self) -> None:
+        await self._filled.wait()
+        size = min(len(self._waiting), self._parts.settings.worker_batch)
+        batch = [self._waiting.popleft() for _ in range(size)]
+        if not self._waiting:
+            self._filled.clear()
+        if not batch:
+            return
+        self._writing += 1
+        try:
+            await self._write(batch)
+        finally:
+            self._writing -= 1
+            if not self._waiting and self._writing == 0:
+                self._idle.set()
+
+    async def _write(self, batch: list[store.Settlement]) -> None:
+        started_s = self._parts.clock.monotonic_s()
+        unique = {(item.run_id, item.ordinal, item.number, item.fence): item for item in batch}
+        report = await supervise.until_stored(
+            self._parts, "settle", lambda: self._parts.store.settle(settlements=list(unique.values()))
+        )
+        for item in batch:
+            self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
+        self._parts.wake(readied=report.readied)
+        _record(batch, report, self._parts, started_s)
+
+
+def _record(batch: list[store.Settlement], report: store.SettleReport, parts: parts_module.Parts, started_s: float) -> None:
+    recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="settle")
+    recorder.observe(metrics.BATCH_SIZE, len(batch), stage="settle")
+    recorder.count(metrics.STAGE_ITEMS, report.settled, stage="settle")
+    recorder.count(metrics.COMMITS, stage="settle")
+    if report.fenced:
+        recorder.count(metrics.WRITES_FENCED, report.fenced, stage="settle")
+        recorder.event(events.WRITE_FENCED, stage="settle", worker=parts.name)
+    if report.late:
+        recorder.count(metrics.RESULTS_LATE, report.late, endpoint="other")
+    for workflow, state in report.ended:
+        recorder.count(metrics.RUNS_FINISHED, workflow=workflow, state=state)
+    counted: collections.Counter[str] = collections.Counter(item.verdict for item in batch)
+    if counted["complete"]:
+        recorder.count(metrics.STEPS_FINISHED, counted["complete"], state="succeeded")
+    if counted["fail"]:
+        recorder.count(metrics.STEPS_FINISHED, counted["fail"], state="failed")
+    for item in batch:
+        if item.verdict in ("fail", "retry", "bury", "reconcile"):
+            _record_trouble(item)
+        if item.cost_nano_usd:
+            recorder.count(metrics.MONEY_CHARGED, item.cost_nano_usd / 1e9, endpoint="other")
+
+
+def _record_trouble(item: store.Settlement) -> None:
+    fault: dict[str, Any] = json.loads(item.fault) if item.fault else {"fault": "sent_unknown", "message": item.note or ""}
+    name = fault["fault"]
+    match item.verdict:
+        case "fail":
+            recorder.count(metrics.STEPS_FAILED, fault=name)
+            recorder.event(events.STEP_FAILED, fault=name, reason=fault["message"])
+        case "retry":
+            recorder.count(metrics.STEPS_RETRIED, fault=name)
+            recorder.event(events.STEP_RETRIED, fault=name, reason=fault["message"])
+        case _:
+            recorder.event(events.ATTEMPT_UNKNOWN, reason=fault["message"])

@@ -1,0 +1,55 @@
+"""Keep a stage going: run its pass again after a fault, with backoff, counted and logged; wait out a lost store.
+
+The one place where an unforeseen exception of the engine is caught: a stage that died in silence would be a worker that is up and does nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from heddle.core.policy import backoff
+from heddle.engine import parts as parts_module
+from heddle.ports import store
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
+
+_STORE_WAITS = backoff.BackoffOptions(transient_base_s=0.05, cap_s=2.0)
+
+
+async def forever(parts: parts_module.Parts, stage: str, one_pass: Callable[[], Awaitable[None]]) -> None:
+    """Run passes of a stage until cancelled."""
+    failures = 0
+    while True:
+        try:
+            await one_pass()
+            failures = 0
+        except store.StoreLost as error:
+            failures += 1
+            recorder.count(metrics.STAGE_ERRORS, stage=stage)
+            recorder.event(events.DATABASE_LOST, address="", error=error)
+            await parts.clock.sleep(_delay_s(parts, failures))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the supervised border: logged, counted, tried again
+            failures += 1
+            recorder.count(metrics.STAGE_ERRORS, stage=stage)
+            recorder.event(events.STAGE_FAILED, stage=stage, error=error)
+            await parts.clock.sleep(_delay_s(parts, failures))
+
+
+def _delay_s(parts: parts_module.Parts, failures: int) -> float:
+    return backoff.delay_s(
+        attempt_number=failures, is_throttled=False, retry_after_s=None, rng=parts.clock.rng, options=_STORE_WAITS
+    )
+
+
+async def until_stored(parts: parts_module.Parts, stage: str, write: Callable[[], Awaitable[store.SettleReport]]) -> store.SettleReport:
+    """Write until the store takes it: what has happened must not be lost, and writing it again is harmless."""
+    failures = 0
+    while True:
+        try:
+            return await write()
+        except store.StoreLost as error:
+            failures += 1
+            recorder.count(metrics.STAGE_ERRORS, stage=stage)
+            recorder.event(events.DATABASE_LOST, address="", error=error)
+            await parts.clock.sleep(_delay_s(parts, failures))

@@ -1,0 +1,258 @@
+"""Run one worker: claim, hand over to the stages, heart beat, timers, sweep, and an orderly end.
+
+The walk of a step through this process is written in ``_hand_over``. Built by ``wiring``; run by ``heddle worker``.
+"""
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from heddle.core import faults, settle
+from heddle.engine import activate, claim, execute, heartbeat, poll, schedule, supervise, sweep
+from heddle.engine import parts as parts_module
+from heddle.engine import settle as settle_stage
+from heddle.ports import store
+from heddle.program import registry
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events
+
+_REFRESH_S = 5.0
+_RECONCILE_HOLD_S = 5.0
+
+
+class Worker:
+    """Serve lanes until told to stop, then finish what is held."""
+
+    def __init__(self, parts: parts_module.Parts) -> None:
+        self._parts = parts
+        parts.settling = settle_stage.SettleQueue(parts)
+        self._activator = activate.Activator(parts)
+        self._executor = execute.Executor(parts)
+        self._poller = poll.Poller(parts, self._executor)
+        self._sweeper = sweep.Sweeper(parts)
+        self._scheduler = schedule.Scheduler(parts, self._sweeper)
+        self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
+        self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rebirth: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set, then drain. Raises what makes working impossible at the start."""
+        parts = self._parts
+        await self._open()
+        stages = [
+            asyncio.create_task(supervise.forever(parts, "claim", self._claimer.one_pass)),
+            asyncio.create_task(parts.settling.run()),
+            asyncio.create_task(self._executor.intents.run()),
+            asyncio.create_task(supervise.forever(parts, "schedule", self._scheduler.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
+            asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
+        ]
+        try:
+            await stop.wait()
+            await self._drain()
+        finally:
+            for stage in stages:
+                stage.cancel()
+            await asyncio.gather(*stages, return_exceptions=True)
+            await self._close()
+
+    async def _open(self) -> None:
+        parts = self._parts
+        await self._until_open()
+        parts.doorbell.watch_stops(self._on_stopped)
+        await parts.doorbell.start()
+        await parts.compute.start()
+        await self._load()
+        await self._register()
+        self._heartbeat.start()
+        recorder.event(events.WORKER_STARTED, worker=parts.name, pid=os.getpid())
+
+    async def _until_open(self) -> None:
+        """Wait for a database that is starting; give up after ``drain_s``, so that a wrong address is told."""
+        parts = self._parts
+        until_s = parts.clock.monotonic_s() + max(parts.settings.drain_s, 10.0)
+        while True:
+            try:
+                await parts.store.open()
+                return
+            except store.StoreLost:
+                if parts.clock.monotonic_s() > until_s:
+                    raise
+                await parts.clock.sleep(0.2)
+
+    async def _register(self) -> None:
+        parts = self._parts
+        detail = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "workflows": [f"{each.name}@{each.version}" for each in registry.workflows()],
+        }
+        parts.worker = await parts.store.register(name=parts.name, detail=detail)
+        parts.is_alive.set()
+
+    async def _load(self) -> None:
+        """Read endpoints and build adapters for those that are new or changed."""
+        parts = self._parts
+        rows = await parts.store.endpoints()
+        known = {endpoint_id: endpoint.row for endpoint_id, endpoint in parts.endpoints.items()}
+        for row in rows:
+            if known.get(row.id) != row:
+                old = parts.endpoints.get(row.id)
+                parts.endpoints[row.id] = parts_module.Endpoint(row=row, provider=parts.build_provider(row))
+                if old is not None:
+                    await old.provider.close()
+        for gone in set(parts.endpoints) - {row.id for row in rows}:
+            await parts.endpoints.pop(gone).provider.close()
+        parts.tenants = await parts.store.tenant_names()
+        self._claimer.refresh()
+
+    async def _refresh(self) -> None:
+        await self._parts.clock.sleep(_REFRESH_S)
+        await self._load()
+
+    # The walk of a step through this process
+
+    def _hand_over(self, claimed: Sequence[store.Claimed]) -> None:
+        """Give each leased step to its stage."""
+        now_s = self._parts.clock.monotonic_s()
+        activations = []
+        for item in claimed:
+            match item.purpose:
+                case "activate":
+                    self._parts.hold.add(item, kind="activate", now_s=now_s)
+                    activations.append(item)
+                case "execute":
+                    self._start(item, _kind(item), self._executor.run_step(item), now_s)
+                case "send":
+                    self._start(item, "send", self._executor.send(item, claimed_at_s=now_s), now_s)
+                case "poll":
+                    self._start(item, "poll", self._poller.act(item), now_s)
+                case _:
+                    raise AssertionError(f"a lease has the purpose {item.purpose!r}")
+        if activations:
+            self._keep(asyncio.create_task(self._activate(activations)))
+
+    def _start(self, item: store.Claimed, kind: str, work: Coroutine[Any, Any, None], now_s: float) -> None:
+        held = self._parts.hold.add(item, kind=kind, now_s=now_s)
+        held.task = asyncio.create_task(self._guard(item, work))
+        self._keep(held.task)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, item: store.Claimed, work: Coroutine[Any, Any, None]) -> None:
+        """Let nothing that happens to one step end the worker, and let no lease be forgotten."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
+            raise
+        except store.StoreLost as error:
+            # The heartbeat finds the lease held by us and known to nobody here, and gives it back.
+            recorder.event(events.DATABASE_LOST, address="", error=error)
+            self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
+        except Exception as error:  # noqa: BLE001 - the supervised border of one step
+            recorder.event(events.STAGE_FAILED, stage="execute", error=error)
+            self._parts.settling.put(settle_stage.settlement(item, self._unforeseen(item, error)))
+
+    def _unforeseen(self, item: store.Claimed, error: Exception) -> settle.Verdict:
+        message = f"{type(error).__name__}: {error}"[:2_000]
+        endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
+        if endpoint is not None and endpoint.row.is_paid:
+            return settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message=message)
+        return settle.Fail(fault=faults.StepFault(fault=faults.Fault.UNCLASSIFIED, message=message, where=item.name or ""))
+
+    async def _activate(self, claimed: list[store.Claimed]) -> None:
+        try:
+            await self._activator.activate(claimed)
+        except store.StoreLost as error:
+            recorder.event(events.DATABASE_LOST, address="", error=error)
+        except Exception as error:  # noqa: BLE001 - the supervised border of a batch of activations
+            recorder.event(events.STAGE_FAILED, stage="activate", error=error)
+        finally:
+            for item in claimed:
+                self._parts.hold.drop((item.run_id, 0), item.fence)
+
+    # Life and death
+
+    def _on_stopped(self, run_id: uuid.UUID) -> None:
+        self._parts.hold.cancel_run(run_id)
+
+    def _on_declared_dead(self, worker: int) -> None:
+        """Stop sending at once, drop everything, and come back under a new id."""
+        parts = self._parts
+        if worker != parts.worker or not parts.is_alive.is_set():
+            return
+        parts.is_alive.clear()
+        recorder.event(events.WORKER_RETIRED, worker=parts.name, count=len(parts.hold))
+        parts.hold.cancel_all()
+        parts.hold.clear()
+        self._rebirth = asyncio.create_task(self._be_reborn())
+
+    async def _be_reborn(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._register()
+                return
+            except store.StoreLost:
+                failures += 1
+                await self._parts.clock.sleep(min(2.0, 0.1 * 2**failures) * self._parts.clock.rng.random())
+
+    async def _reconcile_hold(self) -> None:
+        """Compare the store's leases with memory: give back strangers, drop what is ours no longer."""
+        parts = self._parts
+        await parts.clock.sleep(parts.settings.heartbeat_s)
+        await parts.is_alive.wait()
+        asked_s = parts.clock.monotonic_s()
+        stored = await parts.store.held(worker=parts.worker, grace_s=_RECONCILE_HOLD_S)
+        strangers = [ref for ref in stored if parts.hold.get((ref.run_id, ref.ordinal)) is None]
+        if strangers:
+            recorder.event(events.LEASE_RELEASED, worker=parts.name)
+            await parts.store.give_back(leases=strangers)
+        keys = {(ref.run_id, ref.ordinal, ref.fence) for ref in stored}
+        for held in parts.hold.unknown_to(keys, older_than_s=asked_s - 2 * _RECONCILE_HOLD_S):
+            if held.task is not None:
+                held.task.cancel()
+
+    async def _drain(self) -> None:
+        """Claim no more; give what is held its time; write everything; give back the rest."""
+        parts = self._parts
+        parts.is_draining = True
+        started_s = parts.clock.monotonic_s()
+        recorder.event(events.WORKER_DRAIN_STARTED, worker=parts.name, count=len(parts.hold))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=parts.settings.drain_s)
+        leftover = [task for task in self._tasks if not task.done()]
+        refs = parts.hold.refs() if leftover else []
+        for task in leftover:
+            task.cancel()
+        await asyncio.gather(*leftover, return_exceptions=True)
+        try:
+            await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
+            await parts.store.give_back(leases=refs)
+            await parts.store.retire(worker=parts.worker)
+        except (store.StoreLost, TimeoutError) as error:
+            recorder.event(events.STAGE_FAILED, stage="settle", error=error)
+        recorder.event(events.WORKER_DRAINED, worker=parts.name, duration_s=parts.clock.monotonic_s() - started_s)
+
+    async def _close(self) -> None:
+        parts = self._parts
+        self._heartbeat.close()
+        self._activator.close()
+        await parts.compute.close(0.0)
+        await parts.doorbell.close()
+        for endpoint in parts.endpoints.values():
+            await endpoint.provider.close()
+        await parts.store.close()
+
+
+def _kind(item: store.Claimed) -> str:
+    """Tell whether a local step takes a place in the loop or in the compute pool."""
+    return "async" if item.name is not None and registry.step(item.name).is_async else "sync"
