@@ -1,0 +1,334 @@
+"""Hold one pass of a workflow function: what it called, what it awaited, and how the pass ended.
+
+An activation numbers calls, recognises journalled ones by their digest, answers awaits out of the journal, and refuses
+everything once it is over. It never runs the function (``driver`` does) and never waits. Decisions that depend on
+*when* calls ended, and so could come out differently on replay, are written down as marks among the plan's patches:
+``$stop.<stop_ordinal>.<await>`` (where the request to stop was raised) and ``$failed.<await>.<ordinal>`` (which failure
+ended an ``all_of`` early). Authors' patches never begin with ``$``.
+"""
+
+import collections.abc
+import dataclasses
+import random
+import threading
+from typing import Any, NoReturn
+
+import pydantic
+
+from heddle.core import faults, identity, ids, plan, step
+from heddle.program import call, encoding, types
+from heddle.program.errors import (
+    ActivationOver,
+    OutsideWorkflow,
+    RunStopping,
+    StepFailed,
+    ValueRefused,
+    WorkflowMisused,
+)
+
+CALLS_MAX = 10_000
+AWAITS_MAX = 1_000
+REFUSALS_MAX = 1_000
+STOP_MARK = "$stop."
+FAILED_MARK = "$failed."
+
+Waiting = collections.abc.Generator[object, None, list[Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """End a rehearsal: the function went past what it had called when the request to stop came."""
+
+
+class _Here(threading.local):
+    activation: "Activation | None" = None
+
+
+_here = _Here()
+
+
+def current() -> "Activation | None":
+    """Give the activation this thread is in, None outside of workflows."""
+    return _here.activation
+
+
+def required(form: str, instead: str) -> "Activation":
+    """Give the activation this thread is in. Raises OutsideWorkflow saying what to use instead."""
+    activation = _here.activation
+    if activation is None:
+        raise OutsideWorkflow(f"{form} has a meaning only inside of a running workflow; {instead}")
+    return activation
+
+
+def enter(activation: "Activation | None") -> "Activation | None":
+    """Make an activation this thread's own and give the one before it, to be put back."""
+    before = _here.activation
+    _here.activation = activation
+    return before
+
+
+class Activation:
+    """Record one pass over a journal. Belongs to one thread."""
+
+    def __init__(self, journal: plan.Journal, *, newest_version: collections.abc.Callable[[str], int]) -> None:
+        self.journal = journal
+        self.ending: plan.Ending | Rehearsed | None = None
+        self.planned: list[plan.PlannedCall] = []
+        self.awaited: set[int] = set()
+        self.handled: set[int] = set()
+        self.patches: dict[str, bool] = {}
+        self.marks: list[str] = []
+        self.awaits = 0
+        self.stop_at: int | None = None
+        self.is_rehearsal = False
+        self._made = 0
+        self._outputs: dict[int, identity.JsonValue] = {}
+        self._chances = 0
+        self._refusals = 0
+        self._entries = journal.entries
+        self._journalled_to = max(journal.entries, default=0)
+        self._newest_version = newest_version
+        self._chosen = _chosen_failures(journal.patches) if journal.patches else {}
+
+    def make(
+        self,
+        *,
+        kind: step.StepKind,
+        name: str,
+        version: int | None,
+        arguments: collections.abc.Mapping[str, object],
+        options: plan.CallOptions,
+        decode: call.Decode,
+        output: identity.JsonValue = None,
+    ) -> call.Call[Any]:
+        """Number a call; plan it unless it is journalled. ``version`` None: the newest loaded. Raises ValueRefused."""
+        if self.ending is not None:
+            self._refuse(unless_stubborn=True)
+            return call.Call(owner=self, ordinal=0, name=name, decode=decode)
+        edges: set[int] = set()
+        encoded = self._encode(name, arguments, edges)
+        digest = identity.digest(kind=kind, name=name, arguments=encoded)
+        ordinal = self._made + 1
+        entry = self._entries.get(ordinal)
+        if entry is not None:
+            if entry.digest != digest:
+                self._changed(ordinal, entry, kind, name)
+        elif self.is_rehearsal and ordinal > self.journal.stop_ordinal:
+            self.end(Rehearsed())
+        elif ordinal > CALLS_MAX:
+            self.end_misused(
+                _misuse(
+                    f"the run made more than {CALLS_MAX:,} calls; split it over child workflows, each a run of its own"
+                )
+            )
+        else:
+            if version is None:
+                version = self._newest_version(name)
+            self.planned.append(
+                plan.PlannedCall(
+                    ordinal=ordinal,
+                    kind=kind,
+                    name=name,
+                    version=version,
+                    digest=digest,
+                    arguments=encoded,
+                    parents=tuple(sorted(edges)),
+                    options=options,
+                    output=output,
+                )
+            )
+            if kind is step.StepKind.NOW:
+                self._outputs[ordinal] = output
+        self._made = ordinal
+        return call.Call(owner=self, ordinal=ordinal, name=name, decode=decode)
+
+    def _encode(
+        self, name: str, arguments: collections.abc.Mapping[str, object], edges: set[int]
+    ) -> dict[str, identity.JsonValue]:
+        try:
+            encoded = {
+                key: encoding.encode(value, path=key, edges=edges, owner=self, depth=1)
+                for key, value in arguments.items()
+            }
+        except identity.NotJson as error:
+            raise ValueRefused(_misuse(f"{name}(…): {error}")) from error
+        if encoding.size_bytes(encoded) > encoding.INLINE_BYTES_MAX:
+            for key, value in encoded.items():
+                too_large = encoding.oversize(value, place=key)
+                if too_large is not None:
+                    raise ValueRefused(
+                        faults.StepFault(fault=faults.Fault.TOO_LARGE, message=f"{name}(…): {too_large}")
+                    )
+        return encoded
+
+    def wait(self, calls: collections.abc.Sequence[call.Call[Any]], max_failed: int) -> Waiting:
+        """Give the results of calls, None for each tolerated failure; yield once to suspend, never to come back.
+
+        Raises StepFailed when more than ``max_failed`` did not succeed, RunStopping at the one await where the run is
+        told to stop.
+        """
+        if self.ending is not None:
+            self._refuse(unless_stubborn=True)
+            yield self
+        for one in calls:
+            if call.owner_of(one) is not self:
+                self.end_misused(_misuse(f"{one!r} belongs to another run and cannot be awaited here"))
+        self.awaits += 1
+        if self.awaits > AWAITS_MAX:
+            self.end_misused(
+                _misuse(
+                    f"the run awaited more than {AWAITS_MAX:,} times; await several calls at once with heddle.all_of, "
+                    "or use child workflows"
+                )
+            )
+        if self.awaits == self.stop_at:
+            assert self.journal.stopping is not None
+            raise RunStopping(self.journal.stopping)
+        ending = self._unless_ready(calls, max_failed)
+        if ending is not None:
+            self.ending = ending
+            yield self
+            raise ActivationOver
+        return [self._result(one) for one in calls]
+
+    def _unless_ready(
+        self, calls: collections.abc.Sequence[call.Call[Any]], max_failed: int
+    ) -> plan.Suspended | plan.NeedOutputs | None:
+        unfinished: list[int] = []
+        failed: list[int] = []
+        unloaded: list[int] = []
+        ordinals = dict.fromkeys(call.ordinal_of(one) for one in calls)
+        for ordinal in ordinals:
+            entry = self._entries.get(ordinal)
+            if entry is None:
+                if ordinal not in self._outputs:
+                    unfinished.append(ordinal)
+            elif entry.state is step.StepState.SUCCEEDED:
+                if not entry.has_output:
+                    unloaded.append(ordinal)
+            elif entry.state not in step.TERMINAL or self._was_open_at_stop(entry):
+                unfinished.append(ordinal)
+            else:
+                failed.append(ordinal)
+        self.awaited.update(ordinals)
+        self.handled.update(failed)
+        if len(failed) > max_failed:
+            self.handled.update(ordinals)
+            self._raise_failed(calls, failed, is_early=bool(unfinished))
+        if unfinished:
+            return plan.Suspended(
+                need=plan.Need(ordinals=tuple(unfinished), count=len(unfinished), max_failed=max_failed - len(failed))
+            )
+        return plan.NeedOutputs(ordinals=tuple(unloaded)) if unloaded else None
+
+    def _was_open_at_stop(self, entry: plan.JournalEntry) -> bool:
+        # The request to stop cancels what was open, mostly before the function hears of it; to the function it is open.
+        is_stopped = entry.state in (step.StepState.CANCELLED, step.StepState.SKIPPED)
+        return is_stopped and self.is_rehearsal and self._made >= self.journal.stop_ordinal
+
+    def _raise_failed(
+        self, calls: collections.abc.Sequence[call.Call[Any]], failed: list[int], *, is_early: bool
+    ) -> NoReturn:
+        # Others may fail later, ahead of this one in the list; the replay must still raise this one.
+        ordinal = self._chosen.get(self.awaits, failed[0])
+        if ordinal not in failed:
+            ordinal = failed[0]
+        if is_early:
+            self.marks.append(f"{FAILED_MARK}{self.awaits}.{ordinal}")
+        name = next(call.name_of(one) for one in calls if call.ordinal_of(one) == ordinal)
+        raise StepFailed(fault=_fault_of(self._entries[ordinal], name), step=name, ordinal=ordinal)
+
+    def _result(self, one: call.Call[Any]) -> object:
+        entry = self._entries.get(call.ordinal_of(one))
+        if entry is None:
+            return encoding.take(one, self._outputs[call.ordinal_of(one)])
+        if entry.state is not step.StepState.SUCCEEDED:
+            return None
+        try:
+            return encoding.take(one, entry.output)
+        except pydantic.ValidationError as error:
+            fits_not = "; ".join(types.sentences(error, root="output"))
+            self.end(
+                plan.Raised(fault=changed(self.journal, f"the journalled result of {one!r} does not fit: {fits_not}"))
+            )
+
+    def is_patched(self, name: str) -> bool:
+        """Tell whether this run takes the new way; remembers, so that one run never takes both."""
+        if self.ending is not None:
+            self._refuse()
+        known = self.patches.get(name)
+        if known is None:
+            known = name in self.journal.patches or self._made >= self._journalled_to
+            self.patches[name] = known
+        return known
+
+    def chance(self) -> random.Random:
+        """Give chance that is the same on every replay, and different at every asking."""
+        self._chances += 1
+        # Negative: the engine seeds its own chance with the ordinals of steps.
+        return random.Random(ids.seed(run=self.journal.run_id, ordinal=-self._chances))  # noqa: S311 - reproducible on purpose
+
+    def end(self, ending: plan.Ending | Rehearsed) -> NoReturn:
+        """End the activation from inside of the function and unwind it."""
+        self.ending = ending
+        raise ActivationOver
+
+    def end_misused(self, fault: faults.StepFault) -> NoReturn:
+        """End the activation because the function did what a workflow may not do, whatever it does about the error."""
+        self.ending = plan.Raised(fault=fault)
+        raise WorkflowMisused(fault)
+
+    def _changed(self, ordinal: int, entry: plan.JournalEntry, kind: step.StepKind, name: str) -> NoReturn:
+        if (entry.kind, entry.name) == (kind, name):
+            difference = f"the code calls {name} with other arguments than journalled"
+        else:
+            difference = f"the journal has {entry.kind} {entry.name}, the code calls {kind} {name}"
+        self.end(plan.Raised(fault=changed(self.journal, f"at call {ordinal} {difference}")))
+
+    def unreached(self) -> faults.StepFault | None:
+        """Give the fault of a function that returned before it made every journalled call."""
+        if self._made >= self._journalled_to:
+            return None
+        missing = self._entries[min(ordinal for ordinal in self._entries if ordinal > self._made)]
+        return changed(
+            self.journal,
+            f"the journal has call {missing.ordinal}, {missing.kind} {missing.name}; the code returns without it",
+        )
+
+    def _refuse(self, *, unless_stubborn: bool = False) -> None:
+        # A function that swallows every refusal would spin for ever: in the end it gets a call that suspends for good.
+        self._refusals += 1
+        if not unless_stubborn or self._refusals <= REFUSALS_MAX:
+            raise ActivationOver
+
+
+def changed(journal: plan.Journal, difference: str) -> faults.StepFault:
+    """Make the fault of a workflow whose code no longer fits its journal."""
+    return faults.StepFault(
+        fault=faults.Fault.WORKFLOW_CHANGED,
+        message=f"{journal.workflow} version {journal.version} changed since the run planned its calls: {difference}; "
+        "put the change behind heddle.patched, or register it as a new version",
+    )
+
+
+def _misuse(message: str) -> faults.StepFault:
+    return faults.StepFault(fault=faults.Fault.WORKFLOW_MISUSE, message=message)
+
+
+def _fault_of(entry: plan.JournalEntry, name: str) -> faults.StepFault:
+    if entry.fault is not None:
+        return entry.fault
+    if entry.state is step.StepState.SKIPPED:
+        message = f"{name} was skipped: a call it takes a value from did not succeed"
+    else:
+        message = f"{name} was cancelled"
+    return faults.StepFault(fault=faults.Fault.CANCELLED, message=message)
+
+
+def _chosen_failures(patches: frozenset[str]) -> dict[int, int]:
+    chosen: dict[int, int] = {}
+    for mark in patches:
+        if mark.startswith(FAILED_MARK):
+            awaits, ordinal = mark.removeprefix(FAILED_MARK).split(".")
+            chosen[int(awaits)] = int(ordinal)
+    return chosen

@@ -1,0 +1,131 @@
+"""Give authors the forms that are not calls of their own code: all_of, sleep, signal, now, random, patched.
+
+Each is journalled or derived from the run, so that a replay sees what the first pass saw. Neighbours: the activation
+they ask.
+"""
+
+import collections.abc
+import datetime
+import random as chance
+import re
+from typing import Any
+
+from heddle.core import faults, identity, plan, step
+from heddle.program import activation, encoding
+from heddle.program.call import Call
+from heddle.program.errors import WorkflowMisused
+
+_PATCH = re.compile(r"[A-Za-z0-9_.\-]{1,100}\Z")
+DELAY_MAX_S = 366 * 86_400.0
+
+
+async def all_of(calls: collections.abc.Iterable[Call[Any]], *, max_failed: int = 0) -> list[Any]:
+    """Await several calls and give their results in order, None for each one that did not succeed.
+
+    ``max_failed``: how many may fail, 0 or more. Raises StepFailed as soon as one more than that has failed, without
+    waiting for the rest.
+    """
+    listed = _listed(calls)
+    if type(max_failed) is not int or max_failed < 0:
+        raise ValueError(f"max_failed is a count of 0 or more, not {max_failed!r}")
+    return await _Group(listed, max_failed)
+
+
+class _Group:
+    """Await calls together."""
+
+    __slots__ = ("_calls", "_max_failed")
+
+    def __init__(self, calls: list[Call[Any]], max_failed: int) -> None:
+        self._calls = calls
+        self._max_failed = max_failed
+
+    def __await__(self) -> activation.Waiting:
+        here = activation.required("heddle.all_of", "await the values themselves")
+        results = yield from here.wait(self._calls, self._max_failed)
+        return results
+
+
+def _listed(calls: collections.abc.Iterable[Call[Any]]) -> list[Call[Any]]:
+    listed = list(calls)
+    for index, call in enumerate(listed):
+        if not isinstance(call, Call):
+            raise WorkflowMisused(
+                faults.StepFault(
+                    fault=faults.Fault.WORKFLOW_MISUSE,
+                    message=f"heddle.all_of takes calls; item {index} is a {type(call).__name__}",
+                )
+            )
+    return listed
+
+
+def sleep(seconds: float) -> Call[None]:
+    """Wait without holding a worker; ``await`` it. ``seconds``: 0 to 31,622,400 (366 days)."""
+    here = activation.required("heddle.sleep", "use asyncio.sleep in a step")
+    if not 0 <= seconds <= DELAY_MAX_S:
+        raise ValueError(f"heddle.sleep takes 0 to {DELAY_MAX_S:,.0f} seconds, not {seconds!r}")
+    return here.make(
+        kind=step.StepKind.SLEEP,
+        name="sleep",
+        version=0,
+        arguments={},
+        options=plan.CallOptions(delay_s=float(seconds)),
+        decode=_nothing,
+    )
+
+
+def signal(name: str, *, timeout_s: float | None = None) -> Call[Any]:
+    """Wait for a signal sent to the run from outside; ``await`` it for the payload.
+
+    A signal that came before the wait is taken from the buffer. ``timeout_s``: 0 to 31,622,400, None for no end; when
+    it passes, the await raises StepFailed with the fault ``deadline``.
+    """
+    here = activation.required("heddle.signal", "send one with the client: Heddle().signal(run, name, payload)")
+    if not name or len(name) > 100:
+        raise ValueError(f"a signal's name has 1 to 100 characters, not {len(name)}")
+    if timeout_s is not None and not 0 <= timeout_s <= DELAY_MAX_S:
+        raise ValueError(f"timeout_s is 0 to {DELAY_MAX_S:,.0f} seconds, not {timeout_s!r}")
+    return here.make(
+        kind=step.StepKind.SIGNAL,
+        name=name,
+        version=0,
+        arguments={},
+        options=plan.CallOptions(delay_s=None if timeout_s is None else float(timeout_s)),
+        decode=encoding.decode,
+    )
+
+
+def now() -> Call[datetime.datetime]:
+    """Take the time, once; ``await`` it for an aware datetime in UTC. The same on every replay."""
+    here = activation.required("heddle.now", "use datetime.datetime.now(datetime.UTC)")
+    at = datetime.datetime.fromtimestamp(here.journal.now_s, tz=datetime.UTC)
+    return here.make(
+        kind=step.StepKind.NOW,
+        name="now",
+        version=0,
+        arguments={},
+        options=plan.CallOptions(),
+        decode=_instant,
+        output=at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    )
+
+
+def random() -> chance.Random:
+    """Give a source of chance that draws the same on every replay, and differently at each asking."""
+    return activation.required("heddle.random", "use random.Random()").chance()
+
+
+def patched(name: str) -> bool:
+    """Tell whether this run takes the new way of a change: False for runs that had passed this point before it."""
+    here = activation.required("heddle.patched", "outside there is no journal to fit")
+    if not _PATCH.match(name):
+        raise ValueError(f"a patch's name is 1 to 100 letters, digits, _, - or ., not {name[:100]!r}")
+    return here.is_patched(name)
+
+
+def _nothing(_: identity.JsonValue) -> None:
+    return None
+
+
+def _instant(output: identity.JsonValue) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(str(output))
