@@ -1,0 +1,1 @@
+"""One room with the real thing behind it: PostgreSQL, processes, sockets."""
