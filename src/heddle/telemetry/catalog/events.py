@@ -1,0 +1,215 @@
+"""List every event that Heddle logs, in the past tense, with its level and fields.
+
+This module is data and writes no line. The ids (run, step, attempt, tenant, trace) are added by the context and are not
+listed as fields. Before it: nothing. After: the recorder, which refuses an event or a field that is not here, and the
+documentation.
+"""
+
+import re
+from typing import Final
+
+from heddle.telemetry.catalog.records import Event, Field, Level
+
+EVENT_NAME: Final = re.compile(r"^[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*$")
+RESERVED_FIELDS: Final = frozenset(
+    {"ts", "level", "event", "logger", "run_id", "step", "attempt", "tenant", "trace_id", "span_id", "exception"}
+)
+"""Keys every line may have already, so that no field may take them."""
+
+MEANINGS: Final[dict[str, str]] = {
+    "address": "host and port, without credentials",
+    "batch": "how many items were in the batch",
+    "bound": "the largest number allowed",
+    "cause": "why, in one sentence",
+    "cost_usd": "decimal string in USD",
+    "count": "how many",
+    "deadline": "UTC instant",
+    "downtime_s": "how long it was away, seconds",
+    "duration_s": "how long it took, seconds",
+    "endpoint": "the endpoint by name",
+    "epoch": "the breaker's epoch after the change",
+    "error": "the type and message of the error",
+    "exit_code": "of the process; negative for a signal",
+    "fault": "the classified failure",
+    "fence": "the lease's fence",
+    "held_by": "process id or application name of the holder",
+    "key": "the last four characters of the key",
+    "lag_s": "how late the loop ran, seconds",
+    "lane": "the lane",
+    "metric": "the metric by name",
+    "name": "the thing by its name",
+    "path": "the file or route template",
+    "pid": "the process id",
+    "policy": "the policy that decided",
+    "process": "the supervised process by name",
+    "reason": "why, in one sentence, and what to do",
+    "retry_at": "UTC instant of the next attempt",
+    "setting": "the setting by name",
+    "signal": "the signal by name",
+    "size_bytes": "size in bytes",
+    "stage": "the stage of the walk",
+    "state": "the state after the change",
+    "status": "the HTTP status",
+    "suppressed_event": "the event whose lines were held back",
+    "url": "where it can be reached, redacted",
+    "version": "the version",
+    "webhook_id": "the delivery's constant id",
+    "worker": "the worker by id",
+    "workflow": "the workflow by name",
+}
+
+
+def _event(name: str, level: Level, meaning: str, *field_names: str) -> Event:
+    fields = tuple(Field(name=field_name, meaning=MEANINGS[field_name]) for field_name in field_names)
+    return Event(name=name, level=level, meaning=meaning, fields=fields)
+
+
+DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
+
+# Runs.
+RUN_QUEUED = _event("run.queued", INFO, "A run was accepted and stored.", "workflow", "version", "lane")
+RUN_REFUSED = _event("run.refused", WARNING, "A run was refused.", "workflow", "policy", "reason", "retry_at")
+RUN_STARTED = _event("run.started", INFO, "The first step of a run began.", "workflow", "version")
+RUN_SUCCEEDED = _event("run.succeeded", INFO, "A run ended well.", "workflow", "duration_s", "cost_usd")
+RUN_FAILED = _event(
+    "run.failed", WARNING, "A run ended in failure.", "workflow", "fault", "reason", "duration_s", "cost_usd"
+)
+RUN_CANCEL_REQUESTED = _event("run.cancel_requested", INFO, "Somebody asked for a run to stop.", "workflow", "cause")
+RUN_CANCELLED = _event("run.cancelled", INFO, "A run ended because it was asked to.", "workflow", "cause", "duration_s")
+RUN_EXPIRED = _event("run.expired", WARNING, "A run reached its deadline.", "workflow", "deadline", "duration_s")
+RUN_RETRIED = _event("run.retried", INFO, "A finished run was opened again for its failed steps.", "workflow", "count")
+RUN_SIGNALLED = _event("run.signalled", INFO, "A signal for a run was stored.", "name")
+RUN_REPLAYED = _event("run.replayed", DEBUG, "A request with a known idempotency key got the stored answer.")
+
+# Activations and steps.
+ACTIVATION_FINISHED = _event(
+    "activation.finished", DEBUG, "The workflow function ran over its journal once.", "workflow", "count", "duration_s"
+)
+ACTIVATION_BLOCKED = _event(
+    "activation.blocked", ERROR, "The workflow function held its thread too long.", "workflow", "duration_s", "reason"
+)
+STEP_CLAIMED = _event("step.claimed", DEBUG, "A worker took a step.", "lane", "endpoint", "fence")
+STEP_RELEASED = _event("step.released", DEBUG, "A worker gave a step back unsent.", "endpoint", "reason")
+STEP_SENT = _event("step.sent", DEBUG, "The request of a step left for its endpoint.", "endpoint")
+STEP_ACCEPTED = _event("step.accepted", DEBUG, "The provider took the job and will answer later.", "endpoint")
+STEP_SETTLED = _event(
+    "step.settled", DEBUG, "The outcome of a step was stored.", "endpoint", "state", "duration_s", "cost_usd"
+)
+STEP_RETRIED = _event("step.retried", INFO, "A step will be tried again.", "endpoint", "fault", "reason", "retry_at")
+STEP_FELL_BACK = _event("step.fell_back", WARNING, "A step went to an endpoint of a lower tier.", "endpoint", "cause")
+STEP_FAILED = _event("step.failed", WARNING, "A step failed for good.", "endpoint", "fault", "reason")
+STEP_SKIPPED = _event("step.skipped", INFO, "A step was skipped: what it needs did not succeed.", "cause")
+STEP_CANCELLED = _event("step.cancelled", INFO, "A step was cancelled.", "endpoint", "cause")
+STEP_BURIED = _event("step.buried", WARNING, "A step became a dead letter.", "fault", "reason")
+
+# Attempts and money.
+ATTEMPT_UNKNOWN = _event(
+    "attempt.unknown", ERROR, "A request was sent and its outcome is not known.", "endpoint", "reason", "cost_usd"
+)
+ATTEMPT_RESOLVED = _event("attempt.resolved", INFO, "An unknown attempt became known.", "endpoint", "state", "cost_usd")
+ATTEMPT_LATE = _event("attempt.late", WARNING, "A result came after its step had moved on.", "endpoint", "cost_usd")
+ATTEMPT_ABANDONED = _event("attempt.abandoned", INFO, "A reserved attempt was never sent.", "endpoint")
+PAYMENT_DUPLICATED = _event("payment.duplicated", ERROR, "A step was paid for twice.", "endpoint", "cost_usd", "reason")
+BUDGET_EXHAUSTED = _event("budget.exhausted", WARNING, "A budget has no room for the next call.", "name", "cost_usd")
+REPLY_UNCLASSIFIED = _event(
+    "reply.unclassified", ERROR, "No table names a provider's reply; it is logged whole.", "endpoint", "status", "error"
+)
+
+# Workers, leases and fences.
+WORKER_STARTED = _event("worker.started", INFO, "A worker is ready to claim.", "worker", "pid", "version", "lane")
+WORKER_DRAINED = _event("worker.drained", INFO, "A worker ended with nothing in its hands.", "worker", "duration_s")
+WORKER_DRAIN_STARTED = _event("worker.drain_started", INFO, "A worker claims no more.", "worker", "count", "signal")
+WORKER_DIED = _event("worker.died", WARNING, "The sweep declared a worker dead.", "worker", "count")
+WORKER_RETIRED = _event(
+    "worker.retired", WARNING, "A worker found itself declared dead and took a new id.", "worker", "count"
+)
+LOOP_LAGGED = _event("loop.lagged", WARNING, "The event loop ran late.", "worker", "lag_s", "reason")
+LEASE_EXPIRED = _event("lease.expired", WARNING, "A step was taken back from a dead worker.", "worker", "fence")
+LEASE_RELEASED = _event(
+    "lease.released", WARNING, "A heartbeat gave back a lease nobody was working on.", "worker", "fence"
+)
+WRITE_FENCED = _event("write.fenced", WARNING, "A write came too late to move its step.", "stage", "worker", "fence")
+RECLAIM_PAUSED = _event("reclaim.paused", WARNING, "Reclaim waits out one lease after an outage.", "downtime_s")
+SLOT_DRIFTED = _event("slot.drifted", ERROR, "The recount found slots counted wrongly.", "name", "count")
+
+# The database.
+DATABASE_LOST = _event("database.lost", ERROR, "The database cannot be reached.", "address", "error")
+DATABASE_BACK = _event("database.back", INFO, "The database can be reached again.", "address", "downtime_s")
+DEADLOCK_RETRIED = _event(
+    "deadlock.retried", WARNING, "A deadlocked transaction was made again.", "stage", "batch", "error"
+)
+SERIALIZATION_RETRIED = _event(
+    "serialization.retried", INFO, "A transaction refused as not serializable was made again.", "stage", "batch"
+)
+COMMIT_AMBIGUOUS = _event("commit.ambiguous", WARNING, "A commit's outcome was read back.", "stage", "state", "error")
+TRANSACTION_HELD = _event(
+    "transaction.held", WARNING, "An old transaction keeps dead rows alive.", "held_by", "duration_s"
+)
+PARTITION_CREATED = _event("partition.created", INFO, "A partition was made ahead of its time.", "name")
+PARTITION_DROPPED = _event(
+    "partition.dropped", INFO, "A partition past its retention was removed.", "name", "size_bytes"
+)
+PARTITION_KEPT = _event(
+    "partition.kept", WARNING, "A partition past its retention still holds something live.", "name", "reason"
+)
+
+# Endpoints.
+BREAKER_OPENED = _event(
+    "breaker.opened", WARNING, "An endpoint gets no more calls for a while.", "endpoint", "epoch", "reason", "retry_at"
+)
+BREAKER_PROBED = _event("breaker.probed", INFO, "One call tries whether an endpoint is back.", "endpoint", "epoch")
+BREAKER_CLOSED = _event("breaker.closed", INFO, "An endpoint gets calls again.", "endpoint", "epoch", "downtime_s")
+ENDPOINT_PAUSED = _event(
+    "endpoint.paused", WARNING, "An operator or a Retry-After paused an endpoint.", "endpoint", "cause", "retry_at"
+)
+ENDPOINT_RESUMED = _event("endpoint.resumed", INFO, "A paused endpoint gets calls again.", "endpoint", "cause")
+
+# Doors.
+CALLBACK_RECEIVED = _event("callback.received", INFO, "A provider's callback was verified and stored.", "endpoint")
+CALLBACK_REPEATED = _event("callback.repeated", DEBUG, "A callback came again.", "endpoint")
+CALLBACK_REFUSED = _event("callback.refused", WARNING, "A callback was not believed.", "endpoint", "reason", "status")
+WEBHOOK_DELIVERED = _event(
+    "webhook.delivered", INFO, "A customer's receiver took an event.", "webhook_id", "status", "duration_s"
+)
+WEBHOOK_FAILED = _event("webhook.failed", WARNING, "A delivery failed.", "webhook_id", "status", "error", "retry_at")
+WEBHOOK_DISABLED = _event("webhook.disabled", WARNING, "A receiver gets no more deliveries.", "url", "reason")
+REQUEST_FAILED = _event("request.failed", ERROR, "A request could not be answered as asked.", "path", "status", "error")
+KEY_REFUSED = _event("key.refused", WARNING, "A key was missing, unknown, expired or not allowed.", "key", "reason")
+ARTIFACT_STORED = _event("artifact.stored", DEBUG, "An artifact was stored.", "size_bytes")
+ARTIFACT_REFUSED = _event("artifact.refused", INFO, "An upload was refused.", "reason", "size_bytes")
+
+# The compute pool.
+COMPUTE_TIMED_OUT = _event(
+    "compute.timed_out", WARNING, "A step's process was ended: it ran too long.", "name", "duration_s"
+)
+COMPUTE_CRASHED = _event("compute.crashed", WARNING, "A step's process died under it.", "name", "exit_code", "reason")
+COMPUTE_RECYCLED = _event(
+    "compute.recycled", DEBUG, "A process of the pool was replaced after its calls.", "pid", "count"
+)
+COMPUTE_UNCAPPED = _event("compute.uncapped", WARNING, "This system cannot cap the memory of a step.", "reason")
+
+# The service.
+PROCESS_STARTED = _event("process.started", INFO, "The supervisor started a process.", "process", "pid")
+PROCESS_EXITED = _event("process.exited", WARNING, "A supervised process ended.", "process", "pid", "exit_code")
+PROCESS_GAVE_UP = _event("process.gave_up", ERROR, "A process ended too often to start it again.", "process", "count")
+SERVICE_READY = _event("service.ready", INFO, "The service answers.", "url")
+SETTING_REFUSED = _event("setting.refused", ERROR, "A setting stopped the start.", "setting", "reason")
+CONFIGURATION_APPLIED = _event("configuration.applied", INFO, "What runs where was stored.", "path", "count")
+OVERRIDE_APPLIED = _event("override.applied", INFO, "An operator changed a limit at run time.", "name", "cause")
+STAGE_FAILED = _event("stage.failed", ERROR, "A pass of a stage raised and will be made again.", "stage", "error")
+
+# Telemetry about itself.
+LOG_SUPPRESSED = _event(
+    "log.suppressed", WARNING, "Lines of one event were held back by the rate limit.", "suppressed_event", "count"
+)
+LABEL_OVERFLOWED = _event(
+    "label.overflowed",
+    WARNING,
+    "A label came to its bound; new values are written as other.",
+    "metric",
+    "name",
+    "bound",
+)
+
+ALL: Final[tuple[Event, ...]] = tuple(value for value in tuple(globals().values()) if isinstance(value, Event))
+"""Every event, in the order of this file."""

@@ -1,0 +1,52 @@
+"""Hold the commands that several runbooks use, so that each is written and tried once.
+
+They take their values from the shell: ``HEDDLE_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``ENDPOINT``.
+This module runs nothing. Before it: the command line and the HTTP contract. After: the runbooks beside it.
+"""
+
+from heddle.telemetry.catalog.records import Action, Command, Metric
+
+VARIABLES: tuple[str, ...] = ("HEDDLE_URL", "HEDDLE_API_KEY", "DATABASE_URL", "RUN_ID", "ENDPOINT")
+
+DOCTOR = Command(line="heddle doctor", expect="every dependency healthy; a line that is not says what to do")
+READY = Command(line='curl -sS "$HEDDLE_URL/readyz"', expect="each dependency by name, with its state")
+RUNS_FAILED = Command(line="heddle runs list --state failed", expect="the latest failed runs and their faults")
+RUN_SHOW = Command(line='heddle runs show "$RUN_ID"', expect="its steps, attempts, faults and cost")
+RUN_CANCEL = Command(
+    line='heddle runs cancel "$RUN_ID"', expect="the run ends as cancelled within a second or two", is_read_only=False
+)
+WORKER = Command(line="heddle worker", expect="worker.started in its log; it claims at once", is_read_only=False)
+MIGRATE = Command(
+    line="heddle migrate", expect="nothing to do, or the partitions and tables it made", is_read_only=False
+)
+ENDPOINTS = Command(
+    line='curl -sS -H "Authorization: Bearer $HEDDLE_API_KEY" "$HEDDLE_URL/v1/endpoints"',
+    expect="health, limits and breaker of each endpoint",
+)
+PAUSE = Command(
+    line=(
+        'curl -sS -X PATCH -H "Authorization: Bearer $HEDDLE_API_KEY" -H "Content-Type: application/json" '
+        '-d \'{"paused": true}\' "$HEDDLE_URL/v1/endpoints/$ENDPOINT"'
+    ),
+    expect='the endpoint with "paused": true; no new calls within a second; "paused": false undoes it',
+    is_read_only=False,
+)
+SESSIONS = Command(
+    line=(
+        'psql "$DATABASE_URL" -c "select pid, application_name, state, wait_event_type, now() - xact_start as age, '
+        'left(query, 80) from pg_stat_activity where xact_start is not null order by xact_start limit 20"'
+    ),
+    expect="the oldest transactions first, with who holds them",
+)
+
+
+def read(metric: Metric) -> Command:
+    """Give the command that reads one metric from the service itself, for when Prometheus is not at hand."""
+    return Command(
+        line=f"curl -sS \"$HEDDLE_URL/metrics\" | grep '^{metric.name}'", expect=f"{metric.unit}; {metric.help}"
+    )
+
+
+def do(text: str, *commands: Command) -> Action:
+    """Give one thing to do, with its commands."""
+    return Action(text=text, commands=commands)

@@ -1,0 +1,1 @@
+"""Prove what the telemetry room promises: the catalogue, the recorder, the context, the lines."""
