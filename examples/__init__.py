@@ -1,0 +1,1 @@
+"""Examples: complete programs a user can read, run and copy. They import the public package only."""

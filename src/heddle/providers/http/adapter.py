@@ -1,0 +1,308 @@
+"""Call a synchronous JSON endpoint as its ``[endpoints.X]`` describes it.
+
+One request, one answer: this adapter has no jobs to poll, to look up or to cancel. It sends once and classifies by the
+tables of ``faults`` and ``providers.statuses``; retrying is the engine's. Before it in the walk: execute. After it:
+settle.
+"""
+
+import dataclasses
+import enum
+import json
+import time
+from collections.abc import Mapping
+from urllib import parse
+
+from heddle.core import artifact, attempt, faults, identity, settle
+from heddle.ports import blobs, provider
+from heddle.providers import excerpts, options, statuses, transport
+from heddle.providers.http import faults as http_faults
+from heddle.providers.http import wire
+
+CHECK_TIMEOUT_S = 5.0
+
+
+class Method(enum.StrEnum):
+    """Name the methods an endpoint may be called with."""
+
+    POST = "POST"
+    PUT = "PUT"
+    PATCH = "PATCH"
+
+
+class ArtifactForm(enum.StrEnum):
+    """Name how the artifacts of an input are sent."""
+
+    BASE64 = "base64"  # in their place in the JSON body
+    DATA_URL = "data_url"  # the same, as data:<media type>;base64,…
+    BODY = "body"  # the input's one artifact is the body
+
+
+class ResponseForm(enum.StrEnum):
+    """Name what a successful answer is."""
+
+    JSON = "json"
+    ARTIFACT = "artifact"  # the body is a medium; the output is its reference
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """Hold the options of one endpoint; README.md beside this file explains each."""
+
+    method: Method
+    path: str
+    headers: Mapping[str, str]
+    body: identity.JsonValue
+    artifacts: ArtifactForm
+    response: ResponseForm
+    output: str
+    output_artifacts: tuple[str, ...]
+    error_code: str
+    cost_usd: str | None
+    faults: http_faults.Table
+    idempotency_header: str | None
+    is_paid: bool
+    health_path: str | None
+    response_bytes_max: int
+
+
+def read_options(config: provider.EndpointConfig) -> HttpOptions:
+    """Read and check the endpoint's options. Raises OptionRefused naming the first one that is wrong."""
+    source = options.Options(config)
+    read = HttpOptions(
+        method=source.choice("method", default=Method.POST),
+        path=source.text("path", default=""),
+        headers=source.table("headers"),
+        body=source.value("body", default="{input}"),
+        artifacts=source.choice("artifacts", default=ArtifactForm.BASE64),
+        response=source.choice("response", default=ResponseForm.JSON),
+        output=source.text("output", default=""),
+        output_artifacts=source.strings("output_artifacts"),
+        error_code=source.text("error_code", default="/error/code"),
+        cost_usd=source.text("cost_usd", default="") or None,
+        faults=http_faults.read(source, "faults"),
+        idempotency_header=source.text("idempotency_header", default="") or None,
+        is_paid=source.flag("paid", default=False),
+        health_path=source.text("health_path", default="") or None,
+        response_bytes_max=int(
+            source.number("response_bytes_max", default=transport.BODY_BYTES_MAX, low=1_024, high=1024**3, unit="bytes")
+        ),
+    )
+    source.end()
+    _check_options(source, read, has_secret=config.secret is not None)
+    return read
+
+
+def _check_options(source: options.Options, read: HttpOptions, *, has_secret: bool) -> None:
+    for key, path in (("path", read.path), ("health_path", read.health_path or "")):
+        if path and (not path.startswith("/") or not path.isprintable() or " " in path or "#" in path):
+            raise source.refusal(key, f"is {path!r}; it must begin with / and hold no space and no #")
+    for name, value in read.headers.items():
+        if not isinstance(value, str):
+            raise source.refusal(f"headers.{name}", "must be a string")
+        if trouble := wire.header_trouble(name, value):
+            raise source.refusal(f"headers.{name}", trouble)
+        if "{secret}" in value and not has_secret:
+            raise source.refusal(f"headers.{name}", 'names {secret}, but the endpoint has no secret = "env:NAME"')
+    if read.idempotency_header and (trouble := wire.header_trouble(read.idempotency_header, "")):
+        raise source.refusal("idempotency_header", trouble)
+    _check_forms(source, read)
+
+
+def _check_forms(source: options.Options, read: HttpOptions) -> None:
+    """Refuse templates and pointers that are none, and forms that do not go together."""
+    if trouble := wire.template_trouble(read.body):
+        raise source.refusal("body", f"is no template: {trouble}")
+    if read.artifacts is ArtifactForm.BODY and read.body != "{input}":
+        raise source.refusal("body", 'cannot go with artifacts = "body", where the artifact is the body')
+    if read.response is ResponseForm.ARTIFACT and (read.output.count("/") > 1 or read.output_artifacts):
+        raise source.refusal(
+            "output", 'goes with response = "artifact" only as "" or "/name", and output_artifacts not'
+        )
+    pointers = [("output", read.output), ("error_code", read.error_code), ("cost_usd", read.cost_usd or "")]
+    for key, pointer in [*pointers, *(("output_artifacts", pointer) for pointer in read.output_artifacts)]:
+        if trouble := wire.pointer_trouble(pointer):
+            raise source.refusal(key, trouble)
+
+
+class HttpProvider:
+    """Speak to one synchronous JSON endpoint."""
+
+    def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
+        self._config = config
+        self._options = read_options(config)
+        self._base_url = options.require_http_url(config)
+        self._where = f"endpoint {config.name}"
+        self._headers = wire.headers(self._options.headers, secret=config.secret)
+        is_keyed = self._options.idempotency_header is not None
+        self.capabilities = provider.Capabilities(
+            idempotency=attempt.IdempotencyClass.A if is_keyed else attempt.IdempotencyClass.C,
+            is_paid=self._options.is_paid,
+        )
+        self._transport = connections.hold()
+
+    async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
+        """Make one attempt."""
+        try:
+            payload = await self._payload(request)
+        except (wire.WireRefused, blobs.BlobMissing, ValueError) as error:
+            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+        call = self._call(request, payload)
+        async with self._transport.open(call) as opened:
+            if not isinstance(opened, transport.Opened):
+                return self._loss(opened)
+            if 200 <= opened.status < 300 and self._options.response is ResponseForm.ARTIFACT:
+                return await self._completed_medium(opened, request)
+            reply = await transport.whole(opened)
+        if not isinstance(reply, transport.Reply):
+            return self._loss(reply)
+        if 200 <= reply.status < 300:
+            return await self._completed_json(reply, request)
+        return self._refused(reply)
+
+    async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
+        """Answer as for a job that cannot be: this endpoint accepts none."""
+        return self._fault(faults.Fault.UNCLASSIFIED, f"a synchronous endpoint was asked after the job {handle!r}")
+
+    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
+        """Answer that the endpoint cannot be asked."""
+        return settle.Unknown(message=f"{self._where} cannot be asked what became of a request")
+
+    async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
+        """Answer no: nothing is to be stopped."""
+        return False
+
+    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
+        """Refuse every callback: this endpoint makes none."""
+        raise provider.CallbackRefused(f"{self._where} makes no callbacks")
+
+    async def check(self) -> str | None:
+        """Ask ``health_path`` when there is one, else open a connection and close it."""
+        if self._options.health_path is None:
+            return await self._transport.probe(self._base_url, timeout_s=CHECK_TIMEOUT_S)
+        reply = await self._transport.exchange(
+            transport.Call(
+                method="GET",
+                url=self._base_url + self._options.health_path,
+                headers=self._headers,
+                timeout_s=CHECK_TIMEOUT_S,
+                is_repeatable=True,
+            )
+        )
+        if not isinstance(reply, transport.Reply):
+            return reply.message
+        if 200 <= reply.status < 300:
+            return None
+        return f"{self._options.health_path} answered {reply.status}: {self._excerpt(reply.body)}"
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._transport.release()
+
+    async def _payload(self, request: provider.ProviderRequest) -> wire.Payload:
+        if self._options.artifacts is ArtifactForm.BODY:
+            found = wire.artifacts_in(request.input)
+            if len(found) != 1 or len(request.input) != 1:
+                raise wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
+            return wire.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
+        given = await wire.write_out(
+            request.input,
+            reader=request.artifacts,
+            as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,
+        )
+        body = json.dumps(wire.render(self._options.body, request, given), allow_nan=False, ensure_ascii=False)
+        return wire.Payload(media_type="application/json", body=body.encode())
+
+    def _call(self, request: provider.ProviderRequest, payload: wire.Payload) -> transport.Call:
+        headers = {**self._headers, "Content-Type": payload.media_type}
+        if self._options.idempotency_header is not None:
+            headers[self._options.idempotency_header] = request.idempotency_key
+        path = self._options.path.replace("{model}", parse.quote(request.model, safe=""))
+        return transport.Call(
+            method=self._options.method.value,
+            url=self._base_url + path,
+            headers=headers,
+            body=payload.body,
+            timeout_s=min(self._config.timeout_s, request.timeout_s),
+            is_repeatable=not self.capabilities.is_paid or self.capabilities.idempotency is attempt.IdempotencyClass.A,
+            reply_bytes_max=self._options.response_bytes_max,
+        )
+
+    async def _completed_medium(self, opened: transport.Opened, request: provider.ProviderRequest) -> settle.Outcome:
+        claimed = transport.media_type(opened.headers)
+        if claimed in ("text/html", "application/xhtml+xml"):
+            reply = await transport.whole(opened)
+            body = reply.body if isinstance(reply, transport.Reply) else b""
+            return self._fault(faults.Fault.BAD_OUTPUT, f"a page came instead of a medium: {self._excerpt(body)}")
+        try:
+            stored = await request.artifacts.write(
+                opened.chunks, media_type=None if claimed in ("", "application/octet-stream") else claimed
+            )
+        except transport.BodyLost as error:
+            return self._loss(error.lost)
+        except blobs.BlobRefused as error:
+            return self._blob_fault(error)
+        except OSError as error:
+            return self._not_stored(error)
+        return settle.Completed(output=_place(self._options.output, stored))
+
+    async def _completed_json(self, reply: transport.Reply, request: provider.ProviderRequest) -> settle.Outcome:
+        if reply.media_type != "application/json" and not reply.media_type.endswith("+json"):
+            kind = reply.media_type or "no content type"
+            return self._fault(faults.Fault.BAD_OUTPUT, f"JSON was to come, {kind} came: {self._excerpt(reply.body)}")
+        try:
+            whole = wire.parse_json(reply.body)
+            output = wire.follow(whole, self._options.output)
+            for pointer in self._options.output_artifacts:
+                data, claimed = wire.decode_medium(wire.follow(output, pointer))
+                stored = await request.artifacts.write(data, media_type=claimed)
+                output = wire.replaced(output, pointer, stored.as_json())
+        except wire.WireRefused as error:
+            return self._fault(faults.Fault.BAD_OUTPUT, f"the answer {error}; it begins: {self._excerpt(reply.body)}")
+        except blobs.BlobRefused as error:
+            return self._blob_fault(error)
+        except OSError as error:
+            return self._not_stored(error)
+        cost = self._options.cost_usd
+        return settle.Completed(output=output, cost_nano_usd=wire.cost_nano_usd(whole, cost) if cost else None)
+
+    def _refused(self, reply: transport.Reply) -> settle.Outcome:
+        code = ""
+        if reply.media_type == "application/json" or reply.media_type.endswith("+json"):
+            try:
+                found = wire.follow(wire.parse_json(reply.body), self._options.error_code)
+                code = found if isinstance(found, str) else str(found) if isinstance(found, int) else ""
+            except wire.WireRefused:
+                code = ""  # an error without a code is classified by its status
+        fault = http_faults.fault_of(reply.status, code, table=self._options.faults)
+        return statuses.outcome_of(
+            fault,
+            message=f"answered {reply.status}: {self._excerpt(reply.body)}",
+            where=self._where,
+            is_paid=self.capabilities.is_paid,
+            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
+        )
+
+    def _excerpt(self, body: bytes) -> str:
+        return excerpts.excerpt(body, secrets=(self._config.secret,))
+
+    def _loss(self, lost: transport.Lost) -> settle.Outcome:
+        return statuses.outcome_of_loss(lost, where=self._where, is_paid=self.capabilities.is_paid)
+
+    def _fault(self, fault: faults.Fault, message: str) -> settle.Faulted:
+        return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self._where))
+
+    def _not_stored(self, error: OSError) -> settle.Outcome:
+        """Judge a result that came and that our own storage could not keep."""
+        message = f"the result came, and the artifact storage could not keep it: {error}"
+        return statuses.outcome_of(
+            faults.Fault.SENT_UNKNOWN, message=message, where=self._where, is_paid=self.capabilities.is_paid
+        )
+
+    def _blob_fault(self, error: blobs.BlobRefused) -> settle.Faulted:
+        fault = faults.Fault.TOO_LARGE if error.code == "too_large" else faults.Fault.BAD_OUTPUT
+        return self._fault(fault, f"the result was not stored ({error.code}): {error}")
+
+
+def _place(pointer: str, stored: artifact.Artifact) -> identity.JsonValue:
+    """Put a medium's reference where ``output`` says: at the top, or under the one name of ``/name``."""
+    return {pointer[1:]: stored.as_json()} if pointer else stored.as_json()

@@ -1,0 +1,229 @@
+"""Write and read the wire form of the ``http`` adapter: body templates, artifacts inside JSON, JSON pointers, prices.
+
+Pure but for reading artifacts through the reader it is handed. It refuses what has no place in the configured form and
+never coerces. Before it: the adapter with a request. After it: the transport, and on the way back the adapter with an
+outcome to make.
+"""
+
+import base64
+import binascii
+import dataclasses
+import decimal
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from heddle.core import artifact, identity
+from heddle.ports import provider
+
+_PLACEHOLDER: Final = re.compile(r"\{(input|model|idempotency_key|attempt_id)(?:\.([A-Za-z0-9_.\-]+))?(\?)?\}\Z")
+_LOOKS_LIKE_ONE: Final = re.compile(r"\{[a-z_]+(?:\.[A-Za-z0-9_.\-]+)?\??\}\Z")
+_DEPTH_MAX: Final = 64
+_ABSENT: Final = object()
+_DATA_URL: Final = re.compile(r"data:([a-z0-9.+/\-]+)?(?:;[a-z0-9=\-]+)*;base64,", re.IGNORECASE)
+NANO: Final = 1_000_000_000
+
+
+class WireRefused(ValueError):
+    """Say why a request cannot be written or an answer not be read in the configured form."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """Hold a body ready to send."""
+
+    media_type: str
+    body: bytes
+
+
+def template_trouble(template: identity.JsonValue, *, path: str = "body") -> str | None:
+    """Tell which placeholder of a body template is none, None when all are."""
+    if isinstance(template, str):
+        match = _PLACEHOLDER.match(template)
+        if match is None:
+            return f"{path} has the unknown placeholder {template!r}" if _LOOKS_LIKE_ONE.match(template) else None
+        is_wrong = match[1] != "input" and (match[2] or match[3])
+        return f"{path} has the placeholder {template!r}; only input has parts" if is_wrong else None
+    if isinstance(template, dict):
+        items = [(f"{path}.{key}", value) for key, value in template.items()]
+    elif isinstance(template, list):
+        items = [(f"{path}[{index}]", value) for index, value in enumerate(template)]
+    else:
+        return None
+    return next((trouble for place, value in items if (trouble := template_trouble(value, path=place))), None)
+
+
+def render(
+    template: identity.JsonValue, request: provider.ProviderRequest, given: identity.JsonValue
+) -> identity.JsonValue:
+    """Fill a body template; ``given`` is the request's input with its artifacts written out.
+
+    A string that is exactly a placeholder becomes the value it names. One that ends in ``?}`` and names nothing is
+    left out of its object or list. Raises WireRefused when another one names nothing.
+    """
+    rendered = _render(template, request, given)
+    if rendered is _ABSENT:
+        raise WireRefused(f"the input has nothing for the body {template!r}")
+    return rendered
+
+
+def _render(
+    template: identity.JsonValue, request: provider.ProviderRequest, given: identity.JsonValue
+) -> identity.JsonValue:
+    if isinstance(template, dict):
+        filled = {key: _render(value, request, given) for key, value in template.items()}
+        return {key: value for key, value in filled.items() if value is not _ABSENT}
+    if isinstance(template, list):
+        return [value for item in template if (value := _render(item, request, given)) is not _ABSENT]
+    match = _PLACEHOLDER.match(template) if isinstance(template, str) else None
+    if match is None:
+        return template
+    if match[1] != "input":
+        return {
+            "model": request.model,
+            "idempotency_key": request.idempotency_key,
+            "attempt_id": request.attempt_id,
+        }[match[1]]
+    found = given
+    for part in match[2].split(".") if match[2] else ():
+        found = found.get(part, _ABSENT) if isinstance(found, dict) else _ABSENT
+    if found is _ABSENT and not match[3]:
+        raise WireRefused(f"the input has no {match[2]!r}, which the endpoint's body asks for")
+    return found
+
+
+async def write_out(
+    value: identity.JsonValue, *, reader: provider.ArtifactReader, as_data_url: bool
+) -> identity.JsonValue:
+    """Replace every artifact in a JSON value by its bytes in base64, ``as_data_url`` as a data URL."""
+    if artifact.is_artifact(value):
+        reference = artifact.Artifact.from_json(value)
+        text = base64.b64encode(await reader.read(reference)).decode("ascii")
+        return f"data:{reference.media_type};base64,{text}" if as_data_url else text
+    if isinstance(value, dict):
+        return {key: await write_out(item, reader=reader, as_data_url=as_data_url) for key, item in value.items()}
+    if isinstance(value, list):
+        return [await write_out(item, reader=reader, as_data_url=as_data_url) for item in value]
+    return value
+
+
+def artifacts_in(value: identity.JsonValue) -> list[artifact.Artifact]:
+    """List the artifacts anywhere inside a JSON value, in order."""
+    if artifact.is_artifact(value):
+        return [artifact.Artifact.from_json(value)]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for item in items for found in artifacts_in(item)]
+
+
+def parse_json(body: bytes) -> identity.JsonValue:
+    """Parse a JSON text strictly: UTF-8, no NaN, no nesting beyond 64. Raises WireRefused."""
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise WireRefused(f"is not JSON: {str(error)[:120]}") from None
+    if _is_deeper(value, _DEPTH_MAX):
+        raise WireRefused(f"is JSON nested more than {_DEPTH_MAX} deep")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_deeper(value: identity.JsonValue, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    items = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in items)
+
+
+def pointer_trouble(pointer: str) -> str | None:
+    """Tell why a text is no JSON pointer (RFC 6901), None when it is one."""
+    if pointer and not pointer.startswith("/"):
+        return f"is {pointer!r}; a JSON pointer is empty or begins with /"
+    return None
+
+
+def follow(value: identity.JsonValue, pointer: str) -> identity.JsonValue:
+    """Give what a JSON pointer (RFC 6901) points at. Raises WireRefused naming the part that is missing."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            raise WireRefused(f"has nothing at {pointer!r}: no {name!r}")
+    return value
+
+
+def replaced(value: identity.JsonValue, pointer: str, new: identity.JsonValue) -> identity.JsonValue:
+    """Give a copy of a JSON value with what the pointer points at replaced. The pointer must lead somewhere."""
+    if not pointer:
+        return new
+    head, _, rest = pointer[1:].partition("/")
+    name = head.replace("~1", "/").replace("~0", "~")
+    rest = f"/{rest}" if "/" in pointer[1:] else ""
+    if isinstance(value, dict):
+        return {key: replaced(item, rest, new) if key == name else item for key, item in value.items()}
+    assert isinstance(value, list)
+    return [replaced(item, rest, new) if index == int(name) else item for index, item in enumerate(value)]
+
+
+def decode_medium(value: identity.JsonValue) -> tuple[bytes, str | None]:
+    """Decode base64 or a base64 data URL to bytes and the media type it claims. Raises WireRefused."""
+    if not isinstance(value, str):
+        raise WireRefused("is no base64 text")
+    match = _DATA_URL.match(value)
+    try:
+        data = base64.b64decode(value[match.end() :] if match else value, validate=True)
+    except (binascii.Error, ValueError):
+        raise WireRefused("is no base64 text") from None
+    return data, (match[1].lower() if match and match[1] else None)
+
+
+def cost_nano_usd(value: identity.JsonValue, pointer: str) -> int | None:
+    """Read dollars at a pointer as nano-dollars, half up; None when absent, negative or no number."""
+    try:
+        found = follow(value, pointer)
+        if isinstance(found, bool) or not isinstance(found, int | float | str):
+            return None
+        nano = (decimal.Decimal(str(found)) * NANO).to_integral_value(decimal.ROUND_HALF_UP)
+    except (WireRefused, decimal.InvalidOperation):
+        return None
+    return int(nano) if 0 <= nano < decimal.Decimal(2**63) else None
+
+
+def header_trouble(name: str, value: str) -> str | None:
+    """Tell why a header cannot be sent as configured, None when it can."""
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        return "is no header name"
+    if name.lower() in _OWN_HEADERS:
+        return "is set by Heddle itself"
+    if not value.isprintable() or not value.isascii():
+        return "has a value that is not printable ASCII on one line"
+    return None
+
+
+_OWN_HEADERS: Final = frozenset(
+    {
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "accept-encoding",
+        "connection",
+        "expect",
+        "te",
+        "upgrade",
+    }
+)
+
+
+def headers(configured: Mapping[str, str], *, secret: str | None) -> dict[str, str]:
+    """Fill ``{secret}`` into the configured headers; a secret that no header names goes out as a bearer token."""
+    filled = {name: value.replace("{secret}", secret or "") for name, value in configured.items()}
+    if secret and not any("{secret}" in value for value in configured.values()):
+        filled["Authorization"] = f"Bearer {secret}"
+    return filled

@@ -1,0 +1,91 @@
+"""Know the adapters by name and make one for each configured endpoint.
+
+This is the one place that turns ``secret = "env:NAME"`` into a value; a refusal names the variable and never the value.
+It speaks to nobody: a wrong address shows when the provider is checked or called. Before it: ``wiring`` with the
+deployment file. After it: execute and poll, with a provider per endpoint.
+"""
+
+import types
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from heddle.config import deployment
+from heddle.ports import provider
+from heddle.providers import options, transport
+from heddle.providers.http import adapter as http
+from heddle.providers.kserve import adapter as kserve
+from heddle.providers.simulator import adapter as simulator
+
+Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Provider]
+
+ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
+    {
+        "http": http.HttpProvider,
+        "kserve": kserve.KserveProvider,
+        "simulator": simulator.SimulatorProvider,
+    }
+)
+TIMEOUT_MAX_S: Final = 86_400.0
+_SECRET_FORM: Final = "env:"  # noqa: S105 - how a secret is named, not one
+
+
+class EndpointRefused(ValueError):
+    """Say what is wrong with a configured endpoint, and where."""
+
+
+def build(
+    endpoint: deployment.Endpoint, environ: Mapping[str, str], connections: transport.Transport | None = None
+) -> provider.Provider:
+    """Make the provider of an endpoint, which holds ``connections`` until it is closed.
+
+    Give the worker's one transport to every endpoint; without one the provider gets its own. Nothing is opened yet.
+    Raises EndpointRefused.
+    """
+    factory = ADAPTERS.get(endpoint.adapter)
+    if factory is None:
+        known = ", ".join(sorted(ADAPTERS))
+        raise EndpointRefused(f"[endpoints.{endpoint.name}] adapter is {endpoint.adapter!r}; known are: {known}")
+    if not _is_timeout(endpoint.timeout_s):
+        raise EndpointRefused(
+            f"[endpoints.{endpoint.name}] timeout_s is {endpoint.timeout_s!r}; it must be above 0 and at most 86400 s"
+        )
+    config = provider.EndpointConfig(
+        name=endpoint.name,
+        adapter=endpoint.adapter,
+        url=endpoint.url,
+        timeout_s=endpoint.timeout_s,
+        options=endpoint.options,
+        secret=_secret(endpoint, "secret", endpoint.secret, environ),
+        callback_secret=_secret(endpoint, "callback_secret", endpoint.callback_secret, environ),
+    )
+    try:
+        made = factory(config, transport.Transport() if connections is None else connections)
+    except options.OptionRefused as error:
+        raise EndpointRefused(str(error)) from None
+    if endpoint.price_nano_usd > 0 and not made.capabilities.is_paid:
+        raise EndpointRefused(
+            f"[endpoints.{endpoint.name}] has price_usd, but its calls count as free; "
+            "the adapter http takes paid = true, the adapter kserve takes no price"
+        )
+    return made
+
+
+def _is_timeout(value: object) -> bool:
+    """Tell whether a value of the file, which checks no types, is a number of seconds in range."""
+    return isinstance(value, int | float) and 0 < value <= TIMEOUT_MAX_S
+
+
+def _secret(endpoint: deployment.Endpoint, key: str, named: str | None, environ: Mapping[str, str]) -> str | None:
+    """Resolve ``env:NAME``; None when the endpoint names no secret."""
+    if named is None:
+        return None
+    place = f"[endpoints.{endpoint.name}] {key}"
+    variable = named.removeprefix(_SECRET_FORM)
+    if not named.startswith(_SECRET_FORM) or not variable:
+        raise EndpointRefused(f'{place} must be of the form "env:NAME"; secrets are not written in files')
+    value = environ.get(variable, "")
+    if not value:
+        raise EndpointRefused(f"{place} is env:{variable}, and the environment has no {variable}; set it")
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise EndpointRefused(f"{place}: the value of {variable} has a line break, a blank at an end or no ASCII")
+    return value

@@ -1,0 +1,359 @@
+"""Carry one request to an endpoint and say truthfully how far it got.
+
+This module is the only place that opens a connection to a provider. It sends once, follows no redirect, reads no proxy
+or credentials from the environment, bounds every phase and every body, and tells three things apart that decide
+whether somebody pays twice: no byte of the request left, bytes may have left, a whole answer came. It refuses to
+repeat a request or to judge an answer; the adapters do the judging. Before it in the walk: an adapter of this room.
+After it: the adapter's table of faults.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import enum
+import io
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final
+from urllib import parse
+
+import aiohttp
+
+CONNECTIONS_MAX: Final = 1_000
+CONNECT_TIMEOUT_S: Final = 5.0
+KEEPALIVE_S: Final = 4.0  # below the 5 s after which uvicorn and Node close idle connections, so that we close first
+BODY_BYTES_MAX: Final = 16 * 1024**2
+_CHUNK_BYTES: Final = 65_536
+_WHOLE_WRITE_BYTES_MAX: Final = 1_048_576
+
+
+class Cause(enum.StrEnum):
+    """Name what ended an exchange before a whole answer had come."""
+
+    ADDRESS = "address"  # the URL is none, or its name does not resolve
+    CONNECT = "connect"  # refused, unreachable or closed before the request began
+    TLS = "tls"
+    CONNECT_TIMEOUT = "connect_timeout"  # no connection in time, waiting for a free place in the pool included
+    TIMEOUT = "timeout"
+    CUT = "cut"
+    MALFORMED = "malformed"  # the answer is not HTTP
+    TOO_LARGE = "too_large"
+    NO_TIME = "no_time"  # the time allowed was over before anything began
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Hold one HTTP request.
+
+    ``timeout_s`` bounds everything from the wait for a connection to the last byte of the answer. ``is_repeatable``:
+    whether a lost answer can be put right by sending again; when not, the call gets a connection of its own, since a
+    pooled one may have been closed by the other side at this very moment and nobody could tell whether the request was
+    read.
+    """
+
+    method: str
+    url: str
+    timeout_s: float
+    is_repeatable: bool
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    body: bytes | None = None
+    reply_bytes_max: int = BODY_BYTES_MAX
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """Hold one whole answer. Header names are lower case; of a repeated header the last one counts."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def media_type(self) -> str:
+        """Give the content type without its parameters, in lower case; empty when there is none."""
+        return media_type(self.headers)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """Say that provably no byte of the request left this machine."""
+
+    cause: Cause
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MaybeSent:
+    """Say that bytes may have left and no whole answer came. ``status`` is the answer's when its head did arrive."""
+
+    cause: Cause
+    message: str
+    status: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """Hold an answer whose body is still arriving: iterate ``chunks`` once, inside the ``open`` it came from.
+
+    The iteration raises ``BodyLost`` when the body is cut, late or larger than the call allows.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+Lost = NotSent | MaybeSent
+
+
+class BodyLost(Exception):
+    """Say that the body of an answer did not arrive whole; ``lost`` tells why."""
+
+    def __init__(self, lost: MaybeSent) -> None:
+        super().__init__(lost.message)
+        self.lost = lost
+
+
+async def whole(opened: Opened) -> Reply | MaybeSent:
+    """Read what is left of an opened answer, at most the bytes its call allows."""
+    body = bytearray()
+    try:
+        async for chunk in opened.chunks:
+            body += chunk
+    except BodyLost as error:
+        return error.lost
+    return Reply(status=opened.status, headers=opened.headers, body=bytes(body))
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """Give the content type of lower-case headers without its parameters; empty when there is none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclasses.dataclass(slots=True)
+class _Progress:
+    """Note how far one request got; written by the client's trace hook."""
+
+    is_dispatched: bool = False
+
+
+class Transport:
+    """Keep the connections of one worker process, for all its endpoints.
+
+    The sessions are made inside the running loop at the first call. Each adapter holds the transport while it lives;
+    the last one to release it closes the connections.
+    """
+
+    def __init__(self, *, connections_max: int = CONNECTIONS_MAX, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+        assert connections_max > 0
+        assert connect_timeout_s > 0
+        self._connections_max = connections_max
+        self._connect_timeout_s = connect_timeout_s
+        self._pooled: aiohttp.ClientSession | None = None
+        self._single: aiohttp.ClientSession | None = None
+        self._holders = 0
+
+    def hold(self) -> "Transport":
+        """Count one more holder and give the transport."""
+        self._holders += 1
+        return self
+
+    async def release(self) -> None:
+        """Count one holder less; the last one closes the connections."""
+        self._holders = max(0, self._holders - 1)
+        if self._holders == 0:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close all connections. A later call opens new ones."""
+        sessions = (self._pooled, self._single)
+        self._pooled = self._single = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    async def exchange(self, call: Call) -> Reply | Lost:
+        """Send once and read the whole answer.
+
+        Never raises for what the outside does. Cancelling closes the connection.
+        """
+        async with self.open(call) as opened:
+            return await whole(opened) if isinstance(opened, Opened) else opened
+
+    @contextlib.asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[Opened | Lost]:
+        """Send once and hand over the answer while its body streams; the connection is let go at the end."""
+        progress = _Progress()
+        response = await self._request(call, progress)
+        if not isinstance(response, aiohttp.ClientResponse):
+            yield response
+            return
+        try:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            yield Opened(status=response.status, headers=headers, chunks=_chunks(response, call))
+        finally:
+            response.close()
+
+    async def probe(self, url: str, *, timeout_s: float) -> str | None:
+        """Open and close a connection, sending nothing; tell what is in the way, None when nothing is."""
+        parts = parse.urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, writer = await asyncio.open_connection(parts.hostname, port, ssl=parts.scheme == "https")
+        except TimeoutError:
+            return f"{parts.hostname}:{port} did not take a connection within {timeout_s:g} s"
+        except OSError as error:
+            return f"{parts.hostname}:{port} took no connection: {error}"
+        writer.close()
+        with contextlib.suppress(OSError):  # the connection was made, which is all that was asked
+            await writer.wait_closed()
+        return None
+
+    async def _request(self, call: Call, progress: _Progress) -> aiohttp.ClientResponse | Lost:
+        if call.timeout_s <= 0:  # the client would read 0 as "no limit"
+            return NotSent(cause=Cause.NO_TIME, message="the time allowed was over before the request began")
+        session = self._session(is_pooled=call.is_repeatable)
+        try:
+            return await session.request(
+                call.method,
+                call.url,
+                headers=call.headers,
+                data=_body(call.body),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=call.timeout_s, connect=min(self._connect_timeout_s, call.timeout_s)
+                ),
+                trace_request_ctx=progress,
+                middlewares=(_once(),),
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            cause, message = _cause(error), _sentence(error, call)
+            if progress.is_dispatched:
+                return MaybeSent(cause=cause, message=message)
+            return NotSent(cause=_before_dispatch(cause), message=message)
+
+    def _session(self, *, is_pooled: bool) -> aiohttp.ClientSession:
+        session = self._pooled if is_pooled else self._single
+        if session is not None:
+            return session
+        connector = (
+            aiohttp.TCPConnector(limit=self._connections_max, keepalive_timeout=KEEPALIVE_S)
+            if is_pooled
+            else aiohttp.TCPConnector(limit=self._connections_max, force_close=True)
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity", "User-Agent": "heddle"},
+            trust_env=False,
+            trace_configs=[_trace()],
+        )
+        if is_pooled:
+            self._pooled = session
+        else:
+            self._single = session
+        return session
+
+
+def _body(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Hand a large body over as a file, which the client writes in pieces instead of at once."""
+    return io.BytesIO(body) if body is not None and len(body) > _WHOLE_WRITE_BYTES_MAX else body
+
+
+async def _chunks(response: aiohttp.ClientResponse, call: Call) -> AsyncIterator[bytes]:
+    size_bytes = 0
+    try:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            size_bytes += len(chunk)
+            if size_bytes > call.reply_bytes_max:
+                message = f"the answer of {_place(call)} is larger than the {call.reply_bytes_max} bytes allowed"
+                raise BodyLost(MaybeSent(cause=Cause.TOO_LARGE, message=message, status=response.status))
+            yield chunk
+    except (aiohttp.ClientError, OSError) as error:
+        lost = MaybeSent(cause=_cause(error), message=_sentence(error, call), status=response.status)
+        raise BodyLost(lost) from error
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """Note the moment before the first byte of a request may be written."""
+
+    async def on_headers_sent(
+        session: aiohttp.ClientSession,
+        context: types.SimpleNamespace,
+        parameters: aiohttp.TraceRequestHeadersSentParams,
+    ) -> None:
+        progress = context.trace_request_ctx
+        assert isinstance(progress, _Progress)
+        progress.is_dispatched = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(on_headers_sent)
+    return trace
+
+
+Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+
+
+def _once() -> Callable[[aiohttp.ClientRequest, Handler], Awaitable[aiohttp.ClientResponse]]:
+    """Keep the client from repeating a request.
+
+    aiohttp sends GET, HEAD, PUT and DELETE a second time when a pooled connection breaks, without an option against it
+    (client.py, ``retry_persistent_connection``). The engine is the one layer that repeats, so the second try gets the
+    first one's error.
+    """
+    first_error: BaseException | None = None
+
+    async def middleware(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+        nonlocal first_error
+        if first_error is not None:
+            raise first_error
+        try:
+            return await handler(request)
+        except BaseException as error:
+            first_error = error
+            raise
+
+    return middleware
+
+
+# In the order of the search: a class stands before the classes it inherits from.
+_CAUSES: Final[tuple[tuple[type[BaseException], Cause], ...]] = (
+    (aiohttp.InvalidURL, Cause.ADDRESS),
+    (aiohttp.NonHttpUrlClientError, Cause.ADDRESS),
+    (aiohttp.ClientConnectorDNSError, Cause.ADDRESS),
+    (aiohttp.ClientSSLError, Cause.TLS),
+    (aiohttp.ServerFingerprintMismatch, Cause.TLS),
+    (aiohttp.ClientConnectorError, Cause.CONNECT),
+    (aiohttp.ConnectionTimeoutError, Cause.CONNECT_TIMEOUT),
+    (TimeoutError, Cause.TIMEOUT),
+    (aiohttp.ClientResponseError, Cause.MALFORMED),
+    (aiohttp.ClientPayloadError, Cause.CUT),
+    (aiohttp.ClientConnectionError, Cause.CUT),
+    (OSError, Cause.CUT),
+    (ValueError, Cause.ADDRESS),  # a header or an address that cannot be written
+)
+
+
+def _cause(error: BaseException) -> Cause:
+    return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.CUT)
+
+
+def _before_dispatch(cause: Cause) -> Cause:
+    """Name causes as they look before the request began: a connection cut then was never made use of."""
+    return {Cause.CUT: Cause.CONNECT, Cause.TIMEOUT: Cause.CONNECT_TIMEOUT}.get(cause, cause)
+
+
+def _sentence(error: BaseException, call: Call) -> str:
+    if isinstance(error, TimeoutError):
+        return f"{_place(call)} did not answer within {call.timeout_s:.3g} s"
+    return f"{_place(call)}: {type(error).__name__}: {str(error)[:200]}"
+
+
+def _place(call: Call) -> str:
+    """Name a call without its query and user information, which may hold secrets."""
+    try:
+        parts = parse.urlsplit(call.url)
+        return f"{call.method} {parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError:
+        return f"{call.method} of an address that is none"

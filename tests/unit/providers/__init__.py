@@ -1,0 +1,1 @@
+"""Tests of the providers' tables, wire forms and signing."""

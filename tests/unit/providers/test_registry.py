@@ -1,0 +1,91 @@
+"""Providers are built from configured endpoints; each mistake is one sentence without a secret in it."""
+
+import dataclasses
+
+import pytest
+
+from heddle.config import deployment
+from heddle.core import attempt
+from heddle.providers import excerpts, registry
+
+ENDPOINT = deployment.Endpoint(name="there", adapter="http", url="http://127.0.0.1:9", scopes=("there",))
+
+
+def refusal(environ: dict[str, str] | None = None, **changes: object) -> str:
+    endpoint = dataclasses.replace(ENDPOINT, **changes)  # type: ignore[arg-type]
+    with pytest.raises(registry.EndpointRefused) as refused:
+        registry.build(endpoint, environ or {})
+    return str(refused.value)
+
+
+def test_build_when_the_adapter_is_unknown_then_the_known_ones_are_listed() -> None:
+    assert refusal(adapter="htpp") == "[endpoints.there] adapter is 'htpp'; known are: http, kserve, simulator"
+
+
+def test_build_when_the_secret_is_absent_then_the_variable_is_named() -> None:
+    sentence = refusal(secret="env:THERE_KEY")
+
+    assert sentence == "[endpoints.there] secret is env:THERE_KEY, and the environment has no THERE_KEY; set it"
+
+
+@pytest.mark.parametrize("value", ["hush\n", " hush", "hu\x00sh", "hüsh"])
+def test_build_when_the_secret_cannot_be_a_header_then_its_value_is_not_shown(value: str) -> None:
+    sentence = refusal({"KEY": value}, secret="env:KEY")
+
+    assert "KEY" in sentence
+    assert "sh" not in sentence.replace("[endpoints", "")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "there", "ftp://h", "http://", "http://h:99999", "http://u:hush@h", "http://h?k=hush"]
+)
+def test_build_when_the_address_is_wrong_then_refused_without_showing_it(url: str) -> None:
+    sentence = refusal(url=url)
+
+    assert "url must" in sentence
+    assert "hush" not in sentence
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, 1e9, "60"])
+def test_build_when_the_timeout_is_out_of_range_then_refused(timeout_s: object) -> None:
+    assert "timeout_s" in refusal(timeout_s=timeout_s)
+
+
+def test_build_when_a_price_is_given_and_calls_are_free_then_refused() -> None:
+    assert "paid = true" in refusal(price_nano_usd=1)
+
+
+def test_build_when_paid_then_capabilities_say_so() -> None:
+    made = registry.build(dataclasses.replace(ENDPOINT, price_nano_usd=1, options={"paid": True}), {})
+
+    assert made.capabilities.is_paid
+    assert made.capabilities.idempotency is attempt.IdempotencyClass.C
+
+
+def test_build_when_the_simulator_has_no_key_then_refused() -> None:
+    assert "secret is missing" in refusal(adapter="simulator")
+
+
+def test_build_when_the_callback_secret_is_malformed_then_refused_without_showing_it() -> None:
+    environ = {"KEY": "k", "HOOK": "whsec_c2hvcnQ="}
+
+    sentence = refusal(environ, adapter="simulator", secret="env:KEY", callback_secret="env:HOOK")
+
+    assert "callback_secret" in sentence
+    assert "c2hvcnQ" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", "(empty body)"),
+        (b"a\n\x00 b\xe2\x80\xaec", "a b c"),
+        (b"key opensesame!", "key [secret]!"),
+        (b"Authorization: Bearer abc.def-ghi", "Authorization: [secret]"),
+        (b"see hd_0123456789abcdef", "see [secret]"),
+        (b"http://h/x?a=1&X-Amz-Signature=abcdef", "http://h/x?a=1[secret]"),
+        (b"x" * 1_000, "x" * 300 + "…"),
+    ],
+)
+def test_excerpt_when_quoted_then_short_plain_and_without_secrets(body: bytes, expected: str) -> None:
+    assert excerpts.excerpt(body, secrets=("opensesame", None, "")) == expected
