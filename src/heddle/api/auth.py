@@ -1,0 +1,62 @@
+"""Tell who asks: ``Authorization: Bearer hd_…``, and whether their key may do what they ask.
+
+A missing, malformed, unknown, revoked or expired key is ``401`` and all five look alike; a key without the scope is
+``403``. Keys are never logged; the event carries their last four characters.
+"""
+
+from typing import Any
+
+import django.http
+import ninja.security
+
+from heddle.api import problems
+from heddle.api.room import room
+from heddle.client import keys
+from heddle.ports import records
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events
+
+_ATTRIBUTE = "heddle_key"
+
+
+class Key(ninja.security.HttpBearer):
+    """Require a key with one scope."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__()
+        assert scope in keys.SCOPES, f"{scope} is not a scope"
+        self.scope = scope
+
+    def __call__(self, request: django.http.HttpRequest) -> Any | None:
+        """Read the header and give the key's view. Raises Refusal ``key_refused``, ``scope_missing``."""
+        scheme, _, presented = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise _refused("", "The Authorization header is missing or is not `Bearer hd_…`.")
+        return self.authenticate(request, presented.strip())
+
+    def authenticate(self, request: django.http.HttpRequest, token: str) -> records.ApiKeyView:
+        """Give the key's view and keep it with the request. Raises Refusal ``key_refused``, ``scope_missing``."""
+        view = room().heddle.keyring.find(keys.key_hash(token)) if keys.is_key(token) else None
+        if view is None:
+            raise _refused(token, "The key is not valid: it is unknown, revoked or expired.")
+        if not keys.may(view.scopes, self.scope):
+            held = ", ".join(sorted(view.scopes)) or "none"
+            raise problems.Refusal("scope_missing", f"This needs the scope {self.scope}; the key has {held}.")
+        setattr(request, _ATTRIBUTE, view)
+        return view
+
+
+def tenant_of(request: django.http.HttpRequest) -> records.Tenant:
+    """Give the tenant whose key came with the request."""
+    view = getattr(request, _ATTRIBUTE)
+    assert isinstance(view, records.ApiKeyView), "the path is served without authentication"
+    return view.tenant
+
+
+def _refused(presented: str, detail: str) -> problems.Refusal:
+    recorder.event(events.KEY_REFUSED, key=presented[-4:] if keys.is_key(presented) else "", reason=detail)
+    return problems.Refusal("key_refused", detail)
+
+
+reads = Key("read")
+writes = Key("write")

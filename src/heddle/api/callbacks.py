@@ -1,0 +1,50 @@
+"""Take providers' callbacks: address checked, body read under its cap, verified, and only then anything kept.
+
+A callback moves no state: it is noted in the inbox and the step's poll is made due. It is answered quickly and alike
+whether it is new or came before, because providers repeat what they think was lost.
+"""
+
+import django.http
+from django.views.decorators import csrf, http
+
+from heddle import client
+from heddle.api import bodies, problems, render
+from heddle.api.room import room
+from heddle.client import tokens
+from heddle.ports import provider
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
+
+
+@csrf.csrf_exempt
+@http.require_POST
+def take(request: django.http.HttpRequest, endpoint: str, token: str) -> django.http.HttpResponse:
+    """Answer 202 for a believed callback, 401 for one that is not, 404 when nothing waits for it."""
+    try:
+        return _take(request, endpoint, token)
+    except Exception as error:  # noqa: BLE001 - the border of this door: every exception becomes an answer, unknown ones are logged whole
+        return problems.answer(problems.refusal_of(error))
+
+
+def _take(request: django.http.HttpRequest, endpoint: str, token: str) -> django.http.HttpResponse:
+    heddle = room().heddle
+    try:
+        # The token is cheap to check and keeps strangers from making us read bodies.
+        tokens.read_callback_token(secret_key=heddle.limits.secret_key, token=token)
+        body = bodies.read(request, bytes_max=heddle.limits.request_bytes_max)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        is_new = heddle.callback(endpoint=endpoint, token=token, headers=headers, body=body)
+    except (client.TokenRefused, provider.CallbackRefused) as error:
+        _refused(endpoint, str(error), 401)
+        raise
+    except LookupError as error:
+        _refused(endpoint, "no such endpoint or attempt", 404)
+        raise problems.Refusal("not_found", "Nothing at this endpoint waits for this callback.") from error
+    recorder.event(events.CALLBACK_RECEIVED if is_new else events.CALLBACK_REPEATED, endpoint=endpoint)
+    recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="stored" if is_new else "duplicate")
+    return render.answer({"status": "accepted"}, status=202)
+
+
+def _refused(endpoint: str, reason: str, status: int) -> None:
+    recorder.event(events.CALLBACK_REFUSED, endpoint=endpoint, reason=reason, status=status)
+    recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="refused")

@@ -1,0 +1,71 @@
+"""Dress every answer: security headers, one form for refusals that frameworks make, and the numbers of the door.
+
+The policy allows nothing inline and no other host, on every answer that has not set its own; pages of a host project
+that need more set their own ``Content-Security-Policy``. This reads no body and decides nothing about a request.
+"""
+
+import time
+from collections.abc import Callable
+
+import django.http
+
+from heddle.api import problems
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import metrics
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
+}
+
+Answer = Callable[[django.http.HttpRequest], django.http.HttpResponseBase]
+
+
+class Door:
+    """Stand around all views. Put it first in MIDDLEWARE."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Answer) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: django.http.HttpRequest) -> django.http.HttpResponseBase:
+        """Answer one request."""
+        started_s = time.perf_counter()
+        response = _in_our_form(request, self._get_response(request))
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        _count(request, response, time.perf_counter() - started_s)
+        return response
+
+
+def _in_our_form(
+    request: django.http.HttpRequest, response: django.http.HttpResponseBase
+) -> django.http.HttpResponseBase:
+    """Replace what Django and the router answer by themselves under our paths, which is HTML or plain text."""
+    match = request.resolver_match
+    if match is None or not match.namespace.startswith("heddle-api") or response.status_code != 405:
+        return response
+    allowed = response.headers.get("Allow", "")
+    refusal = problems.Refusal("method_not_allowed", f"{request.method} does not fit this path; it takes {allowed}.")
+    replaced = problems.answer(refusal)
+    replaced["Allow"] = allowed
+    return replaced
+
+
+def _count(request: django.http.HttpRequest, response: django.http.HttpResponseBase, duration_s: float) -> None:
+    match = request.resolver_match
+    route = f"/{match.route}" if match is not None and match.route and "*" not in match.route else "unmatched"
+    recorder.count(metrics.HTTP_REQUESTS, 1, route=route, status=str(response.status_code))
+    if not response.streaming:
+        recorder.observe(metrics.HTTP_DURATION, duration_s, route=route)

@@ -1,0 +1,209 @@
+"""Write records as the JSON of the contract: times of RFC 3339 in UTC, money as decimal strings, links.
+
+Reads nothing and decides nothing; the same record always gives the same bytes, which replays rely on.
+"""
+
+import base64
+import binascii
+import datetime
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import django.http
+
+from heddle import client
+from heddle.api import problems
+from heddle.client import money, needs
+from heddle.core import faults
+from heddle.ports import records
+
+JSON = "application/json"
+
+
+def text(value: Any) -> str:
+    """Write JSON compactly, in the order given."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def answer(value: Any, *, status: int = 200) -> django.http.HttpResponse:
+    """Give a JSON answer that nobody keeps."""
+    return raw_answer(text(value), status=status)
+
+
+def raw_answer(body: str, *, status: int) -> django.http.HttpResponse:
+    """Give a JSON answer of text that is written already."""
+    response = django.http.HttpResponse(body, status=status, content_type=JSON)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def instant(at: datetime.datetime | None) -> str | None:
+    """Write a time as RFC 3339 in UTC with microseconds."""
+    return None if at is None else at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def run(view: records.RunView, *, root: str, has_values: bool = True) -> dict[str, Any]:
+    """Write a run. root: the path of ``/v1/runs``.
+
+    has_values: input and output too; lists and first answers leave them out.
+    """
+    path = f"{root}/{view.id}"
+    body: dict[str, Any] = {
+        "id": str(view.id),
+        "workflow": view.workflow,
+        "version": view.version,
+        "state": view.state.value,
+        "shown_state": view.shown_state,
+        "priority": view.priority.value,
+        "error": None if view.error is None else dict(view.error),
+        "degraded": view.is_degraded,
+        "cost": money.usd(view.cost_nano_usd),
+        "steps": step_counts(view.steps),
+        "labels": dict(view.labels),
+        "created_at": instant(view.created_at),
+        "started_at": instant(view.started_at),
+        "finished_at": instant(view.finished_at),
+        "deadline_at": instant(view.deadline_at),
+        "cancel_requested_at": instant(view.cancel_requested_at),
+        "parent_run": None if view.parent_run is None else str(view.parent_run),
+        "links": {
+            "self": path,
+            "steps": f"{path}/steps",
+            "events": f"{path}/events",
+            "why": f"{path}/why",
+            "cancel": f"{path}/cancel",
+            "retry": f"{path}/retry",
+        },
+    }
+    if has_values:
+        body["input"] = view.input
+        body["output"] = view.output
+    return body
+
+
+def step_counts(counts: records.StepCounts) -> dict[str, int]:
+    """Write how many calls are where."""
+    return {
+        "total": counts.total,
+        "done": counts.done,
+        "running": counts.running,
+        "waiting": counts.waiting,
+        "failed": counts.failed,
+        "attempts": counts.attempts,
+        "retries": counts.retries,
+    }
+
+
+def step(view: records.StepView, *, root: str) -> dict[str, Any]:
+    """Write one call of a run with its attempts."""
+    return {
+        "ordinal": view.ordinal,
+        "kind": view.kind.value,
+        "name": view.name,
+        "state": view.state.value,
+        "leased": view.is_leased,
+        "parents": list(view.parents),
+        "input": view.input,
+        "output": view.output,
+        "fault": _fault(view.fault),
+        "note": view.note,
+        "cost": money.usd(view.cost_nano_usd),
+        "created_at": instant(view.created_at),
+        "due_at": instant(view.due_at),
+        "finished_at": instant(view.finished_at),
+        "child_run": None if view.child_run is None else f"{root}/{view.child_run}",
+        "attempts": [_attempt(each) for each in view.attempts],
+    }
+
+
+def event(view: records.EventView) -> dict[str, Any]:
+    """Write one thing that happened."""
+    return {
+        "seq": view.seq,
+        "name": view.name,
+        "ordinal": view.ordinal,
+        "at": instant(view.at),
+        "detail": dict(view.detail),
+    }
+
+
+def workflow(definition: needs.Workflow) -> dict[str, Any]:
+    """Write one loaded version of a workflow with its schemas."""
+    return {
+        "name": definition.name,
+        "version": definition.version,
+        "input_schema": dict(definition.input_schema),
+        "output_schema": dict(definition.output_schema),
+    }
+
+
+def model(name: str, declared: needs.Model | None, served: list[records.EndpointView]) -> dict[str, Any]:
+    """Write one model: what code declares of it and where it can run."""
+    return {
+        "name": name,
+        "input_schema": _schema(declared.input_schema if declared else None),
+        "output_schema": _schema(declared.output_schema if declared else None),
+        "endpoints": [each.name for each in served],
+    }
+
+
+def endpoint(view: records.EndpointView) -> dict[str, Any]:
+    """Write one endpoint with its limits and health.
+
+    The name of its secret is the operator's business, not a tenant's.
+    """
+    return {
+        "name": view.name,
+        "adapter": view.adapter,
+        "models": list(view.models),
+        "in_flight": view.in_flight,
+        "concurrency": view.concurrency,
+        "requests_per_min": view.requests_per_min,
+        "breaker": view.breaker,
+        "paused_until": instant(view.paused_until),
+    }
+
+
+def cursor(before: uuid.UUID) -> str:
+    """Write where the next page begins; callers must not look inside."""
+    return base64.urlsafe_b64encode(before.bytes).decode().rstrip("=")
+
+
+def read_cursor(written: str) -> uuid.UUID:
+    """Read a cursor. Raises Refusal naming the field."""
+    try:
+        return uuid.UUID(bytes=base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error) as error:
+        raise problems.invalid(
+            [
+                client.Problem(
+                    field="cursor", message="is not a cursor of ours; pass next_cursor of the page before, unchanged"
+                )
+            ]
+        ) from error
+
+
+def _attempt(view: records.AttemptView) -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "number": view.number,
+        "endpoint": view.endpoint,
+        "worker": view.worker,
+        "state": view.state.value,
+        "handle": view.handle,
+        "fault": _fault(view.fault),
+        "cost": None if view.cost_nano_usd is None else money.usd(view.cost_nano_usd),
+        "started_at": instant(view.started_at),
+        "sent_at": instant(view.sent_at),
+        "finished_at": instant(view.finished_at),
+    }
+
+
+def _fault(fault: faults.StepFault | None) -> dict[str, str] | None:
+    return None if fault is None else fault.as_json()
+
+
+def _schema(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if schema is None else dict(schema)

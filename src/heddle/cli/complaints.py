@@ -1,0 +1,62 @@
+"""Word what went wrong for the person at the terminal: one sentence that names the thing and what to do, and a status.
+
+The table below lists every refusal of the house that is somebody's to mend; only those are worded. Anything else is a
+bug and keeps its traceback. Refusals are looked up among the modules that are loaded, so this module loads none.
+"""
+
+import enum
+import sys
+
+
+class Exit(enum.IntEnum):
+    """The exit statuses, as `heddle --help` lists them."""
+
+    DONE = 0
+    UNWELL = 1
+    REFUSED = 2
+    UNREACHABLE = 3
+    API_REFUSED = 4
+    INTERRUPTED = 130
+
+
+class CommandRefused(Exception):
+    """Say in one sentence what is wrong with a command, and what to do."""
+
+    def __init__(self, message: str, *, status: Exit = Exit.REFUSED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+_WORDED = (
+    ("heddle.config.settings", "SettingRefused", Exit.REFUSED),
+    ("heddle.config.deployment", "DeploymentRefused", Exit.REFUSED),
+    ("heddle.providers.registry", "EndpointRefused", Exit.REFUSED),
+    ("heddle.program.errors", "RegistrationRefused", Exit.REFUSED),
+    ("heddle.service.up", "StartRefused", Exit.REFUSED),
+    ("heddle.service.ports", "NoFreePort", Exit.REFUSED),
+    ("heddle.service.supervisor", "SupervisorError", Exit.UNWELL),
+    ("heddle.service.postgres_home", "PostgresUnavailable", Exit.UNREACHABLE),
+    ("heddle.ports.store", "StoreLost", Exit.UNREACHABLE),
+    ("heddle.client.admission", "InvalidInput", Exit.REFUSED),
+    ("django.core.exceptions", "ImproperlyConfigured", Exit.REFUSED),
+)
+
+
+def worded(error: BaseException) -> tuple[str, Exit] | None:
+    """Give the sentence and status of a refusal, None for what is a bug."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", Exit.INTERRUPTED
+    if isinstance(error, CommandRefused):
+        return str(error), error.status
+    for module, name, status in _WORDED:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            return " ".join(str(error).split()), status
+    database = getattr(sys.modules.get("django.db.utils"), "OperationalError", None)
+    if database is not None and isinstance(error, database):
+        detail = " ".join(str(error).split())
+        return (
+            f"the database of DATABASE_URL cannot be reached ({detail}); check the address and that it runs",
+            Exit.UNREACHABLE,
+        )
+    return None

@@ -1,0 +1,33 @@
+"""`heddle doctor`: tell how everything is; 1 when something is wrong, each with what to do."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+
+from heddle.cli import complaints
+from heddle.service import database, setup
+
+
+def run(given: argparse.Namespace) -> int:
+    """Look at everything and print it."""
+    limits = setup.beside_service()
+    with database.using(limits) as address:
+        setup.complete(os.environ, limits=limits, database_url=address)
+        setup.django()
+        from heddle.service import doctor
+
+        findings = doctor.examine(limits)
+    wrong = [finding for finding in findings if finding.problem is not None]
+    if given.json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            mark = "ok  " if finding.problem is None else "WRONG"
+            print(f"{mark:5} {finding.name:{width}}  {finding.value}")
+            if finding.problem is not None:
+                print(f"      {'':{width}}  {finding.problem}; {finding.remedy}")
+        print(f"{len(findings) - len(wrong)} well, {len(wrong)} wrong", file=sys.stderr)
+    return complaints.Exit.UNWELL if wrong else complaints.Exit.DONE

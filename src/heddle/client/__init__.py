@@ -1,0 +1,23 @@
+"""Be the one way into the house: submit, show, wait for and steer runs, keep artifacts, answer callbacks.
+
+Every door (Python callers, command line, HTTP, console) reaches the house through ``Heddle`` and speaks frozen records
+with it, so that all of them refuse the same things in the same words. This room refuses to know Django, SQL or HTTP:
+what it needs is handed to it by the wiring. Callers stand before it, the store's doors and the artifact storage behind
+it.
+"""
+
+from heddle.client.admission import InvalidInput, RunRequest, UnknownWorkflow
+from heddle.client.facade import Dependency, Heddle, Submitted
+from heddle.client.tokens import TokenRefused
+from heddle.client.values import Problem
+
+__all__ = [
+    "Heddle",
+    "RunRequest",
+    "Submitted",
+    "Dependency",
+    "InvalidInput",
+    "Problem",
+    "UnknownWorkflow",
+    "TokenRefused",
+]

@@ -1,0 +1,402 @@
+"""Offer the facade: one object through which every door submits, shows, waits for and steers runs.
+
+``Heddle`` joins the parts: admission's law, the store's doors, the artifact storage, the keys. It keeps no state of its
+own but a few seconds of known keys, takes frozen records and gives frozen records. The wiring makes it, once per
+process; it may be used from any thread.
+"""
+
+import dataclasses
+import datetime
+import decimal
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from heddle.client import admission, keys, needs, tokens, values
+from heddle.client.admission import InvalidInput, RunRequest
+from heddle.client.values import Problem
+from heddle.config import settings
+from heddle.core import artifact, identity, ids, run
+from heddle.ports import doors, records
+
+WAIT_FIRST_S = 0.02
+WAIT_LONGEST_S = 0.5
+SIGNAL_CHARACTERS_MAX = 100
+EVENTS_MAX = 1_000
+
+
+class Named(Protocol):
+    """Stand for a decorated workflow: whatever has its name and version."""
+
+    @property
+    def name(self) -> str:
+        """Give the registered name."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Give the version."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """Show an accepted run as it was admitted. ``answer`` is there on a replay whose first answer is stored."""
+
+    run: records.RunView
+    is_replay: bool
+    answer: records.StoredAnswer | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Dependency:
+    """Tell how something that Heddle needs is: ``problem`` is None when it is well."""
+
+    name: str
+    problem: str | None
+
+
+class Heddle:
+    """Reach the house. Every method names a tenant and sees nothing of another's.
+
+    Raises of every call: the exceptions of ``ports.doors`` and ``InvalidInput``. What the database raises when it is
+    away passes through.
+    """
+
+    def __init__(
+        self,
+        *,
+        doors: doors.Doors,
+        media: needs.Media,
+        programs: needs.Programs,
+        limits: settings.Settings,
+        verify_callback: needs.CallbackVerifier,
+        checks: Mapping[str, Callable[[], str | None]],
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        monotonic_s: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.limits = limits
+        self.keyring = keys.Keyring(doors, monotonic_s=monotonic_s, now=now)
+        self._doors = doors
+        self._media = media
+        self._programs = programs
+        self._verify_callback = verify_callback
+        self._checks = dict(checks)
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._pause = pause
+
+    def submit(
+        self,
+        workflow: str | Named,
+        input: Mapping[str, Any],  # noqa: A002 - the word of the contract
+        *,
+        tenant: str | records.Tenant = "default",
+        priority: str = run.Priority.STANDARD.value,
+        deadline_s: float | None = None,
+        start_at: datetime.datetime | None = None,
+        labels: Mapping[str, str] | None = None,
+        webhook_url: str | None = None,
+        max_cost_usd: str | int | decimal.Decimal | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Submitted:
+        """Start a run; inside the host's ``transaction.atomic()`` it joins the transaction.
+
+        A second call with the same ``idempotency_key`` and request gives the same run with ``is_replay``. Raises
+        InvalidInput naming every bad field, IdempotencyConflict, IdempotencyBusy.
+        """
+        request = RunRequest(
+            workflow=workflow if isinstance(workflow, str) else workflow.name,
+            version=None if isinstance(workflow, str) else workflow.version,
+            input=input,
+            priority=priority,
+            deadline_s=deadline_s,
+            start_at=start_at,
+            labels=labels or {},
+            webhook_url=webhook_url,
+            max_cost_usd=max_cost_usd,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+        )
+        return self.submit_request(request, tenant=tenant)
+
+    def submit_request(self, request: RunRequest, *, tenant: str | records.Tenant = "default") -> Submitted:
+        """Start the run that a record asks for; see ``submit``."""
+        new = self._admit(request, self.tenant(tenant))
+        return _submitted(new, self._doors.submit(new))
+
+    def submit_many(
+        self, requests: Sequence[RunRequest], *, tenant: str | records.Tenant = "default"
+    ) -> list[Submitted | Exception]:
+        """Start up to ``batch_items_max`` runs in one transaction; one outcome per request, in order.
+
+        A request that is refused is an exception in its place and does not hold up the others. Raises InvalidInput when
+        there are too many.
+        """
+        if len(requests) > self.limits.batch_items_max:
+            message = f"has {len(requests)} items; at most {self.limits.batch_items_max} are taken at once"
+            raise InvalidInput([Problem(field="items", message=message)])
+        owner = self.tenant(tenant)
+        outcomes: list[Submitted | Exception | None] = [None] * len(requests)
+        admitted: list[tuple[int, records.NewRun]] = []
+        for index, request in enumerate(requests):
+            try:
+                admitted.append((index, self._admit(request, owner)))
+            except InvalidInput as error:
+                outcomes[index] = error
+        answers = self._doors.submit_many([new for _, new in admitted]) if admitted else []
+        for (index, new), answer in zip(admitted, answers, strict=True):
+            outcomes[index] = answer if isinstance(answer, Exception) else _submitted(new, answer)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def store_answer(self, *, tenant: records.Tenant, key: str, answer: records.StoredAnswer) -> None:
+        """Keep what a replay of this key is answered. A later call replaces it."""
+        self._doors.store_answer(tenant=tenant, operation="runs.create", key=key, answer=answer)
+
+    def get(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> records.RunView:
+        """Show one run. Raises RunMissing, also for what is no id at all."""
+        return self._doors.run(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+
+    def runs(
+        self, where: records.RunFilter | None = None, *, tenant: str | records.Tenant = "default"
+    ) -> list[records.RunView]:
+        """Show runs, newest first, without input and output; at most ``page_max``."""
+        where = where or records.RunFilter()
+        if not 1 <= where.limit <= self.limits.page_max:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self.limits.page_max}")])
+        return self._doors.runs(tenant=self.tenant(tenant), where=where)
+
+    def wait(
+        self,
+        run_id: uuid.UUID | str,
+        *,
+        timeout_s: float,
+        tenant: str | records.Tenant = "default",
+        pause: Callable[[float], None] | None = None,
+    ) -> records.RunView:
+        """Show a run once it is over, or as it is after ``timeout_s`` (0 to ``wait_max_s``).
+
+        ``pause`` makes the waits in between.
+        """
+        owner = self.tenant(tenant)
+        pause = pause or self._pause
+        until_s = self._monotonic_s() + max(0.0, min(timeout_s, self.limits.wait_max_s))
+        delay_s = WAIT_FIRST_S
+        while True:
+            view = self._doors.run(tenant=owner, run_id=run_uuid(run_id))
+            left_s = until_s - self._monotonic_s()
+            if view.state in run.TERMINAL or left_s <= 0:
+                return view
+            pause(min(delay_s, left_s))
+            delay_s = min(delay_s * 1.5, WAIT_LONGEST_S)
+
+    def steps(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> list[records.StepView]:
+        """Show the calls of a run with their attempts, by ordinal. Raises RunMissing."""
+        return self._doors.steps(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+
+    def events(
+        self,
+        run_id: uuid.UUID | str,
+        *,
+        tenant: str | records.Tenant = "default",
+        after_seq: int = 0,
+        limit: int = EVENTS_MAX,
+    ) -> list[records.EventView]:
+        """Show what happened to a run after ``after_seq``, in order, at most ``limit`` (1 to 1,000).
+
+        Raises RunMissing.
+        """
+        bounded = max(1, min(limit, EVENTS_MAX))
+        owner = self.tenant(tenant)
+        return self._doors.events(tenant=owner, run_id=run_uuid(run_id), after_seq=max(0, after_seq), limit=bounded)
+
+    def why(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> str:
+        """Say in one sentence what a run waits for. Raises RunMissing."""
+        return self._doors.why(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+
+    def cancel(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> bool:
+        """Ask a run to stop; False when it is over already. A second call changes nothing. Raises RunMissing."""
+        return self._doors.cancel(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+
+    def retry(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> None:
+        """Make the failed steps of a failed or expired run due again. Raises RunMissing, RunNotRetryable."""
+        self._doors.retry(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+
+    def signal(
+        self,
+        run_id: uuid.UUID | str,
+        name: str,
+        payload: identity.JsonValue = None,
+        *,
+        tenant: str | records.Tenant = "default",
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Deliver a signal, kept until the run asks for it. A second call with the same key changes nothing.
+
+        Raises InvalidInput, RunMissing, RunTerminal.
+        """
+        problems = [
+            *admission.key_problems(idempotency_key, field="idempotency_key"),
+            *values.problems(payload, field="payload"),
+        ]
+        if not 1 <= len(name) <= SIGNAL_CHARACTERS_MAX or not name.isprintable():
+            problems.append(Problem(field="name", message=f"must be 1 to {SIGNAL_CHARACTERS_MAX} printable characters"))
+        if not problems and values.size_bytes(payload) > self.limits.inline_bytes_max:
+            problems.append(Problem(field="payload", message=f"is over {self.limits.inline_bytes_max} bytes as JSON"))
+        if problems:
+            raise InvalidInput(problems)
+        self._doors.signal(
+            tenant=self.tenant(tenant),
+            run_id=run_uuid(run_id),
+            name=name,
+            payload=payload,
+            idempotency_key=idempotency_key,
+        )
+
+    # Artifacts
+
+    def upload(
+        self,
+        chunks: bytes | Iterator[bytes],
+        *,
+        media_type: str | None = None,
+        tenant: str | records.Tenant = "default",
+    ) -> artifact.Artifact:
+        """Store bytes and give the reference to pass on; the same bytes give the same reference.
+
+        media_type: what the bytes are said to be; checked against what they are. Raises ``ports.blobs.BlobRefused``,
+        leaving nothing behind.
+        """
+        owner = self.tenant(tenant)
+        stream = iter((chunks,)) if isinstance(chunks, bytes) else chunks
+        reference = self._media.write_sync(tenant=owner.name, chunks=stream, claimed_media_type=media_type)
+        self._doors.artifact_record(tenant=owner, reference=reference)
+        return reference
+
+    def find_artifact(self, identifier: str, *, tenant: str | records.Tenant = "default") -> artifact.Artifact | None:
+        """Give a tenant's artifact by its id ``sha256:…``; None when there is none, or when this is no id."""
+        try:
+            named = artifact.Artifact.from_json({"id": identifier})
+        except ValueError:
+            return None
+        return self._doors.artifact(tenant=self.tenant(tenant), sha256=named.sha256)
+
+    def read(self, reference: artifact.Artifact, *, tenant: str | records.Tenant = "default") -> Iterator[bytes]:
+        """Stream an artifact that ``artifact`` gave. Raises ``ports.blobs.BlobMissing`` at the first step."""
+        return self._media.read_sync(tenant=self.tenant(tenant).name, sha256=reference.sha256)
+
+    # What is there
+
+    def workflows(self) -> Collection[needs.Workflow]:
+        """Show every loaded version of every workflow."""
+        return self._programs.workflows()
+
+    def models(self) -> Collection[needs.Model]:
+        """Show the models that code declares."""
+        return self._programs.models()
+
+    def endpoints(self) -> list[records.EndpointView]:
+        """Show every endpoint with its limits and health."""
+        return self._doors.endpoints()
+
+    def readiness(self) -> list[Dependency]:
+        """Look at everything this process needs, one after the other.
+
+        Never raises: a check that does is its own finding.
+        """
+        return [Dependency(name=name, problem=_look(check)) for name, check in self._checks.items()]
+
+    # Who asks
+
+    def tenant(self, tenant: str | records.Tenant) -> records.Tenant:
+        """Give the tenant of this name, made when it does not exist."""
+        return tenant if isinstance(tenant, records.Tenant) else self._doors.tenant(name=tenant)
+
+    def create_key(
+        self,
+        *,
+        tenant: str,
+        name: str,
+        scopes: frozenset[str] = frozenset({"read", "write"}),
+        expires_at: datetime.datetime | None = None,
+    ) -> tuple[str, records.ApiKeyView]:
+        """Make a key for a tenant. It is given once and kept only as a hash."""
+        if not scopes or not scopes <= keys.SCOPES:
+            raise InvalidInput([Problem(field="scopes", message=f"must be some of {', '.join(sorted(keys.SCOPES))}")])
+        key = keys.new_key()
+        view = self._doors.create_api_key(
+            tenant=tenant, name=name, key_hash=keys.key_hash(key), scopes=scopes, expires_at=expires_at
+        )
+        return key, view
+
+    # Providers that call back
+
+    def callback(self, *, endpoint: str, token: str, headers: Mapping[str, str], body: bytes) -> bool:
+        """Believe a provider's callback and make its step look; False when it came before.
+
+        headers: names in lower case. Raises TokenRefused, ``ports.provider.CallbackRefused``, LookupError for an
+        endpoint or attempt that is not there.
+        """
+        attempt_id = tokens.read_callback_token(secret_key=self.limits.secret_key, token=token)
+        now_s = self._now().timestamp()
+        event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=now_s)
+        return self._doors.callback(endpoint=endpoint, attempt_id=str(attempt_id), event_id=event.event_id)
+
+    def _admit(self, request: RunRequest, owner: records.Tenant) -> records.NewRun:
+        return admission.admit(
+            request,
+            tenant=owner,
+            programs=self._programs,
+            limits=self.limits,
+            now=self._now(),
+            find_artifact=lambda sha256: self._doors.artifact(tenant=owner, sha256=sha256),
+        )
+
+
+def run_uuid(run_id: uuid.UUID | str) -> uuid.UUID:
+    """Read a run's id. Raises RunMissing for what is none: no run has it."""
+    if isinstance(run_id, uuid.UUID):
+        return run_id
+    try:
+        return uuid.UUID(run_id)
+    except ValueError as error:
+        raise doors.RunMissing(run_id[:100]) from error
+
+
+def _look(check: Callable[[], str | None]) -> str | None:
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - readiness is a supervised border: whatever a check raises is what it found
+        return f"{type(error).__name__}: {error}"
+
+
+def _submitted(new: records.NewRun, submission: records.Submission) -> Submitted:
+    """Show a run as it was at admission, from the request and the id alone: no read, and the same on every replay."""
+    created_at = datetime.datetime.fromtimestamp(ids.unix_ms(submission.run_id) / 1000, datetime.UTC)
+    deadline_at = None if new.deadline_s is None else created_at + datetime.timedelta(seconds=new.deadline_s)
+    view = records.RunView(
+        id=submission.run_id,
+        tenant=new.tenant.name,
+        workflow=new.workflow,
+        version=new.version,
+        priority=new.priority,
+        state=run.RunState.QUEUED,
+        shown_state=run.RunState.QUEUED.value,
+        input=None,
+        output=None,
+        error=None,
+        is_degraded=False,
+        cost_nano_usd=0,
+        steps=records.StepCounts(),
+        labels=new.labels,
+        created_at=created_at,
+        started_at=None,
+        finished_at=None,
+        deadline_at=deadline_at,
+        cancel_requested_at=None,
+        traceparent=new.traceparent,
+    )
+    return Submitted(run=view, is_replay=submission.is_replay, answer=submission.answer)

@@ -1,0 +1,41 @@
+"""Turn DATABASE_URL into the entry of Django's DATABASES.
+
+Only PostgreSQL is taken. Query parameters become libpq options (`sslmode`, `connect_timeout`, …), so an address means
+the same to Django as to the workers' own connections. Before it: the settings of the finished service.
+"""
+
+import urllib.parse
+from typing import Any
+
+from heddle.config import settings
+
+SCHEMES = frozenset({"postgres", "postgresql"})
+
+
+def parse(url: str) -> dict[str, Any]:
+    """Give ENGINE, NAME, USER, PASSWORD, HOST, PORT and OPTIONS. Raises SettingRefused naming what is wrong."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise settings.SettingRefused(f"DATABASE_URL is no address: {error}") from error
+    if parts.scheme not in SCHEMES:
+        raise settings.SettingRefused(
+            f"DATABASE_URL begins with {parts.scheme or 'no scheme'}; it must begin with postgresql:// "
+            "(Heddle keeps its state in PostgreSQL only)"
+        )
+    options = dict(urllib.parse.parse_qsl(parts.query))
+    host = options.pop("host", None) or parts.hostname or ""
+    given_port = options.pop("port", None) or (str(port) if port else "")
+    name = urllib.parse.unquote(parts.path.lstrip("/"))
+    if not name:
+        raise settings.SettingRefused("DATABASE_URL names no database; write it after the host: …/heddle")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": name,
+        "USER": urllib.parse.unquote(parts.username or ""),
+        "PASSWORD": urllib.parse.unquote(parts.password or ""),
+        "HOST": host,
+        "PORT": given_port,
+        "OPTIONS": options,
+    }

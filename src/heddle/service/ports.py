@@ -1,0 +1,38 @@
+"""Choose loopback ports before the processes that listen on them start, since each must be told the others' addresses.
+
+A port is drawn from below the range of clients' own ports, so that no outgoing connection takes it between the choice
+and the server's start. Before it: `heddle up`. After it: the servers, which are started again on the same port.
+"""
+
+import contextlib
+import secrets
+import socket
+
+LOWEST = 15_432
+HIGHEST = 32_768
+TRIES_MAX = 200
+
+
+class NoFreePort(RuntimeError):
+    """Say that no port could be had."""
+
+
+def is_free(*, port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def choose(*, host: str = "127.0.0.1") -> int:
+    """Give a port that was free a moment ago. Raises NoFreePort."""
+    for _ in range(TRIES_MAX):
+        port = LOWEST + secrets.randbelow(HIGHEST - LOWEST)
+        with contextlib.suppress(OSError):
+            if is_free(port=port, host=host):
+                return port
+    raise NoFreePort(f"No free port was found on {host} between {LOWEST} and {HIGHEST}: name one with HEDDLE_WEB_PORT.")

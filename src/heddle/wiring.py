@@ -1,0 +1,291 @@
+"""Join the concrete parts: the only place that knows all of them.
+
+A door asks here for its client, a worker process for its worker. Nothing is decided: settings say how, ports say what.
+Everything is made when it is first asked for and once per process; importing this module needs no settings. Before it:
+doors and service. After it: client and engine with what they were handed.
+"""
+
+import asyncio
+import dataclasses
+import functools
+import os
+import pathlib
+import random
+import time
+from collections.abc import Callable, Mapping
+
+from heddle import client as client_room
+from heddle.client import needs, tokens
+from heddle.config import deployment, settings
+from heddle.core import artifact, faults, ids
+from heddle.ports import blobs as blobs_port
+from heddle.ports import provider, store
+from heddle.program import artifacts, errors, registry
+from heddle.providers import registry as adapters
+from heddle.providers import transport
+from heddle.store import blobs as blob_store
+
+POOL_PRELOAD = "heddle.service.pool_child"
+# A partition shortage is told a week before the first run would be refused.
+PARTITION_WEEKS_MIN = 1.0
+
+
+# Settings
+
+
+@functools.lru_cache(maxsize=1)
+def house_settings() -> settings.Settings:
+    """Give the settings of this process, with Django's SECRET_KEY where no key is named. Raises SettingRefused."""
+    from django import conf
+
+    loaded = settings.load(environ=os.environ, django=getattr(conf.settings, "HEDDLE", None))
+    return loaded if loaded.secret_key else dataclasses.replace(loaded, secret_key=conf.settings.SECRET_KEY)
+
+
+@functools.lru_cache(maxsize=1)
+def database_address() -> str:
+    """Give the address that workers connect to: the one that is named, else that of Django's default database."""
+    named = house_settings().database_url
+    if named:
+        return named
+    from django.db import connections
+    from psycopg import conninfo
+
+    known = {"dbname", "user", "password", "host", "port", "options", "service", "passfile", "sslmode", "sslrootcert"}
+    parameters = connections["default"].get_connection_params()
+    return conninfo.make_conninfo(**{key: value for key, value in parameters.items() if key in known and value})
+
+
+def read_deployment(limits: settings.Settings) -> deployment.Deployment:
+    """Read what runs where; nothing is configured when the default file is not there.
+
+    Raises DeploymentRefused with one sentence, also when a file that was named is missing.
+    """
+    path = pathlib.Path(limits.config_file)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        if limits.config_file == settings.Settings().config_file:
+            return deployment.EMPTY
+        raise deployment.DeploymentRefused(
+            f"HEDDLE_CONFIG_FILE is {limits.config_file}, which does not exist; name a file or leave it out"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise deployment.DeploymentRefused(
+            f"HEDDLE_CONFIG_FILE {limits.config_file} cannot be read: {error}"
+        ) from error
+    return deployment.parse(text, file=limits.config_file)
+
+
+def config_problems(found: deployment.Deployment, environ: Mapping[str, str]) -> list[str]:
+    """Tell what is wrong with a deployment beyond its form: options of adapters, secrets, models without a route."""
+    problems: list[str] = []
+    shared = transport.Transport()
+    for endpoint in found.endpoints.values():
+        try:
+            adapters.build(endpoint, environ, shared)
+        except adapters.EndpointRefused as error:
+            problems.append(str(error))
+    routed = {route.model for route in found.routes}
+    problems.extend(
+        f"the model {model.name!r} is used by code and has no [[routes]] entry; its calls would wait for ever"
+        for model in registry.models()
+        if model.name not in routed
+    )
+    return problems
+
+
+# Artifacts
+
+
+@functools.lru_cache(maxsize=1)
+def blobs() -> blob_store.FilesystemBlobs:
+    """Give the artifact storage."""
+    limits = house_settings()
+    directory = pathlib.Path(limits.artifact_dir or pathlib.Path(limits.state_dir) / "artifacts")
+    return blob_store.FilesystemBlobs(
+        directory=directory.resolve(), bytes_max=limits.artifact_bytes_max, pixels_max=limits.artifact_pixels_max
+    )
+
+
+class StepArtifacts:
+    """Serve steps from the artifact storage, refusals turned into the faults that their step fails with."""
+
+    def __init__(self, storage: blob_store.FilesystemBlobs) -> None:
+        self._storage = storage
+
+    def read(self, *, tenant: str, reference: artifact.Artifact) -> bytes:
+        """Read a whole artifact. Raises ArgumentsRefused when the tenant has none of this hash."""
+        try:
+            return b"".join(self._storage.read_sync(tenant=tenant, sha256=reference.sha256))
+        except blobs_port.BlobMissing as error:
+            message = f"the artifact {reference.id} is not in the storage of tenant {tenant}: {error}"
+            raise errors.ArgumentsRefused(_fault(faults.Fault.REJECTED_PERMANENT, message)) from error
+
+    def write(self, *, tenant: str, content: bytes, media_type: str | None) -> artifact.Artifact:
+        """Store bytes. Raises OutputRefused when they are too large or not what they are said to be."""
+        try:
+            return self._storage.write_sync(tenant=tenant, chunks=(content,), claimed_media_type=media_type)
+        except blobs_port.BlobRefused as error:
+            kind = faults.Fault.TOO_LARGE if error.code.startswith("too_") else faults.Fault.BAD_OUTPUT
+            raise errors.OutputRefused(_fault(kind, f"an artifact was not stored: {error}")) from error
+
+
+def install_artifacts() -> None:
+    """Let the steps of this process read and write artifacts."""
+    artifacts.install(StepArtifacts(blobs()))
+
+
+def _fault(kind: faults.Fault, message: str) -> faults.StepFault:
+    return faults.StepFault(fault=kind, message=message, where="artifacts")
+
+
+# Doors
+
+
+@functools.lru_cache(maxsize=1)
+def client() -> client_room.Heddle:
+    """Give the client of this process, on Django's own connection: inside `atomic()` a submit joins it."""
+    from heddle.store import django as django_store
+
+    return client_room.Heddle(
+        doors=django_store.DjangoDoors(cleanup_s=house_settings().cleanup_s),
+        media=blobs(),
+        programs=needs.Programs(workflows=registry.workflows, workflow=registry.workflow, models=registry.models),
+        limits=house_settings(),
+        verify_callback=CallbackVerifiers(),
+        checks=checks(),
+    )
+
+
+class CallbackVerifiers:
+    """Verify callbacks with the adapter of their endpoint, made from the configuration when the first one comes."""
+
+    def __init__(self) -> None:
+        self._providers: dict[str, provider.Provider] = {}
+
+    def __call__(
+        self, *, endpoint: str, headers: Mapping[str, str], body: bytes, now_s: float
+    ) -> provider.CallbackEvent:
+        """Verify a raw body. Raises LookupError for an endpoint that is not configured, CallbackRefused."""
+        if endpoint not in self._providers:
+            # Only configured names are kept, so strangers cannot make this grow.
+            configured = read_deployment(house_settings()).endpoints
+            self._providers[endpoint] = adapters.build(configured[endpoint], os.environ)
+        return self._providers[endpoint].verify_callback(headers=headers, body=body, now_s=now_s)
+
+
+def checks() -> dict[str, Callable[[], str | None]]:
+    """Give what readiness looks at, by name; each tells what is wrong and what to do, or None."""
+    return {"database": _check_database, "partitions": _check_partitions, "artifacts": _check_artifacts}
+
+
+def _check_database() -> str | None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_is_in_recovery()")
+        if cursor.fetchone() == (True,):
+            return "the server is a standby, where nothing can be written; point DATABASE_URL at the primary"
+    return None
+
+
+def _check_partitions() -> str | None:
+    from django.db import connection
+
+    from heddle.store import partitions
+
+    with connection.cursor() as cursor:
+        weeks = partitions.weeks_left(cursor)
+    if weeks >= PARTITION_WEEKS_MIN:
+        return None
+    return f"partitions exist for {max(0.0, weeks):.1f} weeks from now; run `heddle migrate`"
+
+
+def _check_artifacts() -> str | None:
+    return blobs().check_sync()
+
+
+# Workers
+
+
+def provider_of(row: store.EndpointRow, connections: transport.Transport) -> provider.Provider:
+    """Make the provider of an endpoint as the store holds it. Raises EndpointRefused."""
+    endpoint = deployment.Endpoint(
+        name=row.name,
+        adapter=row.adapter,
+        url=row.url,
+        scopes=(row.name,),
+        secret=row.secret_name,
+        callback_secret=row.callback_secret_name,
+        timeout_s=row.timeout_s,
+        price_nano_usd=row.price_nano_usd,
+        options=row.options,
+    )
+    return adapters.build(endpoint, os.environ, connections)
+
+
+def callback_url(limits: settings.Settings) -> Callable[[str, str], str]:
+    """Give the function that makes the address under which a provider calls back about one attempt."""
+    root = (limits.public_url or f"http://{limits.web_host}:{limits.web_port}").rstrip("/")
+
+    def address(endpoint: str, attempt_id: str) -> str:
+        token = tokens.callback_token(secret_key=limits.secret_key, attempt_id=ids.AttemptId.parse(attempt_id))
+        return f"{root}/callbacks/{endpoint}/{token}"
+
+    return address
+
+
+class SystemClock:
+    """Tell this machine's time, wait in the running loop, draw chance from the system."""
+
+    def __init__(self) -> None:
+        self.rng: random.Random = random.SystemRandom()
+
+    def monotonic_s(self) -> float:
+        """Give seconds that never go back."""
+        return time.monotonic()
+
+    def unix_s(self) -> float:
+        """Give seconds since 1970."""
+        return time.time()
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait."""
+        await asyncio.sleep(delay_s)
+
+
+async def run_worker(stop: asyncio.Event, *, name: str) -> None:
+    """Run one worker until `stop`, then drain it; everything it holds is closed when this returns."""
+    from heddle.compute import pool
+    from heddle.engine import parts, worker
+    from heddle.store import postgres, pulse
+    from heddle.transports import postgres as doorbell
+
+    limits, address = house_settings(), database_address()
+    direct = limits.database_direct_url or address
+    clock = SystemClock()
+    connections = transport.Transport()
+    sizes = {"children": limits.compute_processes} if limits.compute_processes else {}
+    install_artifacts()
+    made = parts.Parts(
+        settings=limits,
+        store=postgres.PostgresStore(
+            dsn=address,
+            pool_size=limits.database_pool_size,
+            timeout_s=limits.database_timeout_s,
+            statement_timeout_s=limits.statement_timeout_s,
+            is_prepared=limits.database_prepare == "auto",
+            send_window_s=limits.send_window_s,
+            claim_endpoints=limits.claim_endpoints,
+        ),
+        pulse=pulse.PostgresPulse(dsn=direct, timeout_s=limits.database_timeout_s),
+        doorbell=doorbell.PostgresDoorbell(dsn=direct, debounce_s=limits.doorbell_debounce_s, clock=clock),
+        compute=pool.ProcessPool(pool.PoolOptions(preload=(POOL_PRELOAD,), **sizes)),
+        blobs=blobs(),
+        clock=clock,
+        build_provider=lambda row: provider_of(row, connections),
+        callback_url=callback_url(limits),
+        name=name,
+    )
+    await worker.Worker(made).run(stop)

@@ -1,0 +1,1 @@
+"""The real program, started as a user starts it, and killed."""

@@ -1,0 +1,1 @@
+"""Documentation that runs: snippets, commands, settings and names."""

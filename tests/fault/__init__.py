@@ -1,0 +1,1 @@
+"""Parts killed, cut off or slowed while others rely on them."""

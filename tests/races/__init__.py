@@ -1,0 +1,1 @@
+"""Two connections in every order that matters, each step taken when the database shows the lock wait."""

@@ -1,0 +1,1 @@
+"""Whole days replayed from one seed, on fake clocks."""

@@ -1,0 +1,293 @@
+"""The console's pages: who gets in, what they see, what the buttons do, and that nothing foreign or inline is in them."""
+
+import datetime
+import json
+import pathlib
+import re
+import uuid
+
+import django.db
+import django.test
+import pytest
+
+from heddle.console import words
+from heddle.core import attempt, faults, run, step
+from heddle.ports import records
+from tests.unit.api import house
+
+INPUT = {"photo": "plain", "scenes": ["<script>alert(1)</script>"]}
+START = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.UTC)
+
+
+def make_run(home: house.House, *, tenant: str = "acme") -> uuid.UUID:
+    """Start a run with one failed and one waiting call, whose texts try to break out of the page."""
+    run_id = home.heddle.submit("product_shoot", INPUT, tenant=tenant, labels={"brand": "<b>"}).run.id
+    picture = home.heddle.upload(house.PNG, tenant=tenant).as_public_json()
+    fault = faults.StepFault(fault=faults.Fault.THROTTLED, message="<img src=x onerror=alert(1)>", where="paint")
+    tried = records.AttemptView(
+        id="a",
+        number=1,
+        endpoint="paint",
+        worker="w",
+        state=attempt.AttemptState.REJECTED,
+        handle=None,
+        fault=fault,
+        cost_nano_usd=5_000_000,
+        started_at=START,
+        sent_at=START,
+        finished_at=START + datetime.timedelta(seconds=2),
+    )
+    home.doors.run_steps[run_id] = [
+        records.StepView(
+            ordinal=ordinal,
+            kind=kind,
+            name=f"<{kind.value}>",
+            state=state,
+            is_leased=False,
+            parents=parents,
+            input={"a": 1},
+            output={"image": picture},
+            fault=fault,
+            note="<i>",
+            created_at=START,
+            due_at=None,
+            finished_at=None,
+            cost_nano_usd=5_000_000,
+            attempts=(tried,) if ordinal == 1 else (),
+        )
+        for ordinal, kind, state, parents in [
+            (1, step.StepKind.MODEL, step.StepState.FAILED, ()),
+            (2, step.StepKind.SIGNAL, step.StepState.WAITING, (1,)),
+        ]
+    ]
+    return run_id
+
+
+def test_pages_when_not_logged_in_then_the_login_and_back_again(browser: django.test.Client, home: house.House) -> None:
+    refused = browser.get("/console/models?x=1")
+    wrong = browser.post("/console/login", {"key": "hd_nope"})
+    entered = browser.post("/console/login", {"key": home.key, "next": "/console/models?x=1"})
+
+    assert (refused.status_code, refused["Location"]) == (302, "/console/login?next=%2Fconsole%2Fmodels%3Fx%3D1")
+    assert (wrong.status_code, b"not valid" in wrong.content) == (401, True)
+    assert entered["Location"] == "/console/models?x=1"
+    cookie = entered.cookies["heddle_console"]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Strict", "/console")
+    assert home.key not in cookie.value
+
+
+@pytest.mark.parametrize("following", ["https://evil.example/", "//evil.example/", "/console/\\evil", "/other", ""])
+def test_login_when_asked_to_go_elsewhere_then_home(
+    browser: django.test.Client, home: house.House, following: str
+) -> None:
+    assert browser.post("/console/login", {"key": home.key, "next": following})["Location"] == "/console/"
+
+
+def test_session_when_the_key_is_revoked_then_it_ends(browser: django.test.Client, home: house.House) -> None:
+    browser.post("/console/login", {"key": home.key})
+    home.doors.keys.clear()
+    home.heddle.keyring._remembered.clear()
+
+    assert browser.get("/console/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [
+        ({"HTTP_HOST": "127.0.0.1:8700"}, 200),
+        ({"HTTP_HOST": "localhost:8700"}, 200),
+        ({"HTTP_HOST": "[::1]:8700", "REMOTE_ADDR": "::1"}, 200),
+        ({"HTTP_HOST": "evil.example"}, 302),
+        ({"HTTP_HOST": "127.0.0.1.evil.example"}, 302),
+        ({"HTTP_HOST": "127.0.0.1", "REMOTE_ADDR": "10.0.0.9"}, 302),
+        ({"HTTP_HOST": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "10.0.0.9"}, 302),
+    ],
+)
+def test_development_when_the_browser_is_on_this_machine_then_no_login_and_else_one(
+    browser: django.test.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    environ: dict[str, str],
+    status: int,
+) -> None:
+    from heddle import wiring
+
+    here = house.build(environment="development", state_dir=str(tmp_path))
+    (tmp_path / "dev.json").write_text(json.dumps({"api_key": here.key}))
+    monkeypatch.setattr(wiring, "client", lambda: here.heddle)
+
+    with django.test.override_settings(ALLOWED_HOSTS=["*"]):
+        assert browser.get("/console/", **environ).status_code == status
+
+
+def test_production_when_on_this_machine_then_a_login_all_the_same(browser: django.test.Client) -> None:
+    assert browser.get("/console/", HTTP_HOST="127.0.0.1").status_code == 302
+
+
+def test_runs_when_there_are_none_then_the_page_teaches(inside: django.test.Client) -> None:
+    page = inside.get("/console/").content.decode()
+
+    assert "No runs yet" in page
+    assert "curl http://testserver/v1/runs" in page
+    assert "approve_shoot" in page
+
+
+def test_runs_when_listed_then_each_with_its_word_and_only_ones_own(
+    inside: django.test.Client, home: house.House
+) -> None:
+    mine, foreign = make_run(home), make_run(home, tenant="globex")
+
+    page = inside.get("/console/").content.decode()
+    part = inside.get("/console/?part=1").content.decode()
+
+    assert str(mine) in page
+    assert str(foreign) not in page
+    assert "Queued" in page
+    assert str(mine) in part
+    assert "<html" not in part
+    assert str(mine) not in inside.get("/console/?state=failed").content.decode()
+
+
+def test_runs_when_an_id_is_searched_then_its_page_or_a_word(inside: django.test.Client, home: house.House) -> None:
+    run_id = make_run(home)
+
+    assert inside.get(f"/console/?q={run_id}")["Location"] == f"/console/runs/{run_id}"
+    assert "No run of yours" in inside.get("/console/?q=7").content.decode()
+
+
+def test_run_when_shown_then_graph_timeline_calls_pictures_and_reason(
+    inside: django.test.Client, home: house.House
+) -> None:
+    run_id = make_run(home)
+
+    page = inside.get(f"/console/runs/{run_id}").content.decode()
+
+    assert "The run is queued." in page
+    assert page.count('class="node tone-') == 2
+    assert page.count('<path d="M') == 1
+    assert 'class="bar bar-try outcome-rejected' in page
+    assert re.search(r'<img src="/console/artifacts/sha256:[0-9a-f]{64}" alt="Output of', page)
+    assert "$0.005" in page
+    assert 'data-live="/console/runs/' in page
+
+
+def test_pages_when_texts_try_to_break_out_then_they_are_only_text_and_nothing_is_inline_or_foreign(
+    inside: django.test.Client, home: house.House
+) -> None:
+    run_id = make_run(home)
+
+    for path in ("/console/", f"/console/runs/{run_id}", "/console/models", "/console/login", "/console/runs/x"):
+        response = inside.get(path)
+        page = response.content.decode()
+        policy = response["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        assert "script-src 'self'" in policy
+        assert "<script>alert" not in page
+        assert "<img src=x" not in page
+        assert not re.search(r"<[a-z][^>]*\s(style|on[a-z]+)=", page)
+        assert not re.search(r"<style|<script(?! src=)", page)
+        assert not re.search(r"""(src|href|action)=["'](https?:)?//""", page)
+
+
+def test_buttons_when_pressed_then_the_run_is_steered(inside: django.test.Client, home: house.House) -> None:
+    run_id = make_run(home)
+    path = f"/console/runs/{run_id}"
+
+    signalled = inside.post(f"{path}/signal", {"name": "art_director", "payload": '"approved"'})
+    malformed = inside.post(f"{path}/signal", {"name": "art_director", "payload": "{nope"})
+    cancelled = inside.post(f"{path}/cancel")
+    refused = inside.post(f"{path}/retry")
+
+    assert [each["Location"] for each in (signalled, malformed, cancelled, refused)] == [
+        f"{path}?said={said}" for said in ("signal", "bad-signal", "cancel", "no-retry")
+    ]
+    assert home.doors.signals == [(run_id, "art_director", "approved", None)]
+    assert home.doors.found[run_id].cancel_requested_at is not None
+    assert "asked to stop" in inside.get(cancelled["Location"]).content.decode()
+
+
+def test_buttons_when_the_token_is_missing_then_403_and_nothing_happens(
+    inside: django.test.Client, home: house.House
+) -> None:
+    run_id = make_run(home)
+    strict = django.test.Client(enforce_csrf_checks=True)
+    strict.cookies = inside.cookies
+
+    refused = strict.post(f"/console/runs/{run_id}/cancel")
+
+    assert refused.status_code == 403
+    assert home.doors.found[run_id].cancel_requested_at is None
+
+
+def test_buttons_when_the_key_may_only_read_then_none_are_shown_and_none_work(
+    browser: django.test.Client, home: house.House
+) -> None:
+    run_id = make_run(home)
+    reader, _ = home.heddle.create_key(tenant="acme", name="reader", scopes=frozenset({"read"}))
+    browser.post("/console/login", {"key": reader})
+
+    assert "Cancel run" not in browser.get(f"/console/runs/{run_id}").content.decode()
+    assert browser.post(f"/console/runs/{run_id}/cancel").status_code == 403
+
+
+def test_foreign_things_when_asked_for_then_404(inside: django.test.Client, home: house.House) -> None:
+    run_id = make_run(home, tenant="globex")
+    reference = next(iter(home.doors.owned.values()))
+
+    assert inside.get(f"/console/runs/{run_id}").status_code == 404
+    assert inside.post(f"/console/runs/{run_id}/cancel").status_code == 404
+    assert inside.get(f"/console/artifacts/{reference.id}").status_code == 404
+
+
+def test_artifact_when_owned_then_its_bytes(inside: django.test.Client, home: house.House) -> None:
+    reference = home.heddle.upload(house.PNG, tenant="acme")
+
+    response = inside.get(f"/console/artifacts/{reference.id}")
+
+    assert b"".join(response.streaming_content) == house.PNG
+    assert response["Content-Type"] == "image/png"
+
+
+def test_pages_when_the_database_is_away_then_503_that_says_so(
+    inside: django.test.Client, home: house.House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(**_: object) -> list[records.RunView]:
+        raise django.db.OperationalError("away")
+
+    monkeypatch.setattr(home.doors, "runs", lost)
+
+    response = inside.get("/console/")
+
+    assert (response.status_code, response["Retry-After"]) == (503, "2")
+    assert "Runs are safe" in response.content.decode()
+
+
+@pytest.mark.parametrize("name", ["console.css", "console.js", "mark.svg"])
+def test_assets_when_asked_then_kept_for_ever(browser: django.test.Client, name: str) -> None:
+    response = browser.get(f"/console/static/{name}")
+
+    assert response.status_code == 200
+    assert "immutable" in response["Cache-Control"]
+
+
+@pytest.mark.parametrize("name", ["urls.py", "..%2Fviews.py", "%2e%2e", "nothing.css"])
+def test_assets_when_something_else_is_named_then_404(browser: django.test.Client, name: str) -> None:
+    assert browser.get(f"/console/static/{name}").status_code == 404
+
+
+def test_words_when_any_state_is_shown_then_it_has_a_word_a_tone_and_a_sentence() -> None:
+    assert set(words.RUNS) == {state.value for state in run.RunState} | {"waiting", "cancelling"}
+    assert set(words.STEPS) == {state.value for state in step.StepState} | {"leased"}
+    assert set(words.ATTEMPT_TONES) == {state.value for state in attempt.AttemptState}
+    for look in (*words.RUNS.values(), *words.STEPS.values()):
+        assert look.word
+        assert look.tone
+        assert look.meaning.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 ms"), (0.84, "840 ms"), (2.44, "2.4 s"), (42, "42 s"), (192, "3 min 12 s"), (18_120, "5 h 2 min"), (187_200, "2 d 4 h")],
+)
+def test_duration_when_written_then_with_two_units_at_most(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
