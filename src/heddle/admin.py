@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from heddle import models
 
 
-class _ReadOnlyAdmin(admin.ModelAdmin[Any]):
+class _ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's class takes no argument at run time
     """Show rows; offer no way to change them."""
 
     show_full_result_count = False

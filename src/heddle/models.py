@@ -1,7 +1,7 @@
 """Show Heddle's tables to the ORM and the admin, for reading only: the statements of ``store/sql`` own them.
 
-Steps and attempts are shown through views with one text id, because Django's admin refuses composite keys. Writing through these models is
-refused; the client and the doors are the way in.
+Steps and attempts are shown through views with one text id, because Django's admin refuses composite keys. Writing
+through these models is refused; the client and the doors are the way in.
 """
 
 from typing import Any, ClassVar, NoReturn
@@ -17,6 +17,8 @@ class _ReadOnly(models.Model):
     """Refuse to write."""
 
     class Meta:
+        """Leave the table to our own statements."""
+
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -36,6 +38,8 @@ class Tenant(_ReadOnly):
     created_at = models.DateTimeField()
 
     class Meta:
+        """Leave the table to our own statements."""
+
         managed = False
         db_table = "heddle_tenant"
 
@@ -60,6 +64,8 @@ class Run(_ReadOnly):
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
+        """Leave the table to our own statements."""
+
         managed = False
         db_table = "heddle_run"
         ordering: ClassVar[list[str]] = ["-id"]
@@ -85,6 +91,8 @@ class Step(_ReadOnly):
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
+        """Leave the table to our own statements."""
+
         managed = False
         db_table = "heddle_step_view"
         ordering: ClassVar[list[str]] = ["-run_id", "ordinal"]
@@ -110,6 +118,8 @@ class Attempt(_ReadOnly):
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
+        """Leave the table to our own statements."""
+
         managed = False
         db_table = "heddle_attempt_view"
         ordering: ClassVar[list[str]] = ["-run_id", "ordinal", "number"]

@@ -1,1 +1,3 @@
-"""Everything that can be configured: settings (``settings``) and what runs where (``deployment``, read from ``heddle.toml``)."""
+"""Everything that can be configured: settings (``settings``) and what runs where (``deployment``, read from
+``heddle.toml``).
+"""

@@ -1,7 +1,7 @@
 """Read ``heddle.toml``: which models exist, where they run, under which limits, at what price, for whom.
 
-Parsing only: ``heddle apply`` writes the result to the database, the workers build their adapters from it. Every mistake is one sentence that
-names the file, the table and the key.
+Parsing only: ``heddle apply`` writes the result to the database, the workers build their adapters from it. Every
+mistake is one sentence that names the file, the table and the key.
 """
 
 import dataclasses
@@ -27,7 +27,9 @@ class Scope:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Name one place models run: adapter, address, the name of its secret (``env:NAME``), the scopes it draws on (one to four)."""
+    """Name one place models run: adapter, address, the name of its secret (``env:NAME``), the scopes it draws on (one
+    to four).
+    """
 
     name: str
     adapter: str
@@ -91,11 +93,22 @@ def parse(text: str, *, file: str) -> Deployment:
         raise DeploymentRefused(f"{file} is not TOML: {error}") from error
     unknown = set(raw) - {"models", "endpoints", "scopes", "routes", "tenants"}
     if unknown:
-        raise DeploymentRefused(f"{file} has the unknown table [{sorted(unknown)[0]}]; it may hold models, endpoints, scopes, routes, tenants")
+        raise DeploymentRefused(
+            f"{file} has the unknown table [{min(unknown)}]; it may hold models, endpoints, scopes, routes, tenants"
+        )
     endpoints = {name: _endpoint(file, name, table) for name, table in _tables(file, raw, "endpoints")}
-    scopes = {name: _record(file, f"scopes.{name}", Scope, {"name": name, **table}) for name, table in _tables(file, raw, "scopes")}
-    models = {name: _record(file, f"models.{name}", Model, {"name": name, **table}) for name, table in _tables(file, raw, "models")}
-    tenants = {name: _record(file, f"tenants.{name}", Tenant, {"name": name, **table}) for name, table in _tables(file, raw, "tenants")}
+    scopes = {
+        name: _record(file, f"scopes.{name}", Scope, {"name": name, **table})
+        for name, table in _tables(file, raw, "scopes")
+    }
+    models = {
+        name: _record(file, f"models.{name}", Model, {"name": name, **table})
+        for name, table in _tables(file, raw, "models")
+    }
+    tenants = {
+        name: _record(file, f"tenants.{name}", Tenant, {"name": name, **table})
+        for name, table in _tables(file, raw, "tenants")
+    }
     routes = tuple(_record(file, f"routes[{index}]", Route, table) for index, table in enumerate(raw.get("routes", ())))
     deployment = Deployment(models=models, endpoints=endpoints, scopes=scopes, routes=routes, tenants=tenants)
     _check(file, deployment)
@@ -108,7 +121,9 @@ def _tables(file: str, raw: Mapping[str, Any], kind: str) -> list[tuple[str, Map
         if not isinstance(table, dict):
             raise DeploymentRefused(f"{file}: [{kind}.{name}] must be a table")
         if not _NAME.match(name):
-            raise DeploymentRefused(f"{file}: the name {name!r} in [{kind}] must be 1 to 100 of a-z 0-9 _ . - and begin with a letter or digit")
+            raise DeploymentRefused(
+                f"{file}: the name {name!r} in [{kind}] must be 1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
+            )
     return list(tables.items())
 
 
@@ -116,7 +131,9 @@ def _record(file: str, place: str, record: type[Any], values: Mapping[str, Any])
     known = {field.name for field in dataclasses.fields(record)}
     unknown = set(values) - known
     if unknown:
-        raise DeploymentRefused(f"{file}: [{place}] has the unknown key {sorted(unknown)[0]!r}; it may have {', '.join(sorted(known))}")
+        raise DeploymentRefused(
+            f"{file}: [{place}] has the unknown key {min(unknown)!r}; it may have {', '.join(sorted(known))}"
+        )
     try:
         return record(**values)
     except TypeError as error:
@@ -128,15 +145,21 @@ def _endpoint(file: str, name: str, table: Mapping[str, Any]) -> Endpoint:
     values: dict[str, Any] = {key: value for key, value in table.items() if key in known}
     values["scopes"] = tuple(table.get("scopes", (name,)))
     if not 1 <= len(values["scopes"]) <= 4:
-        raise DeploymentRefused(f"{file}: [endpoints.{name}] lists {len(values['scopes'])} scopes; one to four are allowed")
+        raise DeploymentRefused(
+            f"{file}: [endpoints.{name}] lists {len(values['scopes'])} scopes; one to four are allowed"
+        )
     for key in ("secret", "callback_secret"):
         if key in table and not str(table[key]).startswith("env:"):
-            raise DeploymentRefused(f"{file}: [endpoints.{name}] {key} must be of the form \"env:NAME\"; secrets are not written in files")
+            raise DeploymentRefused(
+                f'{file}: [endpoints.{name}] {key} must be of the form "env:NAME"; secrets are not written in files'
+            )
     price = table.get("price_usd", "0")
     try:
         values["price_nano_usd"] = _nano_usd(str(price))
     except ValueError as error:
-        raise DeploymentRefused(f"{file}: [endpoints.{name}] price_usd is {price!r}; it must be a decimal string of dollars") from error
+        raise DeploymentRefused(
+            f"{file}: [endpoints.{name}] price_usd is {price!r}; it must be a decimal string of dollars"
+        ) from error
     values["options"] = {key: value for key, value in table.items() if key not in known | {"price_usd", "name"}}
     endpoint: Endpoint = _record(file, f"endpoints.{name}", Endpoint, {"name": name, **values})
     return endpoint
@@ -153,12 +176,20 @@ def _check(file: str, deployment: Deployment) -> None:
     for endpoint in deployment.endpoints.values():
         for scope in endpoint.scopes:
             if scope not in deployment.scopes and scope != endpoint.name:
-                raise DeploymentRefused(f"{file}: [endpoints.{endpoint.name}] lists the scope {scope!r}, which no [scopes.{scope}] defines")
+                raise DeploymentRefused(
+                    f"{file}: [endpoints.{endpoint.name}] lists the scope {scope!r}, which no [scopes.{scope}] defines"
+                )
     for index, route in enumerate(deployment.routes):
         if route.endpoint not in deployment.endpoints:
-            raise DeploymentRefused(f"{file}: [[routes]] number {index + 1} names the endpoint {route.endpoint!r}, which is not defined")
+            raise DeploymentRefused(
+                f"{file}: [[routes]] number {index + 1} names the endpoint {route.endpoint!r}, which is not defined"
+            )
         if route.weight <= 0:
-            raise DeploymentRefused(f"{file}: [[routes]] number {index + 1} has weight {route.weight}; it must be above 0")
+            raise DeploymentRefused(
+                f"{file}: [[routes]] number {index + 1} has weight {route.weight}; it must be above 0"
+            )
     for model in deployment.models.values():
         if model.unknown_policy not in ("at_most_once", "at_least_once"):
-            raise DeploymentRefused(f"{file}: [models.{model.name}] unknown_policy must be at_most_once or at_least_once")
+            raise DeploymentRefused(
+                f"{file}: [models.{model.name}] unknown_policy must be at_most_once or at_least_once"
+            )

@@ -1,7 +1,8 @@
 """Declare every setting once: name, default, unit, range and one sentence.
 
-``HEDDLE_X`` in the environment wins over Django's ``HEDDLE = {"x": …}``, which wins over the default. An unknown or out-of-range setting stops
-the start with one sentence that names it. Nothing else in Heddle reads the environment for configuration.
+``HEDDLE_X`` in the environment wins over Django's ``HEDDLE = {"x": …}``, which wins over the default. An unknown or
+out-of-range setting stops the start with one sentence that names it. Nothing else in Heddle reads the environment
+for configuration.
 """
 
 import dataclasses
@@ -14,7 +15,9 @@ class SettingRefused(ValueError):
     """Say which setting is wrong and what it may be."""
 
 
-def _setting(default: Any, sentence: str, *, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
+def _setting(
+    default: Any, sentence: str, *, unit: str = "", low: float | None = None, high: float | None = None
+) -> Any:
     return dataclasses.field(default=default, metadata={"sentence": sentence, "unit": unit, "low": low, "high": high})
 
 
@@ -30,15 +33,25 @@ class Settings:
     config_file: str = _setting("heddle.toml", "File that names models, endpoints, scopes, routes and tenants.")
     workflows: str = _setting("", "Comma-separated modules to import besides workflows.py of each installed app.")
     state_dir: str = _setting(".heddle", "Directory of the embedded database, logs, sockets and dev.json.")
-    secret_key: str = _setting("", "Key that callback tokens and sessions are signed with; made in state_dir when empty.")
-    environment: str = _choice("development", "Development shows details and a development key.", "development", "production")
+    secret_key: str = _setting(
+        "", "Key that callback tokens and sessions are signed with; made in state_dir when empty."
+    )
+    environment: str = _choice(
+        "development", "Development shows details and a development key.", "development", "production"
+    )
 
     # Database
     database_url: str = _setting("", "PostgreSQL to use; the embedded server when empty (also read from DATABASE_URL).")
-    database_direct_url: str = _setting("", "PostgreSQL past any pooler, for LISTEN and the heartbeat; poll-only without.")
-    database_prepare: str = _choice("auto", "Whether workers prepare statements; off behind pgbouncer before 1.21.", "auto", "off")
+    database_direct_url: str = _setting(
+        "", "PostgreSQL past any pooler, for LISTEN and the heartbeat; poll-only without."
+    )
+    database_prepare: str = _choice(
+        "auto", "Whether workers prepare statements; off behind pgbouncer before 1.21.", "auto", "off"
+    )
     database_pool_size: int = _setting(4, "Connections of one worker process.", unit="connections", low=2, high=100)
-    database_timeout_s: float = _setting(5.0, "Longest wait for a connection before the door answers 503.", unit="s", low=0.1, high=60)
+    database_timeout_s: float = _setting(
+        5.0, "Longest wait for a connection before the door answers 503.", unit="s", low=0.1, high=60
+    )
     statement_timeout_s: float = _setting(30.0, "Longest statement of a worker.", unit="s", low=1, high=3600)
     partition_weeks_ahead: int = _setting(4, "Weekly partitions kept ready.", unit="weeks", low=1, high=12)
     partition_max: int = _setting(16, "Most partitions attached to one table.", unit="partitions", low=2, high=60)
@@ -48,37 +61,73 @@ class Settings:
     worker_in_flight_max: int = _setting(1_000, "Most model calls one worker holds.", unit="calls", low=1, high=20_000)
     worker_steps_max: int = _setting(200, "Most async steps one worker runs at once.", unit="steps", low=1, high=10_000)
     worker_batch: int = _setting(200, "Most steps of one claim or settle.", unit="steps", low=1, high=1_000)
-    compute_processes: int = _setting(0, "Processes of the compute pool of one worker; 0: the number of cores.", unit="processes", low=0, high=128)
-    compute_memory_bytes: int = _setting(2 * 1024**3, "Memory cap of one sync step.", unit="bytes", low=64 * 1024**2, high=1024**4)
-    step_timeout_s: float = _setting(300.0, "Time allowed for one attempt of a step that names none.", unit="s", low=0.1, high=86_400)
-    activation_blocked_s: float = _setting(1.0, "Longest activation before it is workflow_blocked.", unit="s", low=0.1, high=60)
+    compute_processes: int = _setting(
+        0, "Processes of the compute pool of one worker; 0: the number of cores.", unit="processes", low=0, high=128
+    )
+    compute_memory_bytes: int = _setting(
+        2 * 1024**3, "Memory cap of one sync step.", unit="bytes", low=64 * 1024**2, high=1024**4
+    )
+    step_timeout_s: float = _setting(
+        300.0, "Time allowed for one attempt of a step that names none.", unit="s", low=0.1, high=86_400
+    )
+    activation_blocked_s: float = _setting(
+        1.0, "Longest activation before it is workflow_blocked.", unit="s", low=0.1, high=60
+    )
     lease_s: float = _setting(15.0, "Silence of a worker after which its leases are taken.", unit="s", low=2, high=600)
     heartbeat_s: float = _setting(5.0, "Time between two heartbeats.", unit="s", low=0.2, high=60)
     loop_lag_max_s: float = _setting(60.0, "Lag of a worker's loop at which it ends itself.", unit="s", low=5, high=600)
-    poll_interval_s: float = _setting(0.5, "Longest time between two looks for work when no doorbell rings.", unit="s", low=0.01, high=60)
-    doorbell_debounce_s: float = _setting(0.05, "Least time between two doorbells of one process.", unit="s", low=0, high=5)
+    poll_interval_s: float = _setting(
+        0.5, "Longest time between two looks for work when no doorbell rings.", unit="s", low=0.01, high=60
+    )
+    doorbell_debounce_s: float = _setting(
+        0.05, "Least time between two doorbells of one process.", unit="s", low=0, high=5
+    )
     sweep_interval_s: float = _setting(1.0, "Time between two sweeps of the leader.", unit="s", low=0.1, high=60)
-    drain_s: float = _setting(30.0, "Time a worker is given to finish what it holds when it is asked to stop.", unit="s", low=0, high=3600)
-    cleanup_s: float = _setting(60.0, "Time a stopping workflow is given for its cleanup calls.", unit="s", low=0, high=3600)
+    drain_s: float = _setting(
+        30.0, "Time a worker is given to finish what it holds when it is asked to stop.", unit="s", low=0, high=3600
+    )
+    cleanup_s: float = _setting(
+        60.0, "Time a stopping workflow is given for its cleanup calls.", unit="s", low=0, high=3600
+    )
     claim_endpoints: int = _setting(4, "Most endpoints whose limits one claim locks.", unit="endpoints", low=1, high=64)
-    send_margin_s: float = _setting(5.0, "Time between the end of send_by and the next owner's send.", unit="s", low=0, high=60)
-    send_window_s: float = _setting(8.0, "Time after a claim within which a call must have been sent.", unit="s", low=0.5, high=600)
-    unknown_at_most_s: float = _setting(3_600.0, "Time an unknown outcome is looked up for before a person is asked.", unit="s", low=1, high=604_800)
-    poll_after_s: float = _setting(1.0, "Time to the first poll of an accepted job when its endpoint names none.", unit="s", low=0.05, high=3600)
-    poll_after_max_s: float = _setting(30.0, "Longest time between two polls of an accepted job.", unit="s", low=0.1, high=3600)
+    send_margin_s: float = _setting(
+        5.0, "Time between the end of send_by and the next owner's send.", unit="s", low=0, high=60
+    )
+    send_window_s: float = _setting(
+        8.0, "Time after a claim within which a call must have been sent.", unit="s", low=0.5, high=600
+    )
+    unknown_at_most_s: float = _setting(
+        3_600.0, "Time an unknown outcome is looked up for before a person is asked.", unit="s", low=1, high=604_800
+    )
+    poll_after_s: float = _setting(
+        1.0, "Time to the first poll of an accepted job when its endpoint names none.", unit="s", low=0.05, high=3600
+    )
+    poll_after_max_s: float = _setting(
+        30.0, "Longest time between two polls of an accepted job.", unit="s", low=0.1, high=3600
+    )
 
     # Payloads
-    inline_bytes_max: int = _setting(65_536, "Largest JSON value kept inline; larger ones are artifacts.", unit="bytes", low=1_024, high=1_048_576)
-    request_bytes_max: int = _setting(1_048_576, "Largest JSON body at the doors.", unit="bytes", low=1_024, high=64 * 1024**2)
+    inline_bytes_max: int = _setting(
+        65_536, "Largest JSON value kept inline; larger ones are artifacts.", unit="bytes", low=1_024, high=1_048_576
+    )
+    request_bytes_max: int = _setting(
+        1_048_576, "Largest JSON body at the doors.", unit="bytes", low=1_024, high=64 * 1024**2
+    )
     artifact_bytes_max: int = _setting(64 * 1024**2, "Largest artifact.", unit="bytes", low=1_024, high=16 * 1024**3)
-    artifact_pixels_max: int = _setting(50_000_000, "Most pixels of an image artifact.", unit="pixels", low=1, high=1_000_000_000)
+    artifact_pixels_max: int = _setting(
+        50_000_000, "Most pixels of an image artifact.", unit="pixels", low=1, high=1_000_000_000
+    )
     artifact_dir: str = _setting("", "Directory of the artifacts; artifacts in state_dir when empty.")
-    journal_bytes_max: int = _setting(16 * 1024**2, "Largest journal that is replayed.", unit="bytes", low=65_536, high=256 * 1024**2)
+    journal_bytes_max: int = _setting(
+        16 * 1024**2, "Largest journal that is replayed.", unit="bytes", low=65_536, high=256 * 1024**2
+    )
 
     # Doors
     web_host: str = _setting("127.0.0.1", "Address the web server binds to.")
     web_port: int = _setting(8_700, "Port of the web server; 0: any free one.", unit="port", low=0, high=65_535)
-    web_threads: int = _setting(16, "Threads of the web server; at most half serve waits and streams.", unit="threads", low=2, high=256)
+    web_threads: int = _setting(
+        16, "Threads of the web server; at most half serve waits and streams.", unit="threads", low=2, high=256
+    )
     public_url: str = _setting("", "Address under which providers reach us; http://web_host:web_port when empty.")
     idempotency_required: bool = _setting(False, "Whether POST /v1/runs needs an Idempotency-Key.")
     idempotency_hours: int = _setting(72, "Time an idempotency key is kept.", unit="h", low=24, high=8_760)
@@ -89,7 +138,9 @@ class Settings:
 
     # Telemetry
     log_level: str = _choice("info", "Least level that is logged.", "debug", "info", "warning", "error")
-    log_format: str = _choice("auto", "Form of the logs; auto: readable in a terminal, else JSON.", "auto", "json", "console")
+    log_format: str = _choice(
+        "auto", "Form of the logs; auto: readable in a terminal, else JSON.", "auto", "json", "console"
+    )
 
 
 def load(*, environ: Mapping[str, str], django: Mapping[str, Any] | None = None) -> Settings:
@@ -99,7 +150,9 @@ def load(*, environ: Mapping[str, str], django: Mapping[str, Any] | None = None)
     values: dict[str, Any] = {}
     for name, value in (django or {}).items():
         if name not in fields:
-            raise SettingRefused(f"HEDDLE[{name!r}] is not a setting; the settings are listed in docs/reference/settings.md")
+            raise SettingRefused(
+                f"HEDDLE[{name!r}] is not a setting; the settings are listed in docs/reference/settings.md"
+            )
         values[name] = _parse(name, value, types[name])
     if environ.get("DATABASE_URL"):
         values["database_url"] = environ["DATABASE_URL"]
@@ -114,7 +167,9 @@ def load(*, environ: Mapping[str, str], django: Mapping[str, Any] | None = None)
         _check(name, value, fields[name].metadata)
     settings = Settings(**values)
     if settings.heartbeat_s * 2 > settings.lease_s:
-        raise SettingRefused("HEDDLE_HEARTBEAT_S must be at most half of HEDDLE_LEASE_S, or one late beat loses the leases")
+        raise SettingRefused(
+            "HEDDLE_HEARTBEAT_S must be at most half of HEDDLE_LEASE_S, or one late beat loses the leases"
+        )
     return settings
 
 

@@ -1,7 +1,8 @@
 """The law of Heddle: decisions as pure functions over frozen records, on the standard library alone.
 
-Nothing here does I/O, reads a clock or draws chance unless it is handed in. The engine carries out what this package decides; the store keeps
-what this package names. The words below have one meaning each, in code, SQL, documents and messages.
+Nothing here does I/O, reads a clock or draws chance unless it is handed in. The engine carries out what this
+package decides; the store keeps what this package names. The words below have one meaning each, in code, SQL,
+documents and messages.
 
 ============ ==========================================================================================================
 Word         Meaning

@@ -1,6 +1,7 @@
 """The states of an attempt, the idempotency classes of providers, and the moves between states.
 
-The facts of an attempt are never fenced: a late answer is still written here, by attempt id, even when the step has moved on.
+The facts of an attempt are never fenced: a late answer is still written here, by attempt id, even when the step has
+moved on.
 """
 
 import enum

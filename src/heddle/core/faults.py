@@ -1,8 +1,8 @@
 """The fixed vocabulary of failure, and what each failure means for retrying, the breaker, the bill and the caller.
 
-Adapters and the engine turn every failure of the outside into one of these by a table (status, code), never by searching prose. What no table
-names is ``unclassified`` and is logged whole. Before this in the walk: execute and poll. After: ``core.settle``, which turns a fault into a
-verdict.
+Adapters and the engine turn every failure of the outside into one of these by a table (status, code), never by
+searching prose. What no table names is ``unclassified`` and is logged whole. Before this in the walk: execute and
+poll. After: ``core.settle``, which turns a fault into a verdict.
 """
 
 import dataclasses
@@ -35,8 +35,9 @@ class Fault(enum.StrEnum):
 class FaultLaw:
     """State what one fault implies.
 
-    ``is_retryable``: another attempt may be made without asking anybody. ``counts_for_breaker``: the endpoint, not the request, is to blame.
-    ``may_be_billed``: the provider may have charged for the attempt. ``http_status``: what a caller who waits for the run is told (RFC 9110).
+    ``is_retryable``: another attempt may be made without asking anybody. ``counts_for_breaker``: the endpoint, not
+    the request, is to blame. ``may_be_billed``: the provider may have charged for the attempt. ``http_status``:
+    what a caller who waits for the run is told (RFC 9110).
     """
 
     is_retryable: bool
@@ -111,7 +112,8 @@ FAULTS: dict[Fault, FaultLaw] = {
 class StepFault:
     """Hold one failure as it is journalled: what, in words, and where.
 
-    ``message`` says what happened, to which thing, and what to do; ``where`` names the place in the author's code or the endpoint.
+    ``message`` says what happened, to which thing, and what to do; ``where`` names the place in the author's code
+    or the endpoint.
     """
 
     fault: Fault

@@ -1,7 +1,7 @@
 """One form for equal values: canonical JSON, fingerprints of requests, digests of calls.
 
-White space, key order and ``1.0`` against ``1`` make no difference to a fingerprint; Unicode is normalised to NFC. Canonical form after RFC 8785
-where Python allows it cheaply; it is only ever compared with itself.
+White space, key order and ``1.0`` against ``1`` make no difference to a fingerprint; Unicode is normalised to NFC.
+Canonical form after RFC 8785 where Python allows it cheaply; it is only ever compared with itself.
 """
 
 import hashlib
@@ -38,7 +38,9 @@ def _plain(value: Any, path: str, depth: int) -> JsonValue:
             unicodedata.normalize("NFC", key): _plain(item, f"{path}.{key}" if path else key, depth + 1)
             for key, item in value.items()
         }
-    raise NotJson(f"{path or 'the value'} is a {type(value).__name__}, which cannot be stored; return JSON or an artifact")
+    raise NotJson(
+        f"{path or 'the value'} is a {type(value).__name__}, which cannot be stored; return JSON or an artifact"
+    )
 
 
 def canonical(value: JsonValue) -> str:

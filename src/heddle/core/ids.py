@@ -1,7 +1,7 @@
 """Make and read identifiers: run ids that sort by time, attempt ids, lane numbers, seeds.
 
-Run ids are UUIDv7 (RFC 9562 section 5.7) made from the *database's* time, because partitions are cut by them. Nothing here reads a clock or
-draws chance: both are handed in.
+Run ids are UUIDv7 (RFC 9562 section 5.7) made from the *database's* time, because partitions are cut by them.
+Nothing here reads a clock or draws chance: both are handed in.
 """
 
 import dataclasses
@@ -48,7 +48,8 @@ class AttemptId:
 def idempotency_key(*, run: uuid.UUID, ordinal: int, epoch: int) -> str:
     """Make the key that every transport retry of one logical call carries.
 
-    ``epoch`` counts the times the step was deliberately paid for anew (an operator's replay); a transport retry never raises it.
+    ``epoch`` counts the times the step was deliberately paid for anew (an operator's replay); a transport retry
+    never raises it.
     """
     return "hd-" + hashlib.sha256(f"{run}.{ordinal}.{epoch}".encode()).hexdigest()[:40]
 

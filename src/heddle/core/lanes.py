@@ -1,4 +1,4 @@
-"""Number lanes: the same call gives the same lane in every process, from a bounded cache, without asking the database."""
+"""Number lanes: the same call gives the same lane in every process, without asking the database."""
 
 import functools
 

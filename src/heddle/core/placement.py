@@ -1,8 +1,9 @@
 """Turn a plan into what is written, given how the calls it names stand at the moment of writing.
 
-A plan is made over a journal that may be a few milliseconds old; by the time it is written, calls it takes values from or waits for may have
-ended. The store reads their states under the run's lock and asks this module; nothing here can miss a wake-up, because the lock is held.
-Before this in the walk: ``program.driver``. After: ``store/sql/plan.sql``.
+A plan is made over a journal that may be a few milliseconds old; by the time it is written, calls it takes values
+from or waits for may have ended. The store reads their states under the run's lock and asks this module; nothing
+here can miss a wake-up, because the lock is held. Before this in the walk: ``program.driver``. After:
+``store/sql/plan.sql``.
 """
 
 import dataclasses
@@ -15,7 +16,9 @@ _FAILED = frozenset({step.StepState.FAILED, step.StepState.CANCELLED, step.StepS
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Hold how a run and the calls its plan names stand now. ``open_calls`` counts those not ended; ``signals`` the buffered ones by name."""
+    """Hold how a run and the calls its plan names stand now. ``open_calls`` counts those not ended; ``signals`` the
+    buffered ones by name.
+    """
 
     states: Mapping[int, step.StepState]
     open_calls: int
@@ -25,7 +28,9 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedCall:
-    """Hold one new call as it is written. ``blockers`` counts the calls it still waits for; ``children`` are new calls that wait for it."""
+    """Hold one new call as it is written. ``blockers`` counts the calls it still waits for; ``children`` are new calls
+    that wait for it.
+    """
 
     call: plan.PlannedCall
     state: step.StepState
@@ -47,8 +52,9 @@ class PlacedTimer:
 class Placement:
     """Hold everything that is written for one plan.
 
-    ``edges``: (existing parent, new child). ``is_woken``: what it waits for has happened already, so it runs again at once. ``is_over``: the
-    function has returned and nothing is open. ``is_broken``: the returned value refers to a call that cannot give one.
+    ``edges``: (existing parent, new child). ``is_woken``: what it waits for has happened already, so it runs again
+    at once. ``is_over``: the function has returned and nothing is open. ``is_broken``: the returned value refers to
+    a call that cannot give one.
     """
 
     calls: tuple[PlacedCall, ...]
@@ -80,7 +86,8 @@ def named(made: plan.Plan) -> tuple[int, ...]:
 def place(made: plan.Plan, standing: Standing) -> Placement:
     """Decide the state every new call starts in and what happens to the function.
 
-    A function that raised is placed only in a run that is stopping: its calls are the cleanup, and the run ends when they have.
+    A function that raised is placed only in a run that is stopping: its calls are the cleanup, and the run ends
+    when they have.
     """
     states = dict(standing.states)
     calls, edges, children = _place_calls(made.calls, states, standing)

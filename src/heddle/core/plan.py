@@ -1,7 +1,8 @@
 """What one activation reads and what it decides: the journal in, planned calls and an ending out.
 
-The program layer turns a workflow function and a ``Journal`` into a ``Plan``; the engine writes it. This module holds the records, the encoding
-of calls inside values (``{"$call": [ordinal, path]}``; user keys that begin with ``$`` gain one more), and the pure functions both sides share.
+The program layer turns a workflow function and a ``Journal`` into a ``Plan``; the engine writes it. This module
+holds the records, the encoding of calls inside values (``{"$call": [ordinal, path]}``; user keys that begin with
+``$`` gain one more), and the pure functions both sides share.
 """
 
 import dataclasses
@@ -22,8 +23,9 @@ CALL = "$call"
 class CallOptions:
     """Say how a call is to be executed.
 
-    ``timeout_s``: for one attempt, 0.1 to 86,400 (None: the step's or endpoint's own). ``detach``: its failure does not fail the run.
-    ``memory_bytes``: the cap of a step in the compute pool. ``delay_s``: of a sleep, or the timeout of a signal (None: none).
+    ``timeout_s``: for one attempt, 0.1 to 86,400 (None: the step's or endpoint's own). ``detach``: its failure does
+    not fail the run. ``memory_bytes``: the cap of a step in the compute pool. ``delay_s``: of a sleep, or the
+    timeout of a signal (None: none).
     """
 
     timeout_s: float | None = None
@@ -54,7 +56,9 @@ class CallOptions:
         stored = value.get("retry")
         return cls(
             timeout_s=value.get("timeout_s"),
-            retry=retry_policy.RetryOptions(**{**stored, "waits": backoff.BackoffOptions(**stored["waits"])}) if stored else _RETRY,
+            retry=retry_policy.RetryOptions(**{**stored, "waits": backoff.BackoffOptions(**stored["waits"])})
+            if stored
+            else _RETRY,
             detach=value.get("detach", False),
             memory_bytes=value.get("memory_bytes"),
             delay_s=value.get("delay_s"),
@@ -65,8 +69,8 @@ class CallOptions:
 class PlannedCall:
     """Hold one call that the journal does not have yet.
 
-    ``arguments`` is encoded JSON (keyword name to value); ``parents`` are the ordinals it takes values from, ascending, unique; ``output`` is
-    set for calls that are over when they are made (``now``).
+    ``arguments`` is encoded JSON (keyword name to value); ``parents`` are the ordinals it takes values from,
+    ascending, unique; ``output`` is set for calls that are over when they are made (``now``).
     """
 
     ordinal: int
@@ -82,7 +86,9 @@ class PlannedCall:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """Hold what replay needs of one journalled call. ``output`` is loaded only where ``has_output``: for calls that were awaited before."""
+    """Hold what replay needs of one journalled call. ``output`` is loaded only where ``has_output``: for calls that
+    were awaited before.
+    """
 
     ordinal: int
     kind: step.StepKind
@@ -106,8 +112,9 @@ class StopReason(enum.StrEnum):
 class Journal:
     """Hold everything one activation may see.
 
-    ``now_s`` is the database's time in seconds since 1970. ``stopping`` is set once somebody asked for the run to stop: the driver then raises
-    once at the await it is suspended in (``stop_ordinal``: calls at or below it were made before the request) and what is called after is cleanup.
+    ``now_s`` is the database's time in seconds since 1970. ``stopping`` is set once somebody asked for the run to
+    stop: the driver then raises once at the await it is suspended in (``stop_ordinal``: calls at or below it were
+    made before the request) and what is called after is cleanup.
     """
 
     run_id: uuid.UUID
@@ -125,7 +132,8 @@ class Journal:
 class Need:
     """Say when a suspended activation is worth running again.
 
-    When ``count`` of ``ordinals`` have ended, or more than ``max_failed`` of them have failed (None: failures alone do not wake it).
+    When ``count`` of ``ordinals`` have ended, or more than ``max_failed`` of them have failed (None: failures alone
+    do not wake it).
     """
 
     ordinals: tuple[int, ...]
@@ -167,7 +175,9 @@ Ending = Suspended | Returned | Raised | NeedOutputs
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Hold what one activation decided. ``handled`` are the failed calls that were awaited: they do not fail the run by themselves."""
+    """Hold what one activation decided. ``handled`` are the failed calls that were awaited: they do not fail the run
+    by themselves.
+    """
 
     run_id: uuid.UUID
     calls: tuple[PlannedCall, ...]

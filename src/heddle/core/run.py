@@ -1,7 +1,7 @@
 """The states of a run and the moves between them.
 
-Stored states are these; ``waiting`` (nothing due) and cancelling (running with a request to cancel) are derived when shown. The database
-repeats the list as a CHECK and the tests hold the two together.
+Stored states are these; ``waiting`` (nothing due) and cancelling (running with a request to cancel) are derived
+when shown. The database repeats the list as a CHECK and the tests hold the two together.
 """
 
 import enum
@@ -34,12 +34,11 @@ class Priority(enum.StrEnum):
     BATCH = "batch"
 
 
-# How many turns a class gets for one turn of ``batch`` when all are backlogged. A floor, not a strict order: nothing starves.
+# How many turns a class gets for one turn of ``batch`` when all are backlogged. A floor, not a strict order: nothing
+# starves.
 CLASS_SHARE: dict[Priority, int] = {Priority.INTERACTIVE: 16, Priority.STANDARD: 4, Priority.BATCH: 1}
 
-TERMINAL: frozenset[RunState] = frozenset(
-    {RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED}
-)
+TERMINAL: frozenset[RunState] = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED})
 
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED}),

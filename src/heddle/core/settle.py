@@ -1,7 +1,7 @@
 """Outcome in, verdict out: what follows from what happened to an attempt.
 
-Pure: the engine carries the verdict out (``engine.settle``), the store writes it (``store/sql/settle.sql``). Before this in the walk: execute
-and poll. After: deliver.
+Pure: the engine carries the verdict out (``engine.settle``), the store writes it (``store/sql/settle.sql``). Before
+this in the walk: execute and poll. After: deliver.
 """
 
 import dataclasses
@@ -39,7 +39,9 @@ class StillRunning:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Faulted:
-    """Report a classified failure. ``retry_after_s`` is the endpoint's own wish; ``billed_nano_usd`` what it charged all the same."""
+    """Report a classified failure. ``retry_after_s`` is the endpoint's own wish; ``billed_nano_usd`` what it charged
+    all the same.
+    """
 
     fault: faults.StepFault
     retry_after_s: float | None = None
@@ -65,9 +67,9 @@ Outcome = Completed | Accepted | StillRunning | Faulted | Unknown | Absent
 class AttemptFacts:
     """Hold what the law needs to know of the attempt that ended.
 
-    ``number`` counts from 1. ``deadline_in_s``: what is left of the step's or run's time, None for no deadline. ``unknown_for_s``: how long the
-    outcome has been unknown; ``unknown_at_most_s``: how long we look before a person is asked; ``lookup_bound_s``: until when an absent answer
-    is not yet proof (class B).
+    ``number`` counts from 1. ``deadline_in_s``: what is left of the step's or run's time, None for no deadline.
+    ``unknown_for_s``: how long the outcome has been unknown; ``unknown_at_most_s``: how long we look before a
+    person is asked; ``lookup_bound_s``: until when an absent answer is not yet proof (class B).
     """
 
     number: int
@@ -91,7 +93,9 @@ class Complete:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RetryAt:
-    """Make another attempt after ``delay_s``; ``is_same_attempt``: re-send the stored body under the same number and key."""
+    """Make another attempt after ``delay_s``; ``is_same_attempt``: re-send the stored body under the same number and
+    key.
+    """
 
     delay_s: float
     fault: faults.StepFault
@@ -202,7 +206,9 @@ def _after_absent(facts: AttemptFacts, *, rng: random.Random) -> Verdict:
     remaining_s = facts.lookup_bound_s - facts.unknown_for_s
     if remaining_s > 0:
         return Reconcile(delay_s=max(0.2, min(remaining_s, 5.0)), message="not found yet; asking again until the bound")
-    lost = faults.StepFault(fault=faults.Fault.NOT_SENT, message="the provider knows no such job: it was never accepted")
+    lost = faults.StepFault(
+        fault=faults.Fault.NOT_SENT, message="the provider knows no such job: it was never accepted"
+    )
     if facts.number >= facts.retry.max_attempts:
         return Fail(fault=lost)
     delay_s = backoff.delay_s(attempt_number=facts.number, is_throttled=False, retry_after_s=None, rng=rng)

@@ -1,7 +1,7 @@
 """The states and kinds of a step and the moves between them.
 
-*Ready* and *leased* are not stored here: they are a ``due`` step with a row in that table, because the claim never writes a step. Backoff is
-``waiting`` with a timer. The database repeats both lists as CHECKs.
+*Ready* and *leased* are not stored here: they are a ``due`` step with a row in that table, because the claim never
+writes a step. Backoff is ``waiting`` with a timer. The database repeats both lists as CHECKs.
 """
 
 import enum

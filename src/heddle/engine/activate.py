@@ -1,8 +1,8 @@
 """Run workflow functions over their journals and write what they decided.
 
-Functions run in one dedicated thread, never in the loop; one that holds it longer than ``activation_blocked_s`` ends its run with its stack, and
-gets the thread replaced. A plan is written only under the lease and the wake-up count it was made with. Before this in the walk: claim. After:
-plan, ready and the next claim.
+Functions run in one dedicated thread, never in the loop; one that holds it longer than ``activation_blocked_s``
+ends its run with its stack, and gets the thread replaced. A plan is written only under the lease and the wake-up
+count it was made with. Before this in the walk: claim. After: plan, ready and the next claim.
 """
 
 import asyncio
@@ -10,10 +10,9 @@ import concurrent.futures
 import dataclasses
 import sys
 import threading
-import time
 import traceback
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from heddle.core import faults, plan
 from heddle.engine import parts as parts_module
@@ -38,10 +37,10 @@ class _Progress:
     thread_id: int = 0
 
 
-def _activate_all(journals: Sequence[plan.Journal], progress: _Progress) -> None:
+def _activate_all(journals: Sequence[plan.Journal], progress: _Progress, now_s: Callable[[], float]) -> None:
     progress.thread_id = threading.get_ident()
     for journal in journals:
-        progress.current, progress.since_s = journal, time.monotonic()
+        progress.current, progress.since_s = journal, now_s()
         progress.plans.append(_activate(journal))
     progress.current = None
 
@@ -74,7 +73,9 @@ class Activator:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def activate(self, claimed: Sequence[store.Claimed]) -> None:
-        """Activate a batch: load, run, load more outputs where asked, write. Ends with every lease written or left to the reclaim."""
+        """Activate a batch: load, run, load more outputs where asked, write. Ends with every lease written or left to
+        the reclaim.
+        """
         started_s = self._parts.clock.monotonic_s()
         leases = {item.run_id: item for item in claimed}
         outputs_of: dict[uuid.UUID, tuple[int, ...]] = {}
@@ -94,10 +95,15 @@ class Activator:
             if not todo:
                 break
         writes = [
-            store.PlanWrite(plan=made, fence=leases[made.run_id].fence, wake_seq=loaded[made.run_id].wake_seq) for made in done
+            store.PlanWrite(plan=made, fence=leases[made.run_id].fence, wake_seq=loaded[made.run_id].wake_seq)
+            for made in done
         ]
         await self._write(writes)
-        unread = [store.LeaseRef(run_id=run, ordinal=0, fence=leases[run].fence) for run in leases if run not in loaded or run in todo]
+        unread = [
+            store.LeaseRef(run_id=run, ordinal=0, fence=leases[run].fence)
+            for run in leases
+            if run not in loaded or run in todo
+        ]
         await self._parts.store.give_back(leases=unread)
         for item in claimed:
             self._parts.hold.drop((item.run_id, 0), item.fence)
@@ -134,7 +140,9 @@ class Activator:
         rest = list(journals)
         while rest:
             progress = _Progress()
-            future = asyncio.get_running_loop().run_in_executor(self._thread, _activate_all, rest, progress)
+            future = asyncio.get_running_loop().run_in_executor(
+                self._thread, _activate_all, rest, progress, self._parts.clock.monotonic_s
+            )
             blocked = await self._watch(future, progress)
             plans += progress.plans
             rest = rest[len(progress.plans) :]
@@ -151,7 +159,7 @@ class Activator:
                 future.result()
                 return None
             current = progress.current
-            if current is not None and time.monotonic() - progress.since_s > limit_s:
+            if current is not None and self._parts.clock.monotonic_s() - progress.since_s > limit_s:
                 return self._give_up(current, progress)
 
     def _give_up(self, journal: plan.Journal, progress: _Progress) -> plan.Plan:
@@ -159,7 +167,10 @@ class Activator:
         stack = traceback.extract_stack(frame)[-1] if frame is not None else None
         where = f"{stack.filename}:{stack.lineno}" if stack is not None else ""
         recorder.event(
-            events.ACTIVATION_BLOCKED, workflow=journal.workflow, duration_s=time.monotonic() - progress.since_s, reason=where
+            events.ACTIVATION_BLOCKED,
+            workflow=journal.workflow,
+            duration_s=self._parts.clock.monotonic_s() - progress.since_s,
+            reason=where,
         )
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._thread = self._new_thread()

@@ -1,7 +1,8 @@
 """Take work: one statement for what needs no limit, one for model calls, and hand each leased step to its stage.
 
-A worker claims only lanes it has loaded and only as much as it has places for; it waits for the doorbell, at most ``poll_interval_s``. A claim of
-unknown outcome is read back by its id and given back. Before this in the walk: plan and ready. After: activate, execute and poll.
+A worker claims only lanes it has loaded and only as much as it has places for; it waits for the doorbell, at most
+``poll_interval_s``. A claim of unknown outcome is read back by its id and given back. Before this in the walk: plan
+and ready. After: activate, execute and poll.
 """
 
 import asyncio
@@ -9,8 +10,8 @@ import dataclasses
 import uuid
 from collections.abc import Callable, Sequence
 
-from heddle.core import run as run_law
 from heddle.core import lanes
+from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.ports import store
 from heddle.program import registry
@@ -40,7 +41,9 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
             lane = lanes.number("step", step.name, step.version, priority.value)
             group = ASYNC_STEPS if step.is_async else SYNC_STEPS
             local.append(store.LaneWish(lane=lane, group=group, purpose="execute", share=float(share)))
-    local.extend(store.LaneWish(lane=lanes.of_poll(row.name), group=POLLS, purpose="poll", share=1.0) for row in endpoints)
+    local.extend(
+        store.LaneWish(lane=lanes.of_poll(row.name), group=POLLS, purpose="poll", share=1.0) for row in endpoints
+    )
     models = tuple(
         store.ModelWish(lane=lanes.number("model", model, 1, priority.value), model=model, share=float(share))
         for priority, share in run_law.CLASS_SHARE.items()
@@ -82,7 +85,7 @@ class Claimer:
             self._hand_over(claimed)
         if taken:
             self._empty_in_row = 0
-            await asyncio.sleep(0)  # noqa: ASYNC110 - a turn for what was just handed over
+            await asyncio.sleep(0)
         else:
             await self._idle()
 
@@ -105,13 +108,18 @@ class Claimer:
 
     async def _claim(self, caps: list[int], want: int) -> list[store.Claimed]:
         parts, worker = self._parts, self._parts.worker
-        local_id, model_id = uuid.uuid4(), uuid.uuid4()
+        rng = parts.clock.rng
+        local_id, model_id = uuid.UUID(int=rng.getrandbits(128)), uuid.UUID(int=rng.getrandbits(128))
         self._unknown = [local_id, model_id]
         waiting = []
         if any(caps) and self._wishes.local:
-            waiting.append(parts.store.claim_local(worker=worker, claim_id=local_id, lanes=self._wishes.local, caps=caps))
+            waiting.append(
+                parts.store.claim_local(worker=worker, claim_id=local_id, lanes=self._wishes.local, caps=caps)
+            )
         if want and self._wishes.models:
-            waiting.append(parts.store.claim_models(worker=worker, claim_id=model_id, lanes=self._wishes.models, want=want))
+            waiting.append(
+                parts.store.claim_models(worker=worker, claim_id=model_id, lanes=self._wishes.models, want=want)
+            )
         results = await asyncio.gather(*waiting, return_exceptions=True)
         claimed = [item for result in results if isinstance(result, list) for item in result]
         lost = next((result for result in results if isinstance(result, BaseException)), None)

@@ -1,7 +1,9 @@
-"""Act on leased steps: run local ones in the loop or the compute pool, send model calls to the endpoint they were claimed for.
+"""Act on leased steps: run local ones in the loop or the compute pool, send model calls to the endpoint they were
+claimed for.
 
-No transaction is open meanwhile. Every ending becomes one outcome, every outcome one verdict of ``core.settle``. A paid call's intent is made
-durable (``sending``) before its socket opens, and nothing is sent after ``send_by``. Before this in the walk: claim. After: settle.
+No transaction is open meanwhile. Every ending becomes one outcome, every outcome one verdict of ``core.settle``. A
+paid call's intent is made durable (``sending``) before its socket opens, and nothing is sent after ``send_by``.
+Before this in the walk: claim. After: settle.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import json
 import pickle
 from typing import Any
 
-from heddle.core import artifact, attempt, faults, ids, identity, plan, settle
+from heddle.core import artifact, attempt, faults, identity, ids, plan, settle
 from heddle.engine import intent, media
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
@@ -26,7 +28,9 @@ CRASHES_MAX = 5
 
 
 def resolved(claimed: store.Claimed) -> dict[str, Any]:
-    """Give a step's arguments with the outputs it takes values from. Raises FaultRaised when a projected part is missing."""
+    """Give a step's arguments with the outputs it takes values from. Raises FaultRaised when a projected part is
+    missing.
+    """
     if not claimed.outputs:
         return dict(claimed.input)
     outputs = claimed.outputs
@@ -70,7 +74,9 @@ class Executor:
         self._parts = parts
         self.intents = intent.Intents(parts)
 
-    def conclude(self, claimed: store.Claimed, outcome: settle.Outcome, endpoint: parts_module.Endpoint | None = None) -> None:
+    def conclude(
+        self, claimed: store.Claimed, outcome: settle.Outcome, endpoint: parts_module.Endpoint | None = None
+    ) -> None:
         """Let the law decide on an outcome and hand the verdict in."""
         known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
         verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
@@ -80,11 +86,16 @@ class Executor:
     # Local steps
 
     async def run_step(self, claimed: store.Claimed) -> None:
-        """Run one local step to its settlement. Cancelled: the run was stopped or the lease lost; nothing is settled."""
+        """Run one local step to its settlement; nothing is settled when it is cancelled (run stopped, lease lost)."""
         where = f"step {claimed.name}"
         if claimed.crashes >= CRASHES_MAX:
             message = f"the step took its worker down {claimed.crashes} times; it is not tried again"
-            self.conclude(claimed, settle.Faulted(fault=faults.StepFault(fault=faults.Fault.WORKFLOW_BLOCKED, message=message, where=where)))
+            self.conclude(
+                claimed,
+                settle.Faulted(
+                    fault=faults.StepFault(fault=faults.Fault.WORKFLOW_BLOCKED, message=message, where=where)
+                ),
+            )
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:
@@ -108,11 +119,22 @@ class Executor:
         tenant = await self._parts.tenant_name(claimed.tenant_id)
         arguments = resolved(claimed)
         if definition.is_async:
-            return await self._run_async(claimed, definition, arguments, tenant=tenant, timeout_s=timeout_s, where=where)
-        return await self._run_sync(claimed, definition, options, arguments, tenant=tenant, timeout_s=timeout_s, where=where)
+            return await self._run_async(
+                claimed, definition, arguments, tenant=tenant, timeout_s=timeout_s, where=where
+            )
+        return await self._run_sync(
+            claimed, definition, options, arguments, tenant=tenant, timeout_s=timeout_s, where=where
+        )
 
     async def _run_async(
-        self, claimed: store.Claimed, definition: Any, arguments: dict[str, Any], *, tenant: str, timeout_s: float, where: str
+        self,
+        claimed: store.Claimed,
+        definition: Any,
+        arguments: dict[str, Any],
+        *,
+        tenant: str,
+        timeout_s: float,
+        where: str,
     ) -> settle.Outcome:
         with artifacts.working_for(tenant) as written:
             keywords = definition.decode_arguments(arguments)
@@ -123,7 +145,9 @@ class Executor:
                 message = str(error) or f"the step did not end within {timeout_s:g} s"
                 return failed(faults.Fault.CODE_RAISED, f"TimeoutError: {message}", where)
             except Exception as error:  # noqa: BLE001 - the border to the author's code: whatever it raises is the step's fault
-                recorder.event(events.STEP_FAILED, fault="code_raised", reason=f"{type(error).__name__}: {error}", endpoint="local")
+                recorder.event(
+                    events.STEP_FAILED, fault="code_raised", reason=f"{type(error).__name__}: {error}", endpoint="local"
+                )
                 return failed(faults.Fault.CODE_RAISED, f"{type(error).__name__}: {error}", where)
             output = definition.encode_output(value)
         for reference in written:
@@ -131,13 +155,24 @@ class Executor:
         return settle.Completed(output=output)
 
     async def _run_sync(
-        self, claimed: store.Claimed, definition: Any, options: plan.CallOptions, arguments: dict[str, Any], *, tenant: str,
-        timeout_s: float, where: str,
-    ) -> settle.Outcome:  # fmt: skip
+        self,
+        claimed: store.Claimed,
+        definition: Any,
+        options: plan.CallOptions,
+        arguments: dict[str, Any],
+        *,
+        tenant: str,
+        timeout_s: float,
+        where: str,
+    ) -> settle.Outcome:
         call = compute_port.ComputeCall(
             function=trampoline.REFERENCE,
             arguments=pickle.dumps(
-                {"tenant": tenant, "step_name": definition.name, "arguments_json": json.dumps(arguments, ensure_ascii=False)}
+                {
+                    "tenant": tenant,
+                    "step_name": definition.name,
+                    "arguments_json": json.dumps(arguments, ensure_ascii=False),
+                }
             ),
             timeout_s=timeout_s,
             memory_bytes=options.memory_bytes or definition.memory_bytes or self._parts.settings.compute_memory_bytes,
@@ -166,7 +201,9 @@ class Executor:
                 return failed(faults.Fault.CODE_CRASHED, outcome.detail, where)
             case compute_port.ComputeTooLarge():
                 recorder.count(metrics.COMPUTE_CALLS, outcome="too_large")
-                message = f"the {outcome.what} of {outcome.size_bytes} bytes passes {outcome.limit_bytes}; pass an artifact"
+                message = (
+                    f"the {outcome.what} of {outcome.size_bytes} bytes passes {outcome.limit_bytes}; pass an artifact"
+                )
                 return failed(faults.Fault.TOO_LARGE, message, where)
 
     async def give_back(self, claimed: store.Claimed, reason: str) -> None:
@@ -179,7 +216,9 @@ class Executor:
     # Model calls
 
     async def send(self, claimed: store.Claimed, *, claimed_at_s: float) -> None:
-        """Send one model call to its endpoint. ``claimed_at_s``: monotonic, from before the claim; nothing is sent after its window."""
+        """Send one model call to its endpoint. ``claimed_at_s``: monotonic, from before the claim; nothing is sent
+        after its window.
+        """
         assert claimed.endpoint_id is not None, "a model call is claimed for an endpoint"
         endpoint = self._parts.endpoints.get(claimed.endpoint_id)
         if endpoint is None:
@@ -191,19 +230,32 @@ class Executor:
             except FaultRaised as error:
                 self.conclude(claimed, settle.Faulted(fault=error.fault), endpoint)
                 return
-            if not await self._may_send(claimed, endpoint, request, claimed_at_s):
-                await self.give_back(claimed, "its time to be sent was over")
-                return
-            self.conclude(claimed, await self.answer(claimed, endpoint, request), endpoint)
+            match await self._may_send(claimed, endpoint, request, claimed_at_s):
+                case intent.Permission.GRANTED:
+                    self.conclude(claimed, await self.answer(claimed, endpoint, request), endpoint)
+                case intent.Permission.TOO_LATE:
+                    await self.give_back(claimed, "its time to be sent was over")
+                case intent.Permission.OVER_CAP:
+                    message = "the run's max_cost_usd leaves no room for this call; nothing was sent"
+                    self.conclude(
+                        claimed, failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}"), endpoint
+                    )
 
     async def _may_send(
-        self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest, claimed_at_s: float
-    ) -> bool:
+        self,
+        claimed: store.Claimed,
+        endpoint: parts_module.Endpoint,
+        request: provider_port.ProviderRequest,
+        claimed_at_s: float,
+    ) -> intent.Permission:
         if not self._parts.is_alive.is_set():
-            return False
-        if endpoint.row.is_paid and not await self.intents.record(claimed, identity.fingerprint(request.input)):
-            return False
-        return self._parts.clock.monotonic_s() < claimed_at_s + self._parts.settings.send_window_s
+            return intent.Permission.TOO_LATE
+        permission = intent.Permission.GRANTED
+        if endpoint.row.is_paid:
+            permission = await self.intents.record(claimed, identity.fingerprint(request.input))
+        if self._parts.clock.monotonic_s() >= claimed_at_s + self._parts.settings.send_window_s:
+            return intent.Permission.TOO_LATE
+        return permission
 
     async def request(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> provider_port.ProviderRequest:
         """Build what the adapter gets: the same for every send of one attempt. Raises FaultRaised."""
@@ -219,7 +271,8 @@ class Executor:
         attempt_id = str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))
         return provider_port.ProviderRequest(
             attempt_id=attempt_id,
-            # A transport retry re-sends the same attempt under the same number; a new number follows only a known refusal.
+            # A transport retry re-sends the same attempt under the same number; a new number follows only a known
+            # refusal.
             idempotency_key=ids.idempotency_key(run=claimed.run_id, ordinal=claimed.ordinal, epoch=claimed.number),
             model=claimed.name,
             input=arguments,
@@ -231,7 +284,9 @@ class Executor:
     async def answer(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
     ) -> settle.Outcome:
-        """Make one attempt and give its outcome; an adapter that raises is unclassified, and unknown when it may have been billed."""
+        """Make one attempt and give its outcome; an adapter that raises is unclassified, and unknown when it may have
+        been billed.
+        """
         started_s = self._parts.clock.monotonic_s()
         try:
             outcome = await endpoint.provider.send(request)
@@ -241,20 +296,26 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - the border to an adapter: logged whole, and never taken for a refusal
             recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
             outcome = self.unclassified(endpoint, error)
-        recorder.observe(metrics.ENDPOINT_DURATION, self._parts.clock.monotonic_s() - started_s, endpoint=endpoint.row.name)
+        recorder.observe(
+            metrics.ENDPOINT_DURATION, self._parts.clock.monotonic_s() - started_s, endpoint=endpoint.row.name
+        )
         return self.checked(claimed, outcome)
 
     def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:
         """Write that a paid call was cut off in flight: its facts always, its step only if the lease still is ours."""
         if endpoint.row.is_paid:
-            cut = settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message="cut off while it was being sent")
+            cut = settle.Reconcile(
+                delay_s=self._parts.settings.send_margin_s, message="cut off while it was being sent"
+            )
             self._parts.settling.put(settle_stage.settlement(claimed, cut))
 
     def unclassified(self, endpoint: parts_module.Endpoint, error: Exception) -> settle.Outcome:
         """Give the outcome of an adapter or of storage that raised."""
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, blobs_port.BlobRefused):
-            fault = faults.Fault.TOO_LARGE if error.code in ("too_large", "too_many_pixels") else faults.Fault.BAD_OUTPUT
+            fault = (
+                faults.Fault.TOO_LARGE if error.code in ("too_large", "too_many_pixels") else faults.Fault.BAD_OUTPUT
+            )
             return failed(fault, message, f"endpoint {endpoint.row.name}")
         if endpoint.row.is_paid:
             return settle.Unknown(message=message[:2_000])

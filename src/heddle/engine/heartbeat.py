@@ -1,14 +1,14 @@
 """Tell the store that this worker lives, from a thread and a connection of its own, and notice when it does not.
 
-The loop runs user code and may stall; the thread reports its lag and ends the process when the loop has stood still for ``loop_lag_max_s``. A beat
-that is refused means somebody declared this worker dead: it stops sending, drops what it holds and takes a new id.
+The loop runs user code and may stall; the thread reports its lag and ends the process when the loop has stood still
+for ``loop_lag_max_s``. A beat that is refused means somebody declared this worker dead: it stops sending, drops
+what it holds and takes a new id.
 """
 
 import asyncio
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable
 
 from heddle.engine import parts as parts_module
@@ -29,13 +29,13 @@ class Heartbeat:
         self._declared_dead = declared_dead
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._answered_s = time.monotonic()
+        self._answered_s = self._parts.clock.monotonic_s()
         self._thread = threading.Thread(target=self._run, name="heddle-heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to beat for the loop that runs now."""
         self._loop = asyncio.get_running_loop()
-        self._answered_s = time.monotonic()
+        self._answered_s = self._parts.clock.monotonic_s()
         self._thread.start()
 
     def close(self) -> None:
@@ -44,19 +44,19 @@ class Heartbeat:
         self._thread.join(timeout=5.0)
 
     def _answer(self) -> None:
-        self._answered_s = time.monotonic()
+        self._answered_s = self._parts.clock.monotonic_s()
 
     def _run(self) -> None:
         next_beat_s = 0.0
         while not self._stop.wait(_STEP_S):
             self._watch_loop()
-            if time.monotonic() >= next_beat_s:
-                next_beat_s = time.monotonic() + self._beat()
+            if self._parts.clock.monotonic_s() >= next_beat_s:
+                next_beat_s = self._parts.clock.monotonic_s() + self._beat()
         self._parts.pulse.close()
 
     def _watch_loop(self) -> None:
         assert self._loop is not None, "start sets the loop"
-        lag_s = max(0.0, time.monotonic() - self._answered_s - _STEP_S)
+        lag_s = max(0.0, self._parts.clock.monotonic_s() - self._answered_s - _STEP_S)
         recorder.set(metrics.LOOP_LAG, lag_s)
         if lag_s > self._parts.settings.loop_lag_max_s:
             recorder.event(events.LOOP_LAGGED, worker=self._parts.name, lag_s=lag_s, reason="the process ends itself")

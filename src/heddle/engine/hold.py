@@ -1,7 +1,7 @@
 """Remember, in memory, what this worker holds: leases and the tasks that act on them.
 
-The store's leases are the truth; this is what the heartbeat compares them with, and how a stopped run's calls in flight are found. Bounded by the
-places of the worker. Neighbours: claim adds, settle removes.
+The store's leases are the truth; this is what the heartbeat compares them with, and how a stopped run's calls in
+flight are found. Bounded by the places of the worker. Neighbours: claim adds, settle removes.
 """
 
 import asyncio
@@ -16,7 +16,9 @@ Key = tuple[uuid.UUID, int]
 
 @dataclasses.dataclass(slots=True)
 class Held:
-    """Hold one lease, the task that acts on it (None: waiting to be settled), and when it was taken (monotonic seconds)."""
+    """Hold one lease, the task that acts on it (None: waiting to be settled), and when it was taken (monotonic
+    seconds).
+    """
 
     fence: int
     kind: str
@@ -86,5 +88,6 @@ class Hold:
     def refs(self) -> list[store.LeaseRef]:
         """List every lease held."""
         return [
-            store.LeaseRef(run_id=run, ordinal=ordinal, fence=held.fence) for (run, ordinal), held in self._leases.items()
+            store.LeaseRef(run_id=run, ordinal=ordinal, fence=held.fence)
+            for (run, ordinal), held in self._leases.items()
         ]

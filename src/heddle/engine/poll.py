@@ -1,7 +1,9 @@
-"""Ask providers after jobs: those they accepted, those of which it is not known whether they did, those of runs that were stopped.
+"""Ask providers after jobs: those they accepted, those of which it is not known whether they did, those of runs that
+were stopped.
 
-A callback only makes a poll due; this is the one place that learns an asynchronous result. An unknown outcome is never sent again blindly: class A
-repeats itself under its key, B looks up, C does what the model's owner chose. Before this in the walk: claim (purpose ``poll``). After: settle.
+A callback only makes a poll due; this is the one place that learns an asynchronous result. An unknown outcome is
+never sent again blindly: class A repeats itself under its key, B looks up, C does what the model's owner chose.
+Before this in the walk: claim (purpose ``poll``). After: settle.
 """
 
 from typing import assert_never
@@ -65,7 +67,11 @@ class Poller:
         return await self._reconcile(claimed, endpoint, request)
 
     async def _poll(
-        self, claimed: store.Claimed, handle: str, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
+        self,
+        claimed: store.Claimed,
+        handle: str,
+        endpoint: parts_module.Endpoint,
+        request: provider_port.ProviderRequest,
     ) -> settle.Outcome:
         try:
             outcome = await endpoint.provider.poll(handle, request)

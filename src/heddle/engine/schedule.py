@@ -1,7 +1,7 @@
 """Keep the timers: carry out what is due, then sleep until the next one.
 
-The leader looks at once; every other worker looks too, but only at what is late, so that a dead leader delays timers by that grace and no more.
-Neighbours: everything that sets a timer before, ``store/schedule`` behind.
+The leader looks at once; every other worker looks too, but only at what is late, so that a dead leader delays
+timers by that grace and no more. Neighbours: everything that sets a timer before, ``store/schedule`` behind.
 """
 
 from heddle.engine import parts as parts_module

@@ -1,7 +1,8 @@
 """Carry out verdicts: gather what happened to many steps and write it in batches.
 
-Verdicts come from ``core.settle``; the store writes facts first and moves only steps whose fence matches. A batch that could not be written is
-written again until it is: results were paid for. Before this in the walk: execute and poll. After: deliver.
+Verdicts come from ``core.settle``; the store writes facts first and moves only steps whose fence matches. A batch
+that could not be written is written again until it is: results were paid for. Before this in the walk: execute and
+poll. After: deliver.
 """
 
 import asyncio
@@ -22,7 +23,9 @@ _WRITERS = 2
 
 
 def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_usd: int = 0) -> store.Settlement:
-    """Give the written form of a verdict. ``price_nano_usd``: what a finished call costs when the provider did not say."""
+    """Give the written form of a verdict. ``price_nano_usd``: what a finished call costs when the provider did not
+    say.
+    """
     is_local = claimed.endpoint_id is None
     written = store.Settlement(
         run_id=claimed.run_id,
@@ -135,7 +138,9 @@ class SettleQueue:
         _record(batch, report, self._parts, started_s)
 
 
-def _record(batch: list[store.Settlement], report: store.SettleReport, parts: parts_module.Parts, started_s: float) -> None:
+def _record(
+    batch: list[store.Settlement], report: store.SettleReport, parts: parts_module.Parts, started_s: float
+) -> None:
     recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="settle")
     recorder.observe(metrics.BATCH_SIZE, len(batch), stage="settle")
     recorder.count(metrics.STAGE_ITEMS, report.settled, stage="settle")
@@ -160,7 +165,9 @@ def _record(batch: list[store.Settlement], report: store.SettleReport, parts: pa
 
 
 def _record_trouble(item: store.Settlement) -> None:
-    fault: dict[str, Any] = json.loads(item.fault) if item.fault else {"fault": "sent_unknown", "message": item.note or ""}
+    fault: dict[str, Any] = (
+        json.loads(item.fault) if item.fault else {"fault": "sent_unknown", "message": item.note or ""}
+    )
     name = fault["fault"]
     match item.verdict:
         case "fail":

@@ -1,6 +1,7 @@
 """Keep a stage going: run its pass again after a fault, with backoff, counted and logged; wait out a lost store.
 
-The one place where an unforeseen exception of the engine is caught: a stage that died in silence would be a worker that is up and does nothing.
+The one place where an unforeseen exception of the engine is caught: a stage that died in silence would be a worker
+that is up and does nothing.
 """
 
 import asyncio
@@ -42,7 +43,9 @@ def _delay_s(parts: parts_module.Parts, failures: int) -> float:
     )
 
 
-async def until_stored(parts: parts_module.Parts, stage: str, write: Callable[[], Awaitable[store.SettleReport]]) -> store.SettleReport:
+async def until_stored(
+    parts: parts_module.Parts, stage: str, write: Callable[[], Awaitable[store.SettleReport]]
+) -> store.SettleReport:
     """Write until the store takes it: what has happened must not be lost, and writing it again is harmless."""
     failures = 0
     while True:

@@ -1,7 +1,8 @@
 """Keep house, as the leader: take leases from dead workers, fold idle limits, recount slots, prune, show gauges.
 
-After an outage of the database every lease looks expired; reclaim then waits one lease (RELIABILITY R17b), so that an outage never becomes a storm
-of duplicates. Neighbours: heartbeat says who lives; reclaimed steps go back to ready.
+After an outage of the database every lease looks expired; reclaim then waits one lease (RELIABILITY R17b), so that
+an outage never becomes a storm of duplicates. Neighbours: heartbeat says who lives; reclaimed steps go back to
+ready.
 """
 
 import math
@@ -37,7 +38,9 @@ class Sweeper:
         parts, settings = self._parts, self._parts.settings
         await parts.is_alive.wait()
         try:
-            self.is_leader = await parts.store.lead(worker=parts.worker, lead_s=settings.sweep_interval_s * _LEAD_FACTOR)
+            self.is_leader = await parts.store.lead(
+                worker=parts.worker, lead_s=settings.sweep_interval_s * _LEAD_FACTOR
+            )
             self._note_outage()
             if self.is_leader:
                 await self._sweep()

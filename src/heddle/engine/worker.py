@@ -166,7 +166,9 @@ class Worker:
         endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
         if endpoint is not None and endpoint.row.is_paid:
             return settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message=message)
-        return settle.Fail(fault=faults.StepFault(fault=faults.Fault.UNCLASSIFIED, message=message, where=item.name or ""))
+        return settle.Fail(
+            fault=faults.StepFault(fault=faults.Fault.UNCLASSIFIED, message=message, where=item.name or "")
+        )
 
     async def _activate(self, claimed: list[store.Claimed]) -> None:
         try:

@@ -1,7 +1,8 @@
 """Create every table of the engine. Locks nothing that exists: all tables are new.
 
-Parents of the partitioned tables are made here; partitions are made by ``heddle.store.partitions`` after every ``migrate``. The models are
-unmanaged mirrors (``heddle.models``), so the ORM may read what only our own statements write.
+Parents of the partitioned tables are made here; partitions are made by ``heddle.store.partitions`` after every
+``migrate``. The models are unmanaged mirrors (``heddle.models``), so the ORM may read what only our own statements
+write.
 """
 
 import pathlib
@@ -11,10 +12,31 @@ from django.db import migrations, models
 from django.db.migrations.operations import base
 
 _FORWARD = (pathlib.Path(__file__).parent / "0001_initial.sql").read_text()
-_TABLES = (
-    "tenant api_key run step attempt event ready lane_tenant worker lease slot endpoint route model limit_state limit_delta "
-    "timer signal inbox idempotency ledger artifact leader"
-).split()
+_TABLES = [
+    "tenant",
+    "api_key",
+    "run",
+    "step",
+    "attempt",
+    "event",
+    "ready",
+    "lane_tenant",
+    "worker",
+    "lease",
+    "slot",
+    "endpoint",
+    "route",
+    "model",
+    "limit_state",
+    "limit_delta",
+    "timer",
+    "signal",
+    "inbox",
+    "idempotency",
+    "ledger",
+    "artifact",
+    "leader",
+]
 _BACKWARD = "\n".join(
     ["drop view if exists heddle_step_view, heddle_attempt_view;"]
     + [f"drop table if exists heddle_{table} cascade;" for table in reversed(_TABLES)]

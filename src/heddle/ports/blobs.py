@@ -1,7 +1,7 @@
 """What the rest needs from artifact storage: content-addressed bytes per tenant, streamed both ways.
 
-Sizes, pixel counts and media types are checked while bytes stream in; what is refused leaves nothing behind. Access is decided before this port
-is reached: a caller names the tenant, and a hash of another tenant's is simply not there.
+Sizes, pixel counts and media types are checked while bytes stream in; what is refused leaves nothing behind. Access is
+decided before this port is reached: a caller names the tenant, and a hash of another tenant's is simply not there.
 """
 
 from collections.abc import AsyncIterator

@@ -38,7 +38,8 @@ class Doors(Protocol):
     def submit(self, new: records.NewRun) -> records.Submission:
         """Write a run and its first ready entry in one transaction, once per idempotency key.
 
-        A second call with the same key and fingerprint gives the same run id with ``is_replay``. Raises IdempotencyConflict, IdempotencyBusy.
+        A second call with the same key and fingerprint gives the same run id with ``is_replay``. Raises
+        IdempotencyConflict, IdempotencyBusy.
         """
         ...
 
@@ -62,16 +63,20 @@ class Doors(Protocol):
         """Show the calls of a run in order of their ordinals. Raises RunMissing."""
         ...
 
-    def events(self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int) -> list[records.EventView]:
+    def events(
+        self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int
+    ) -> list[records.EventView]:
         """Show what happened after ``after_seq``, in order. Raises RunMissing."""
         ...
 
     def cancel(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> bool:
-        """Ask for a run to stop; False when it is already terminal. A second call changes nothing. Raises RunMissing."""
+        """Ask for a run to stop; False when it is terminal. A second call changes nothing. Raises RunMissing."""
         ...
 
     def retry(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> None:
-        """Make the failed steps of a failed or expired run due again, under the same run id. Raises RunMissing, RunNotRetryable."""
+        """Make the failed steps of a failed or expired run due again, under the same run id. Raises RunMissing,
+        RunNotRetryable.
+        """
         ...
 
     def signal(

@@ -1,8 +1,9 @@
 """What the engine needs from a provider adapter, and what an adapter promises.
 
-An adapter turns one resolved request into the outside's wire form and its answer into an ``Outcome`` of ``core.settle``. It never retries, never
-follows redirects, never swallows: retries belong to the engine alone (one layer). It classifies by a table (status, code), never by prose.
-Before this in the walk: execute and poll. After: settle.
+An adapter turns one resolved request into the outside's wire form and its answer into an ``Outcome`` of
+``core.settle``. It never retries, never follows redirects, never swallows: retries belong to the engine alone (one
+layer). It classifies by a table (status, code), never by prose. Before this in the walk: execute and poll. After:
+settle.
 """
 
 import dataclasses
@@ -16,8 +17,9 @@ from heddle.core import artifact, attempt, identity, settle
 class Capabilities:
     """Declare what a provider offers.
 
-    ``idempotency``: see DESIGN's classes A, B, C. ``is_paid``: a call costs money, so its intent is made durable before the socket opens.
-    ``lookup_bound_s``: class B only: after this long an absent answer proves that a job was never accepted.
+    ``idempotency``: see DESIGN's classes A, B, C. ``is_paid``: a call costs money, so its intent is made durable
+    before the socket opens. ``lookup_bound_s``: class B only: after this long an absent answer proves that a job
+    was never accepted.
     """
 
     idempotency: attempt.IdempotencyClass
@@ -33,8 +35,9 @@ class Capabilities:
 class EndpointConfig:
     """Hold one endpoint as configured.
 
-    ``options`` are the adapter's own keys of ``[endpoints.X]``, validated by the adapter's ``check``. ``secret`` is the value behind
-    ``secret = "env:NAME"``; it is never logged (repr hides it). ``timeout_s`` bounds one attempt, connect included.
+    ``options`` are the adapter's own keys of ``[endpoints.X]``, validated by the adapter's ``check``. ``secret`` is
+    the value behind ``secret = "env:NAME"``; it is never logged (repr hides it). ``timeout_s`` bounds one attempt,
+    connect included.
     """
 
     name: str
@@ -65,9 +68,9 @@ class ArtifactReader(Protocol):
 class ProviderRequest:
     """Hold one attempt as an adapter sees it.
 
-    ``input``: resolved, encoded JSON (artifacts in marked form). ``idempotency_key`` is the same for every transport retry of a logical call;
-    ``attempt_id`` names this try. ``timeout_s``: what is left for this attempt. ``callback_url``: where the provider may call back, None when
-    callbacks are not configured.
+    ``input``: resolved, encoded JSON (artifacts in marked form). ``idempotency_key`` is the same for every
+    transport retry of a logical call; ``attempt_id`` names this try. ``timeout_s``: what is left for this attempt.
+    ``callback_url``: where the provider may call back, None when callbacks are not configured.
     """
 
     attempt_id: str
@@ -92,16 +95,18 @@ class CallbackEvent:
 
 
 class Provider(Protocol):
-    """Speak to one kind of endpoint. One instance serves one endpoint for the life of a process; it may hold a connection pool."""
+    """Speak to one kind of endpoint. One instance serves one endpoint for the life of a process; it may hold a
+    connection pool.
+    """
 
     capabilities: Capabilities
 
     async def send(self, request: ProviderRequest) -> settle.Outcome:
         """Make one attempt.
 
-        Must answer ``Faulted(not_sent)`` only when provably no byte of the request left, and ``Unknown`` whenever bytes may have left and no
-        answer tells what became of them. A second call with the same ``idempotency_key`` is a re-send. Cancelling the task abandons the
-        attempt: the connection is closed.
+        Must answer ``Faulted(not_sent)`` only when provably no byte of the request left, and ``Unknown`` whenever
+        bytes may have left and no answer tells what became of them. A second call with the same ``idempotency_key``
+        is a re-send. Cancelling the task abandons the attempt: the connection is closed.
         """
         ...
 
@@ -110,7 +115,8 @@ class Provider(Protocol):
         ...
 
     async def lookup(self, request: ProviderRequest) -> settle.Outcome:
-        """Find by our reference what became of a send of unknown outcome: ``Accepted``, ``Completed``, ``Faulted`` or ``Absent``.
+        """Find by our reference what became of a send of unknown outcome: ``Accepted``, ``Completed``, ``Faulted`` or
+        ``Absent``.
 
         ``Unknown`` when it could not be asked.
         """
@@ -125,7 +131,7 @@ class Provider(Protocol):
         ...
 
     async def check(self) -> str | None:
-        """Tell what is wrong with the endpoint's configuration or reachability, None when nothing is. Costs no money."""
+        """Tell what is wrong with the endpoint's configuration or reach, None when nothing is. Costs no money."""
         ...
 
     async def close(self) -> None:

@@ -1,6 +1,7 @@
 """Frozen records that cross the store's border: what doors hand in, and what they are shown.
 
-Times are aware datetimes in UTC, money is integer nano-USD, values are in their public form (no marks, no escapes). Nothing here knows a row.
+Times are aware datetimes in UTC, money is integer nano-USD, values are in their public form (no marks, no escapes).
+Nothing here knows a row.
 """
 
 import dataclasses
@@ -25,8 +26,9 @@ class Tenant:
 class NewRun:
     """Hold one run to be admitted.
 
-    ``input`` is encoded JSON that has passed the workflow's schema. ``deadline_s`` counts from admission. ``fingerprint`` is compared when the
-    same ``idempotency_key`` comes again; ``operation`` separates keys of different calls.
+    ``input`` is encoded JSON that has passed the workflow's schema. ``deadline_s`` counts from admission.
+    ``fingerprint`` is compared when the same ``idempotency_key`` comes again; ``operation`` separates keys of
+    different calls.
     """
 
     tenant: Tenant
@@ -156,7 +158,9 @@ class EventView:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Say which runs of a tenant are asked for. ``before`` is the cursor: runs made earlier than this one, newest first."""
+    """Say which runs of a tenant are asked for. ``before`` is the cursor: runs made earlier than this one, newest
+    first.
+    """
 
     workflow: str | None = None
     state: run.RunState | None = None

@@ -1,8 +1,8 @@
 """What the engine needs from the store: claim, plan, settle, timers, leases, each atomic by itself.
 
-All times are the store's own. Every call may raise ``StoreLost`` when the store could not be reached: the caller does not know whether the call
-took effect, and every call here is safe to make again (a fence that no longer matches makes it harmless). Nothing here decides: verdicts come
-from ``core.settle``, plans from ``core.plan``.
+All times are the store's own. Every call may raise ``StoreLost`` when the store could not be reached: the caller
+does not know whether the call took effect, and every call here is safe to make again (a fence that no longer
+matches makes it harmless). Nothing here decides: verdicts come from ``core.settle``, plans from ``core.plan``.
 """
 
 import dataclasses
@@ -19,7 +19,9 @@ class StoreLost(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LaneWish:
-    """Ask for one lane: ``group`` picks the cap it shares, ``share`` its turns against other lanes, ``purpose`` what the lease is for."""
+    """Ask for one lane: ``group`` picks the cap it shares, ``share`` its turns against other lanes, ``purpose`` what
+    the lease is for.
+    """
 
     lane: int
     group: int
@@ -40,8 +42,9 @@ class ModelWish:
 class Claimed:
     """Hold one leased step with all that is needed to act on it.
 
-    ``number`` is the attempt's, of which ``attempts_before`` do not count against the retry limit. ``outputs`` has the results of the calls it
-    takes values from, by ordinal. ``purpose``: activate, execute, send or poll. ``state`` and ``attempt_state`` tell a poll what it is about.
+    ``number`` is the attempt's, of which ``attempts_before`` do not count against the retry limit. ``outputs`` has
+    the results of the calls it takes values from, by ordinal. ``purpose``: activate, execute, send or poll.
+    ``state`` and ``attempt_state`` tell a poll what it is about.
     """
 
     run_id: uuid.UUID
@@ -101,7 +104,9 @@ class PlanWrite:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
-    """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they had not seen."""
+    """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they
+    had not seen.
+    """
 
     written: int = 0
     dropped: int = 0
@@ -113,9 +118,11 @@ class PlanReport:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Settlement:
-    """Hold one verdict in the form it is written. ``attempt_state`` None: no attempt to write (sleep, signal, child run).
+    """Hold one verdict in the form it is written. ``attempt_state`` None: no attempt to write (sleep, signal, child
+    run).
 
-    ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1 it failed, 0 tells nothing.
+    ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
+    it failed, 0 tells nothing.
     """
 
     run_id: uuid.UUID
@@ -226,11 +233,15 @@ class EngineStore(Protocol):
         """Give every enabled endpoint with the models routed to it."""
         ...
 
-    async def claim_local(self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[LaneWish], caps: Sequence[int]) -> list[Claimed]:
+    async def claim_local(
+        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[LaneWish], caps: Sequence[int]
+    ) -> list[Claimed]:
         """Lease activations, local steps and polls, at most ``caps[group - 1]`` of each group. Waits for nothing."""
         ...
 
-    async def claim_models(self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[ModelWish], want: int) -> list[Claimed]:
+    async def claim_models(
+        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[ModelWish], want: int
+    ) -> list[Claimed]:
         """Lease model calls, each with one endpoint whose every scope has room. Waits for nothing."""
         ...
 
@@ -252,8 +263,12 @@ class EngineStore(Protocol):
         """Write plans whose lease and wake-up count still match, in one transaction."""
         ...
 
-    async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> set[tuple[uuid.UUID, int]]:
-        """Make the intent of paid calls durable (call, digest of its request) and tell which may be sent: (run, ordinal)."""
+    async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
+        """Make the intent of paid calls durable (call, digest of its request).
+
+        Gives (run, ordinal) → may be sent; False: the run's cap on cost would be passed. What is missing has lost
+        its lease or its time.
+        """
         ...
 
     async def settle(self, *, settlements: Sequence[Settlement]) -> SettleReport:
@@ -303,9 +318,6 @@ class EngineStore(Protocol):
     async def prune(self, *, idempotency_hours: int, limit: int) -> int:
         """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
         ...
-
-
-
 
 
 class Pulse(Protocol):

@@ -9,7 +9,7 @@ class SystemClock:
     """Tell time by the operating system and make real waits."""
 
     def __init__(self) -> None:
-        self.rng = random.Random()  # noqa: TID251, S311 - the source of jitter that everything else is handed
+        self.rng = random.Random()  # noqa: S311 - the source of jitter that everything else is handed
 
     def monotonic_s(self) -> float:
         """Give seconds that never go back."""
@@ -17,7 +17,7 @@ class SystemClock:
 
     def unix_s(self) -> float:
         """Give this machine's idea of seconds since 1970."""
-        return time.time()  # noqa: TID251 - this is the clock that everything else is handed
+        return time.time()
 
     async def sleep(self, delay_s: float) -> None:
         """Wait."""

@@ -16,7 +16,9 @@ class Doorbell(Protocol):
         ...
 
     def ring(self) -> None:
-        """Tell the other processes that work may be ready: at once, then at most one message per debounce interval. Never blocks or raises."""
+        """Tell the other processes that work may be ready: at once, then at most one message per debounce interval.
+        Never blocks or raises.
+        """
         ...
 
     async def wait(self, *, timeout_s: float) -> bool:
@@ -24,7 +26,7 @@ class Doorbell(Protocol):
         ...
 
     def watch_stops(self, told: Callable[[uuid.UUID], None]) -> None:
-        """Say who is to be told, in the loop's thread, of runs that were stopped, so that calls in flight end at once."""
+        """Say who is told, in the loop's thread, of runs that were stopped, so that calls in flight end at once."""
         ...
 
     async def close(self) -> None:

@@ -1,7 +1,8 @@
-"""Write a deployment (``heddle.toml``) to the database: endpoints, scopes, routes, models, tenants, in one transaction.
+"""Write a deployment (``heddle.toml``) to the database: endpoints, scopes, routes, models, tenants, in one
+transaction.
 
-What the file no longer names is disabled, not deleted: attempts refer to it. State (slots, breakers, clocks) is never touched. A second call
-with the same file changes nothing.
+What the file no longer names is disabled, not deleted: attempts refer to it. State (slots, breakers, clocks) is
+never touched. A second call with the same file changes nothing.
 """
 
 import dataclasses
@@ -11,7 +12,6 @@ from typing import Any
 from heddle.config import deployment
 from heddle.core import lanes
 from heddle.store import statements
-
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +27,18 @@ class Applied:
 
 def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
     """Write a deployment through a cursor inside the caller's transaction."""
-    scopes = {**{name: deployment.Scope(name=name) for e in wanted.endpoints.values() for name in e.scopes}, **wanted.scopes}
+    scopes = {
+        **{name: deployment.Scope(name=name) for e in wanted.endpoints.values() for name in e.scopes},
+        **wanted.scopes,
+    }
     scope_ids: dict[str, int] = {}
     for scope in sorted(scopes.values(), key=lambda scope: scope.name):
         rpm = scope.requests_per_min
         burst = scope.requests_burst or (1 if rpm is None else 1 + rpm // 60)
-        cursor.execute(statements.load("apply_scope"), {"name": scope.name, "concurrency": scope.concurrency, "rpm": rpm, "burst": burst})
+        cursor.execute(
+            statements.load("apply_scope"),
+            {"name": scope.name, "concurrency": scope.concurrency, "rpm": rpm, "burst": burst},
+        )
         cursor.execute(statements.load("scope_id"), {"name": scope.name})
         scope_ids[scope.name] = cursor.fetchone()[0]
     endpoint_ids = {endpoint.name: _endpoint(cursor, endpoint, scope_ids) for endpoint in wanted.endpoints.values()}
@@ -40,7 +46,12 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
     for route in wanted.routes:
         cursor.execute(
             statements.load("apply_route"),
-            {"model": route.model, "endpoint": endpoint_ids[route.endpoint], "tier": route.tier, "weight": route.weight},
+            {
+                "model": route.model,
+                "endpoint": endpoint_ids[route.endpoint],
+                "tier": route.tier,
+                "weight": route.weight,
+            },
         )
     for model in wanted.models.values():
         cursor.execute(
@@ -53,7 +64,11 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
             {"name": tenant.name, "weight": tenant.weight},
         )
     return Applied(
-        endpoints=len(endpoint_ids), scopes=len(scope_ids), routes=len(wanted.routes), models=len(wanted.models), tenants=len(wanted.tenants)
+        endpoints=len(endpoint_ids),
+        scopes=len(scope_ids),
+        routes=len(wanted.routes),
+        models=len(wanted.models),
+        tenants=len(wanted.tenants),
     )
 
 
@@ -68,7 +83,7 @@ def _endpoint(cursor: Any, endpoint: deployment.Endpoint, scope_ids: dict[str, i
             "callback_secret": endpoint.callback_secret,
             "timeout_s": endpoint.timeout_s,
             "price": endpoint.price_nano_usd,
-            "is_paid": endpoint.price_nano_usd > 0,
+            "is_paid": endpoint.price_nano_usd > 0 or bool(endpoint.options.get("paid")),
             "options": json.dumps(dict(endpoint.options)),
             "scope_ids": sorted(scope_ids[name] for name in endpoint.scopes),
             "poll_lane": lanes.of_poll(endpoint.name),

@@ -1,7 +1,8 @@
 """Hold the worker's few database connections: opened lazily, checked, replaced when they break, prepared once.
 
-One connection runs one transaction at a time, in pipeline mode, so that a stage costs one or two round trips. Any failure to reach the database
-becomes ``StoreLost``; deadlocks and serialization failures are retried here, counted, and bounded.
+One connection runs one transaction at a time, in pipeline mode, so that a stage costs one or two round trips. Any
+failure to reach the database becomes ``StoreLost``; deadlocks and serialization failures are retried here, counted,
+and bounded.
 """
 
 import contextlib
@@ -13,13 +14,14 @@ import psycopg
 import psycopg_pool
 
 from heddle.ports import store
-from heddle.store import statements
+from heddle.store import rows, statements
 
 _LOG = logging.getLogger("heddle.store")
 _RETRIES_MAX = 5
 Result = TypeVar("Result")
 Connection = psycopg.AsyncConnection[Any]
-# What psycopg raises when the server is away, going away or has dropped us (SQLSTATE classes 08, 57P and the client's own errors).
+# What psycopg raises when the server is away, going away or has dropped us (SQLSTATE classes 08, 57P and the client's
+# own errors).
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed, OSError)
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
@@ -28,9 +30,15 @@ class Connections:
     """Serve transactions from a bounded pool."""
 
     def __init__(
-        self, *, dsn: str, size: int, timeout_s: float, statement_timeout_s: float, is_prepared: bool,
+        self,
+        *,
+        dsn: str,
+        size: int,
+        timeout_s: float,
+        statement_timeout_s: float,
+        is_prepared: bool,
         on_retry: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._is_prepared = is_prepared
@@ -62,8 +70,7 @@ class Connections:
         if not self._is_prepared:
             connection.prepare_threshold = None
         await connection.execute(
-            "select set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', '10s', false)",
-            (f"{int(self._statement_timeout_s * 1000)}ms",),
+            statements.load("session"), {"statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms"}
         )
 
     async def run(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
@@ -71,8 +78,7 @@ class Connections:
         for attempt in range(1, _RETRIES_MAX + 1):
             try:
                 async with self._pool.connection() as connection, self._transaction(connection) as transaction:
-                    result = await work(transaction)
-                return result
+                    return await work(transaction)
             except _AGAIN as error:
                 self._on_retry()
                 _LOG.warning("transaction.retried attempt=%d error=%s", attempt, type(error).__name__)
@@ -120,7 +126,8 @@ class Transaction:
     async def send(self, name: str, parameters: dict[str, Any]) -> psycopg.AsyncCursor[Any]:
         """Queue a named statement; its rows are there after the next ``rows`` or the commit."""
         await self._start()
-        return await self._connection.execute(statements.load(name), parameters, prepare=self._prepare)
+        sent = {key: rows.array(value) if type(value) is list else value for key, value in parameters.items()}
+        return await self._connection.execute(statements.load(name), sent, prepare=self._prepare)
 
     async def rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run a named statement and fetch its rows: one round trip together with all that was queued."""

@@ -1,7 +1,7 @@
 """Serve the doors from Django's own connection: synchronous, and inside the host's transaction when there is one.
 
-``submit`` in ``transaction.atomic()`` joins it: the run exists when the host's commit does, and the doorbell rings after it. Nothing here
-decides or validates: that is ``heddle.client``.
+``submit`` in ``transaction.atomic()`` joins it: the run exists when the host's commit does, and the doorbell rings
+after it. Nothing here decides or validates: that is ``heddle.client``.
 """
 
 import datetime
@@ -93,10 +93,19 @@ class DjangoDoors:
                 return replay
         start_in_s = 0.0 if new.start_at is None else new.start_at.timestamp() - now_ms / 1000
         arrays.add(
-            run_id=run_id, tenant_id=new.tenant.id, workflow=new.workflow, version=new.version, priority=new.priority.value, input=new.input,
-            labels=new.labels, webhook_url=new.webhook_url, max_cost_nano_usd=new.max_cost_nano_usd, deadline_s=new.deadline_s,
-            start_in_s=start_in_s, traceparent=new.traceparent,
-        )  # fmt: skip
+            run_id=run_id,
+            tenant_id=new.tenant.id,
+            workflow=new.workflow,
+            version=new.version,
+            priority=new.priority.value,
+            arguments=new.input,
+            labels=new.labels,
+            webhook_url=new.webhook_url,
+            max_cost_nano_usd=new.max_cost_nano_usd,
+            deadline_s=new.deadline_s,
+            start_in_s=start_in_s,
+            traceparent=new.traceparent,
+        )
         return records.Submission(run_id=run_id, is_replay=False)
 
     def _take_key(self, new: records.NewRun, run_id: uuid.UUID) -> records.Submission | None:
@@ -113,17 +122,19 @@ class DjangoDoors:
         answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
         return records.Submission(run_id=first_id, is_replay=True, answer=answer)
 
-    def store_answer(
-        self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer
-    ) -> None:
+    def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
         """Keep the answer that replays are given."""
         self._rows(
             "idempotency_answer",
             {
-                "tenant_id": tenant.id, "operation": operation, "key": key, "status": answer.status, "body": answer.body,
+                "tenant_id": tenant.id,
+                "operation": operation,
+                "key": key,
+                "status": answer.status,
+                "body": answer.body,
                 "location": answer.location,
             },
-        )  # fmt: skip
+        )
 
     # Show
 
@@ -157,7 +168,9 @@ class DjangoDoors:
             for row in self._rows("step_views", {"run_id": run_id})
         ]
 
-    def events(self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int) -> list[records.EventView]:
+    def events(
+        self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int
+    ) -> list[records.EventView]:
         """Show what happened after a point."""
         self._own(tenant, run_id)
         found = self._rows("event_views", {"run_id": run_id, "after_seq": after_seq, "limit": limit})
@@ -184,9 +197,13 @@ class DjangoDoors:
             found = self._rows(
                 "stop",
                 {
-                    "run_ids": [run_id], "reasons": ["cancelled"], "faults": [_CANCELLED], "forced": [False], "cleanup_s": self._cleanup_s,
+                    "run_ids": [run_id],
+                    "reasons": ["cancelled"],
+                    "faults": [_CANCELLED],
+                    "forced": [False],
+                    "cleanup_s": self._cleanup_s,
                 },
-            )  # fmt: skip
+            )
             stopped = found[0][0]
             self._ring()
             self._ring(CHANNEL_STOPPED, str(run_id))
@@ -228,9 +245,13 @@ class DjangoDoors:
             found, kept = self._rows(
                 "callback_add",
                 {
-                    "endpoint": endpoint, "run_id": named.run_id, "ordinal": named.ordinal, "number": named.number, "event_id": event_id,
+                    "endpoint": endpoint,
+                    "run_id": named.run_id,
+                    "ordinal": named.ordinal,
+                    "number": named.number,
+                    "event_id": event_id,
                 },
-            )[0]  # fmt: skip
+            )[0]
             if not found:
                 raise LookupError(f"endpoint {endpoint!r} has no attempt {attempt_id}")
             self._ring()
@@ -243,9 +264,12 @@ class DjangoDoors:
         self._rows(
             "record_artifact",
             {
-                "tenant_id": tenant.id, "sha256": reference.sha256, "media_type": reference.media_type, "size_bytes": reference.size_bytes,
+                "tenant_id": tenant.id,
+                "sha256": reference.sha256,
+                "media_type": reference.media_type,
+                "size_bytes": reference.size_bytes,
             },
-        )  # fmt: skip
+        )
 
     def artifact(self, *, tenant: records.Tenant, sha256: str) -> artifact.Artifact | None:
         """Give a tenant's artifact."""
@@ -271,7 +295,13 @@ class DjangoDoors:
         owner = self.tenant(name=tenant)
         self._rows(
             "api_key_add",
-            {"tenant_id": owner.id, "name": name, "key_hash": key_hash, "scopes": sorted(scopes), "expires_at": expires_at},
+            {
+                "tenant_id": owner.id,
+                "name": name,
+                "key_hash": key_hash,
+                "scopes": sorted(scopes),
+                "expires_at": expires_at,
+            },
         )
         return records.ApiKeyView(tenant=owner, name=name, scopes=scopes)
 
@@ -300,6 +330,3 @@ def _run_filter(tenant: records.Tenant, where: records.RunFilter, *, run_id: uui
         "created_before": where.created_before,
         "limit": where.limit,
     }
-
-
-

@@ -1,7 +1,8 @@
 """Make and remove the weekly partitions of the durable tables; never from a migration.
 
-A partition is created as a table of its own and then attached, so that nobody waits on the parent. Which weeks are needed is decided by
-``core.policy.retention``. There is no default partition: a row without one is refused, and readiness names the shortage long before.
+A partition is created as a table of its own and then attached, so that nobody waits on the parent. Which weeks are
+needed is decided by ``core.policy.retention``. There is no default partition: a row without one is refused, and
+readiness names the shortage long before.
 """
 
 import datetime
@@ -44,7 +45,9 @@ def database_now_s(cursor: Any) -> float:
 
 
 def ensure(cursor: Any, *, weeks_ahead: int) -> list[str]:
-    """Create the partitions that are missing, and name them. A second call creates nothing; two at once wait for each other."""
+    """Create the partitions that are missing, and name them. A second call creates nothing; two at once wait for each
+    other.
+    """
     cursor.execute("select pg_advisory_lock(hashtext('heddle.partitions'))")
     try:
         options = retention.RetentionOptions(weeks_ahead=weeks_ahead)
@@ -66,11 +69,11 @@ def _create(cursor: Any, week: retention.Week) -> Iterable[str]:
             f"constraint {name}_week check ({column} >= '{low}' and {column} < '{high}')) "
             f"with (fillfactor = {_FILLFACTOR[parent]}, autovacuum_vacuum_scale_factor = 0.05)"
         )
-        cursor.execute(
-            "select 1 from pg_inherits where inhrelid = to_regclass(%(name)s)", {"name": name}
-        )
+        cursor.execute("select 1 from pg_inherits where inhrelid = to_regclass(%(name)s)", {"name": name})
         if cursor.fetchone() is None:
-            cursor.execute(f"alter table heddle_{parent} attach partition {name} for values from ('{low}') to ('{high}')")
+            cursor.execute(
+                f"alter table heddle_{parent} attach partition {name} for values from ('{low}') to ('{high}')"
+            )
             cursor.execute(f"alter table {name} drop constraint {name}_week")
         made.append(name)
     return made

@@ -1,6 +1,8 @@
-"""Serve the engine from PostgreSQL: each method is one transaction of named statements, pipelined into one or two round trips.
+"""Serve the engine from PostgreSQL: each method is one transaction of named statements, pipelined into one or two
+round trips.
 
-Nothing here decides: placement comes from ``core.placement``, verdicts come in as settlements. Neighbours: ``engine`` above, ``store/sql`` below.
+Nothing here decides: placement comes from ``core.placement``, verdicts come in as settlements. Neighbours:
+``engine`` above, ``store/sql`` below.
 """
 
 import secrets
@@ -9,16 +11,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from heddle.core import ids, lanes, placement, plan, step
-from heddle.core import run as run_law
+from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, rows, schedule
+from heddle.store import connections, planning, rows, schedule
 
 _TENANTS_MAX = 256
-
-
-def _ended(value: Any) -> tuple[tuple[str, str], ...]:
-    return tuple((workflow, state) for workflow, state in value or ())
 
 
 class PostgresStore:
@@ -52,7 +49,7 @@ class PostgresStore:
         """Connect and measure how far this machine's clock is from the database's."""
         await self._connections.open()
         found = await self._rows("database_time", {})
-        self._database_offset_s = found[0][0] - time.time()  # noqa: TID251 - the offset is what makes ids follow the database
+        self._database_offset_s = found[0][0] - time.time()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -69,7 +66,7 @@ class PostgresStore:
 
     def new_run_id(self) -> uuid.UUID:
         """Make a run id from the database's time."""
-        now_ms = int((time.time() + self._database_offset_s) * 1000)  # noqa: TID251 - corrected to the database's time
+        now_ms = int((time.time() + self._database_offset_s) * 1000)
         return ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
 
     # Workers and leases
@@ -98,7 +95,9 @@ class PostgresStore:
         if leases:
             await self._reclaim(leases, is_death=False, margin_s=0.0)
 
-    async def _reclaim(self, leases: Sequence[store.LeaseRef], *, is_death: bool, margin_s: float) -> tuple[int, int, int]:
+    async def _reclaim(
+        self, leases: Sequence[store.LeaseRef], *, is_death: bool, margin_s: float
+    ) -> tuple[int, int, int]:
         async def work(transaction: connections.Transaction) -> Any:
             await transaction.send("lock_runs", {"run_ids": sorted({lease.run_id for lease in leases})})
             return await transaction.send(
@@ -137,11 +136,21 @@ class PostgresStore:
         found = await self._rows("endpoints", {})
         return [
             store.EndpointRow(
-                id=row[0], name=row[1], adapter=row[2], url=row[3], secret_name=row[4], callback_secret_name=row[5], timeout_s=row[6],
-                price_nano_usd=row[7], is_paid=row[8], options=row[9], models=tuple(row[10] or ()), unknown_policies=row[11] or {},
+                id=row[0],
+                name=row[1],
+                adapter=row[2],
+                url=row[3],
+                secret_name=row[4],
+                callback_secret_name=row[5],
+                timeout_s=row[6],
+                price_nano_usd=row[7],
+                is_paid=row[8],
+                options=row[9],
+                models=tuple(row[10] or ()),
+                unknown_policies=row[11] or {},
             )
             for row in found
-        ]  # fmt: skip
+        ]
 
     async def claim_local(
         self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.LaneWish], caps: Sequence[int]
@@ -208,134 +217,29 @@ class PostgresStore:
         return {row[0]: rows.journal(row, entries[row[0]]) for row in await runs_cursor.fetchall()}
 
     async def write_plans(self, *, plans: Sequence[store.PlanWrite], cleanup_s: float) -> store.PlanReport:
-        """Write plans under their runs' locks: read how things stand, place, write."""
-
-        async def work(transaction: connections.Transaction) -> store.PlanReport:
-            return await self._write_plans(transaction, plans, cleanup_s)
-
-        return await self._connections.run(work)
-
-    async def _write_plans(
-        self, transaction: connections.Transaction, plans: Sequence[store.PlanWrite], cleanup_s: float
-    ) -> store.PlanReport:
-        run_ids = [write.plan.run_id for write in plans]
-        await transaction.send("lock_runs", {"run_ids": sorted(run_ids)})
-        named = [(write.plan.run_id, ordinal) for write in plans for ordinal in placement.named(write.plan)]
-        found = await transaction.rows(
-            "plan_facts",
-            {
-                "run_ids": run_ids,
-                "fences": [write.fence for write in plans],
-                "runs": [run_id for run_id, _ in named],
-                "ordinals": [ordinal for _, ordinal in named],
-            },
-        )
-        facts = {row[0]: row[1:] for row in found}
-        again: list[store.PlanWrite] = []
-        raised: list[tuple[store.PlanWrite, plan.Raised]] = []
-        arrays, children = rows.PlanArrays(), schedule.NewRuns()
-        for write in plans:
-            fact = facts.get(write.plan.run_id)
-            if fact is None:
-                continue
-            wake_seq, open_calls, planned, stopping, priority, tenant_id, _parent, states, signals = fact
-            if wake_seq != write.wake_seq:
-                again.append(write)
-                continue
-            if isinstance(write.plan.ending, plan.Raised) and stopping is None:
-                raised.append((write, write.plan.ending))
-                continue
-            placed = placement.place(
-                write.plan,
-                placement.Standing(
-                    states={int(ordinal): step.StepState(state) for ordinal, state in (states or {}).items()},
-                    open_calls=open_calls,
-                    signals=signals or {},
-                    is_stopping=stopping is not None,
-                ),
-            )
-            arrays.add(
-                write=write, placed=placed, tenant_id=tenant_id, priority=run_law.Priority(priority), planned=planned, lane_of=lanes.of_call,
-                child_ids=self._children(write.plan, placed, children, tenant_id=tenant_id, priority=priority),
-            )  # fmt: skip
-        return await self._write_placed(transaction, arrays, children, again, raised, len(plans) - len(facts), cleanup_s)
-
-    def _children(
-        self, made: plan.Plan, placed: placement.Placement, children: "schedule.NewRuns", *, tenant_id: int, priority: str
-    ) -> dict[int, uuid.UUID]:
-        made_ids: dict[int, uuid.UUID] = {}
-        for item in placed.calls:
-            if item.call.kind is step.StepKind.WORKFLOW and item.state is step.StepState.WAITING:
-                made_ids[item.call.ordinal] = child = self.new_run_id()
-                children.add(
-                    run_id=child, tenant_id=tenant_id, workflow=item.call.name, version=item.call.version, priority=priority,
-                    input=item.call.arguments, parent_run=made.run_id, parent_ordinal=item.call.ordinal,
-                    deadline_s=item.call.options.timeout_s,
-                )  # fmt: skip
-        return made_ids
-
-    async def _write_placed(
-        self,
-        transaction: connections.Transaction,
-        arrays: rows.PlanArrays,
-        children: "schedule.NewRuns",
-        again: list[store.PlanWrite],
-        raised: list[tuple[store.PlanWrite, plan.Raised]],
-        dropped: int,
-        cleanup_s: float,
-    ) -> store.PlanReport:
-        readied, timed = 0, 0
-        ended: tuple[tuple[str, str], ...] = ()
-        if children.is_any:
-            await transaction.send("new_runs", children.values)
-            readied += children.count
-        if again:
-            await transaction.send(
-                "unplan", {"run_ids": [write.plan.run_id for write in again], "fences": [write.fence for write in again]}
-            )
-            readied += len(again)
-        planned_cursor = stopped_cursor = None
-        if arrays.values["run_ids"]:
-            planned_cursor = await transaction.send("plan", arrays.values)
-        if raised:
-            writes = [write for write, _ in raised]
-            await transaction.send(
-                "end_functions", {"run_ids": [write.plan.run_id for write in writes], "fences": [write.fence for write in writes]}
-            )
-            stopped_cursor = await transaction.send(
-                "stop",
-                {
-                    "run_ids": [write.plan.run_id for write in writes],
-                    "reasons": ["raised"] * len(raised),
-                    "faults": [rows.dump(ending.fault.as_json()) for _, ending in raised],
-                    "forced": [True] * len(raised),
-                    "cleanup_s": cleanup_s,
-                },
-            )
-        if planned_cursor is not None:
-            readied_now, timed, over = (await planned_cursor.fetchall())[0]
-            readied, ended = readied + readied_now, _ended(over)
-        if stopped_cursor is not None:
-            ended = ended + _ended((await stopped_cursor.fetchall())[0][2])
-        return store.PlanReport(
-            written=len(arrays.values["run_ids"]) + len(raised), dropped=dropped, again=len(again), readied=readied, timed=timed, ended=ended
+        """Write plans under their runs' locks."""
+        return await self._connections.run(
+            lambda transaction: planning.write(transaction, plans, cleanup_s=cleanup_s, new_run_id=self.new_run_id)
         )
 
     # Execute and settle
 
-    async def mark_sending(self, *, calls: Sequence[tuple[store.Claimed, str]]) -> set[tuple[uuid.UUID, int]]:
+    async def mark_sending(self, *, calls: Sequence[tuple[store.Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
         """Make the intent of paid calls durable before their sockets open."""
-        found = await self._rows(
-            "mark_sending",
-            {
-                "runs": [call.run_id for call, _ in calls],
-                "ordinals": [call.ordinal for call, _ in calls],
-                "numbers": [call.number for call, _ in calls],
-                "fences": [call.fence for call, _ in calls],
-                "digests": [digest for _, digest in calls],
-            },
-        )
-        return {(row[0], row[1]) for row in found}
+        parameters = {
+            "runs": [call.run_id for call, _ in calls],
+            "ordinals": [call.ordinal for call, _ in calls],
+            "numbers": [call.number for call, _ in calls],
+            "fences": [call.fence for call, _ in calls],
+            "digests": [digest for _, digest in calls],
+        }
+
+        async def work(transaction: connections.Transaction) -> Any:
+            await transaction.send("lock_capped", {"runs": parameters["runs"]})
+            return await transaction.send("mark_sending", parameters)
+
+        cursor = await self._connections.run(work)
+        return {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
 
     async def settle(self, *, settlements: Sequence[store.Settlement]) -> store.SettleReport:
         """Write a batch of verdicts in one round trip."""
@@ -347,7 +251,7 @@ class PostgresStore:
         cursor = await self._connections.run(work)
         settled, fenced, late, readied, timed, ended = (await cursor.fetchall())[0]
         return store.SettleReport(
-            settled=settled, fenced=fenced, late=late, readied=readied, timed=timed, ended=_ended(ended)
+            settled=settled, fenced=fenced, late=late, readied=readied, timed=timed, ended=rows.ended(ended)
         )
 
     async def close_cancelled(self, *, closings: Sequence[tuple[store.LeaseRef, str, int | None]]) -> None:

@@ -1,4 +1,4 @@
-"""Beat for a worker from a thread of its own, on a connection of its own: never the loop, which user code can hold up."""
+"""Beat for a worker from its own thread and connection: never the loop, which user code can hold up."""
 
 import contextlib
 import json

@@ -25,10 +25,37 @@ def _fault(value: Any) -> faults.StepFault | None:
 def run_view(row: Sequence[Any], *, tenant: str) -> records.RunView:
     """Read one row of run_views."""
     (
-        run_id, workflow, version, priority, state, function_state, labels, error, is_degraded, cost, created_at, started_at, finished_at,
-        deadline_at, cancel_at, parent_run, parent_ordinal, traceparent, value, shape, outputs, total, done, running, waiting, failed, attempts,
-        retries, is_activation_due, unknown,
-    ) = row  # fmt: skip
+        run_id,
+        workflow,
+        version,
+        priority,
+        state,
+        _function_state,
+        labels,
+        error,
+        is_degraded,
+        cost,
+        created_at,
+        started_at,
+        finished_at,
+        deadline_at,
+        cancel_at,
+        parent_run,
+        parent_ordinal,
+        traceparent,
+        value,
+        shape,
+        outputs,
+        total,
+        done,
+        running,
+        waiting,
+        failed,
+        attempts,
+        retries,
+        is_activation_due,
+        unknown,
+    ) = row
     output = None
     if state == run_law.RunState.SUCCEEDED.value and shape is not None:
         found = decode(outputs) or {}
@@ -40,14 +67,22 @@ def run_view(row: Sequence[Any], *, tenant: str) -> records.RunView:
         version=version,
         priority=run_law.Priority(priority),
         state=run_law.RunState(state),
-        shown_state=_shown(state, cancel_at, is_activation_due=is_activation_due, running=running, waiting=waiting, unknown=unknown),
+        shown_state=_shown(
+            state, cancel_at, is_activation_due=is_activation_due, running=running, waiting=waiting, unknown=unknown
+        ),
         input=plan.public(decode(value)),
         output=output,
         error=decode(error),
         is_degraded=is_degraded,
         cost_nano_usd=cost,
         steps=records.StepCounts(
-            total=total, done=done, running=running, waiting=waiting, failed=failed, attempts=int(attempts), retries=int(retries)
+            total=total,
+            done=done,
+            running=running,
+            waiting=waiting,
+            failed=failed,
+            attempts=int(attempts),
+            retries=int(retries),
         ),
         labels=decode(labels) or {},
         created_at=created_at,
@@ -90,7 +125,23 @@ def attempt_view(row: Sequence[Any], *, run_id: Any) -> tuple[int, records.Attem
 
 def step_view(row: Sequence[Any], *, attempts: tuple[records.AttemptView, ...]) -> records.StepView:
     """Read one row of step_views."""
-    ordinal, kind, name, state, is_leased, parents, value, output, fault, note, created_at, due_at, finished_at, cost, child_run = row
+    (
+        ordinal,
+        kind,
+        name,
+        state,
+        is_leased,
+        parents,
+        value,
+        output,
+        fault,
+        note,
+        created_at,
+        due_at,
+        finished_at,
+        cost,
+        child_run,
+    ) = row
     return records.StepView(
         ordinal=ordinal,
         kind=step.StepKind(kind),
@@ -170,10 +221,11 @@ def _why_call(call: dict[str, Any], *, others: int) -> str:
     more = f", and {others} more calls are open" if others else ""
     match call["state"]:
         case "unknown":
-            return f"It is not known whether the provider took {name}; it is being looked up, and is not sent again blindly{more}."
+            return f"It is not known whether the provider took {name}; it is looked up, not sent again blindly{more}."
         case "pending":
             note = f" ({call['note']})" if call["note"] else ""
-            return f"The provider works on {name}{note}; it is asked again in {max(0.0, call['due_in_s'] or 0.0):.0f} s{more}."
+            due_in_s = max(0.0, call["due_in_s"] or 0.0)
+            return f"The provider works on {name}{note}; it is asked again in {due_in_s:.0f} s{more}."
         case "waiting" if call["kind"] == "signal":
             return f"It waits for the signal {call['name']!r}{more}."
         case "waiting" if call["due_in_s"] is not None:
@@ -189,7 +241,9 @@ def _why_call(call: dict[str, Any], *, others: int) -> str:
 def _why_due(call: dict[str, Any], *, name: str, more: str) -> str:
     endpoints = call["endpoints"] or []
     if call["kind"] == "model" and not endpoints:
-        return f"No endpoint serves the model {call['name']!r}: add a route to heddle.toml and run `heddle migrate`{more}."
+        return (
+            f"No endpoint serves the model {call['name']!r}: add a route to heddle.toml and run `heddle migrate`{more}."
+        )
     for endpoint in endpoints:
         if endpoint["breaker"] == "open":
             return f"{name} waits: the breaker of endpoint {endpoint['endpoint']!r} is open{more}."

@@ -1,7 +1,9 @@
-"""Carry out due timers inside one transaction: sleeps end, signals arrive or time out, child runs begin and report, runs expire.
+"""Carry out due timers inside one transaction: sleeps end, signals arrive or time out, child runs begin and report,
+runs expire.
 
-Waiting steps are leased to the worker that carries them out and settled by the same statement as every other step, so successors, wake-ups and
-events are written in one place. Neighbours: ``engine.schedule`` above, ``store/sql/take_timers.sql`` below.
+Waiting steps are leased to the worker that carries them out and settled by the same statement as every other step,
+so successors, wake-ups and events are written in one place. Neighbours: ``engine.schedule`` above,
+``store/sql/take_timers.sql`` below.
 """
 
 import dataclasses
@@ -13,18 +15,30 @@ from heddle.core import faults, lanes, plan
 from heddle.ports import store
 from heddle.store import connections, rows
 
+_NEW_RUN_ARRAYS = (
+    "ids",
+    "tenants",
+    "workflows",
+    "versions",
+    "priorities",
+    "lanes",
+    "inputs",
+    "labels",
+    "webhooks",
+    "max_costs",
+    "deadlines_s",
+    "starts_in_s",
+    "parents",
+    "parent_ordinals",
+    "traceparents",
+)
+
 
 class NewRuns:
     """Collect the parameters of new_runs.sql."""
 
     def __init__(self) -> None:
-        self.values: dict[str, list[Any]] = {
-            name: []
-            for name in (
-                "ids tenants workflows versions priorities lanes inputs labels webhooks max_costs deadlines_s starts_in_s parents "
-                "parent_ordinals traceparents"
-            ).split()
-        }
+        self.values: dict[str, list[Any]] = {name: [] for name in _NEW_RUN_ARRAYS}
 
     @property
     def count(self) -> int:
@@ -37,10 +51,23 @@ class NewRuns:
         return self.count > 0
 
     def add(
-        self, *, run_id: uuid.UUID, tenant_id: int, workflow: str, version: int, priority: str, input: Any, labels: Any = None,
-        webhook_url: str | None = None, max_cost_nano_usd: int | None = None, deadline_s: float | None = None, start_in_s: float = 0.0,
-        parent_run: uuid.UUID | None = None, parent_ordinal: int | None = None, traceparent: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        run_id: uuid.UUID,
+        tenant_id: int,
+        workflow: str,
+        version: int,
+        priority: str,
+        arguments: Any,
+        labels: Any = None,
+        webhook_url: str | None = None,
+        max_cost_nano_usd: int | None = None,
+        deadline_s: float | None = None,
+        start_in_s: float = 0.0,
+        parent_run: uuid.UUID | None = None,
+        parent_ordinal: int | None = None,
+        traceparent: str | None = None,
+    ) -> None:
         """Add one run."""
         for name, value in {
             "ids": run_id,
@@ -49,7 +76,7 @@ class NewRuns:
             "versions": version,
             "priorities": priority,
             "lanes": lanes.of_activation(workflow, version, priority),
-            "inputs": rows.dump(input),
+            "inputs": rows.dump(arguments),
             "labels": rows.dump(dict(labels or {})),
             "webhooks": webhook_url,
             "max_costs": max_cost_nano_usd,
@@ -108,7 +135,9 @@ async def carry_out(
     }
     due = [_Due(**dict(zip(_FIELDS, row, strict=True))) for row in await transaction.rows("take_timers", parameters)]
     readied = due[0].readied if due else 0
-    readied += await _begin(transaction, [item for item in due if item.kind == "begin" and item.state == "waiting"], new_run_id)
+    readied += await _begin(
+        transaction, [item for item in due if item.kind == "begin" and item.state == "waiting"], new_run_id
+    )
     settled = await _settle(transaction, [item for item in due if item.kind in ("sleep", "signal", "child")], worker)
     ended = await _stop(transaction, [item for item in due if item.kind in ("deadline", "cleanup")], cleanup_s)
     return store.PumpReport(
@@ -128,12 +157,21 @@ async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_
         if item.step_kind == "workflow":
             outputs = item.outputs or {}
             child = new_run_id()
-            assert item.tenant_id is not None and item.name is not None and item.version is not None, "a begun step is journalled whole"
+            assert item.tenant_id is not None, "a begun step is journalled whole"
+            assert item.name is not None, "a begun step is journalled whole"
+            assert item.version is not None, "a begun step is journalled whole"
             children.add(
-                run_id=child, tenant_id=item.tenant_id, workflow=item.name, version=item.version, priority=item.priority,
-                input=plan.resolve(item.input, lambda ordinal, outputs=outputs: outputs[str(ordinal)]),  # type: ignore[misc]
-                parent_run=item.run_id, parent_ordinal=item.ordinal, deadline_s=options.timeout_s, traceparent=item.traceparent,
-            )  # fmt: skip
+                run_id=child,
+                tenant_id=item.tenant_id,
+                workflow=item.name,
+                version=item.version,
+                priority=item.priority,
+                arguments=plan.resolve(item.input, lambda ordinal, outputs=outputs: outputs[str(ordinal)]),  # type: ignore[misc]
+                parent_run=item.run_id,
+                parent_ordinal=item.ordinal,
+                deadline_s=options.timeout_s,
+                traceparent=item.traceparent,
+            )
             links.append((item.run_id, item.ordinal, child))
         elif options.delay_s is not None:
             timers.append((item.run_id, item.ordinal, str(item.step_kind), options.delay_s))
@@ -141,7 +179,11 @@ async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_
         await transaction.send("new_runs", children.values)
         await transaction.send(
             "set_child",
-            {"runs": [link[0] for link in links], "ordinals": [link[1] for link in links], "children": [link[2] for link in links]},
+            {
+                "runs": [link[0] for link in links],
+                "ordinals": [link[1] for link in links],
+                "children": [link[2] for link in links],
+            },
         )
     if timers:
         await transaction.send(
@@ -162,7 +204,8 @@ async def _settle(transaction: connections.Transaction, due: Sequence[_Due], wor
     if not due:
         return store.SettleReport()
     found = await transaction.rows(
-        "lease_waiting", {"worker": worker, "runs": [item.run_id for item in due], "ordinals": [item.ordinal for item in due]}
+        "lease_waiting",
+        {"worker": worker, "runs": [item.run_id for item in due], "ordinals": [item.ordinal for item in due]},
     )
     fences = {(row[0], row[1]): row[2] for row in found}
     leased = [item for item in due if (item.run_id, item.ordinal) in fences]
@@ -173,11 +216,20 @@ async def _settle(transaction: connections.Transaction, due: Sequence[_Due], wor
     if taken:
         await transaction.send(
             "consume_signals",
-            {"runs": [row[0] for row in taken], "seqs": [row[1] for row in taken], "ordinals": [row[2] for row in taken]},
+            {
+                "runs": [row[0] for row in taken],
+                "seqs": [row[1] for row in taken],
+                "ordinals": [row[2] for row in taken],
+            },
         )
     settled, fenced, late, readied, timed, ended = (await transaction.rows("settle", rows.settlements(batch)))[0]
     return store.SettleReport(
-        settled=settled, fenced=fenced, late=late, readied=readied, timed=timed, ended=tuple((name, state) for name, state in ended or ())
+        settled=settled,
+        fenced=fenced,
+        late=late,
+        readied=readied,
+        timed=timed,
+        ended=tuple((name, state) for name, state in ended or ()),
     )
 
 
@@ -219,7 +271,9 @@ def _child_fault(item: _Due) -> faults.StepFault:
     return faults.StepFault(fault=kind, message=f"the run of {item.name!r} was {item.child_state}")
 
 
-async def _stop(transaction: connections.Transaction, due: Sequence[_Due], cleanup_s: float) -> tuple[tuple[str, str], ...]:
+async def _stop(
+    transaction: connections.Transaction, due: Sequence[_Due], cleanup_s: float
+) -> tuple[tuple[str, str], ...]:
     """Expire runs past their deadline, and end those whose cleanup time is over."""
     if not due:
         return ()

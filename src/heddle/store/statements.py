@@ -1,4 +1,6 @@
-"""Read the named statements of ``store/sql``: one a file, shipped with the worker, so that old and new workers run beside each other."""
+"""Read the named statements of ``store/sql``: one a file, shipped with the worker, so that old and new workers run
+beside each other.
+"""
 
 import functools
 import pathlib

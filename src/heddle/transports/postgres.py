@@ -1,8 +1,9 @@
-"""Ring and hear through PostgreSQL: NOTIFY outside every transaction that makes work ready, debounced on the leading edge; LISTEN on a connection
-of its own.
+"""Ring and hear through PostgreSQL: NOTIFY outside every transaction that makes work ready, debounced on the leading
+edge; LISTEN on a connection of its own.
 
-A notifying commit waits for every other notifying commit (RELIABILITY 8.3: 60 to 68 % fewer commits), so the ring is a statement by itself. When
-the listening connection is lost, the engine goes on by polling and this module connects again, with jitter.
+A notifying commit waits for every other notifying commit (RELIABILITY 8.3: 60 to 68 % fewer commits), so the ring
+is a statement by itself. When the listening connection is lost, the engine goes on by polling and this module
+connects again, with jitter.
 """
 
 import asyncio
