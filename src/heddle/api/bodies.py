@@ -26,6 +26,9 @@ def read(request: django.http.HttpRequest, *, bytes_max: int) -> bytes:
     length = content_length(request)
     if length is not None and length > bytes_max:
         raise problems.Refusal("too_large", f"The body has {length} bytes; at most {bytes_max} are read.")
+    if length is None and "Transfer-Encoding" in request.headers:
+        # WSGI shows a body of no announced length as empty; taking it for an empty one would be a lie.
+        raise problems.Refusal("length_required", "The body has no announced length; send a Content-Length.")
     body = request.read(bytes_max + 1)
     if len(body) > bytes_max:
         raise problems.Refusal("too_large", f"The body has more than {bytes_max} bytes.")

@@ -20,7 +20,8 @@ from heddle.ports import records
 router = ninja.Router(tags=["runs"])
 
 STREAM_MAX_S = 300.0
-KEEPALIVE_S = 10.0
+KEEPALIVE_S = 5.0
+"""A browser that has gone is noticed at the next write, so this also bounds how long its place stays taken."""
 LOOK_FIRST_S = 0.1
 LOOK_LONGEST_S = 1.0
 PAGE_EVENTS = 500

@@ -54,7 +54,7 @@ class RunForm(pydantic.BaseModel):
     )
     start_at: Instant | None = pydantic.Field(default=None, description="Not before this time.")
     labels: dict[str, str] = pydantic.Field(default_factory=dict, description="At most 16, to find runs by.")
-    webhook_url: str | None = pydantic.Field(default=None, description="Told when the run is over.")
+    webhook_url: str | None = pydantic.Field(default=None, description="Refused by this version: poll instead.")
     max_cost_usd: str | None = pydantic.Field(
         default=None, description='Most the run may cost, as a decimal string such as "0.50".'
     )

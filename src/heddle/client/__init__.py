@@ -7,7 +7,8 @@ it.
 """
 
 from heddle.client.admission import InvalidInput, RunRequest, UnknownWorkflow
-from heddle.client.facade import Dependency, Heddle, Submitted
+from heddle.client.facade import Dependency, Heddle
+from heddle.client.submitted import Submitted
 from heddle.client.tokens import TokenRefused
 from heddle.client.values import Problem
 

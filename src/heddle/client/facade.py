@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from heddle.client import admission, keys, needs, tokens, values
+from heddle.client import admission, keys, needs, submitted, tokens, values
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import artifact, identity, ids, run
+from heddle.core import artifact, identity, run
 from heddle.ports import doors, records
 
 WAIT_FIRST_S = 0.02
@@ -38,15 +38,6 @@ class Named(Protocol):
     def version(self) -> int:
         """Give the version."""
         ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """Show an accepted run as it was admitted. ``answer`` is there on a replay whose first answer is stored."""
-
-    run: records.RunView
-    is_replay: bool
-    answer: records.StoredAnswer | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +93,7 @@ class Heddle:
         max_cost_usd: str | int | decimal.Decimal | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
-    ) -> Submitted:
+    ) -> submitted.Submitted:
         """Start a run; inside the host's ``transaction.atomic()`` it joins the transaction.
 
         A second call with the same ``idempotency_key`` and request gives the same run with ``is_replay``. Raises
@@ -123,14 +114,14 @@ class Heddle:
         )
         return self.submit_request(request, tenant=tenant)
 
-    def submit_request(self, request: RunRequest, *, tenant: str | records.Tenant = "default") -> Submitted:
+    def submit_request(self, request: RunRequest, *, tenant: str | records.Tenant = "default") -> submitted.Submitted:
         """Start the run that a record asks for; see ``submit``."""
         new = self._admit(request, self.tenant(tenant))
-        return _submitted(new, self._doors.submit(new))
+        return submitted.show(new, self._doors.submit(new))
 
     def submit_many(
         self, requests: Sequence[RunRequest], *, tenant: str | records.Tenant = "default"
-    ) -> list[Submitted | Exception]:
+    ) -> list[submitted.Submitted | Exception]:
         """Start up to ``batch_items_max`` runs in one transaction; one outcome per request, in order.
 
         A request that is refused is an exception in its place and does not hold up the others. Raises InvalidInput when
@@ -140,7 +131,7 @@ class Heddle:
             message = f"has {len(requests)} items; at most {self.limits.batch_items_max} are taken at once"
             raise InvalidInput([Problem(field="items", message=message)])
         owner = self.tenant(tenant)
-        outcomes: list[Submitted | Exception | None] = [None] * len(requests)
+        outcomes: list[submitted.Submitted | Exception | None] = [None] * len(requests)
         admitted: list[tuple[int, records.NewRun]] = []
         for index, request in enumerate(requests):
             try:
@@ -149,7 +140,7 @@ class Heddle:
                 outcomes[index] = error
         answers = self._doors.submit_many([new for _, new in admitted]) if admitted else []
         for (index, new), answer in zip(admitted, answers, strict=True):
-            outcomes[index] = answer if isinstance(answer, Exception) else _submitted(new, answer)
+            outcomes[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
         return [outcome for outcome in outcomes if outcome is not None]
 
     def store_answer(self, *, tenant: records.Tenant, key: str, answer: records.StoredAnswer) -> None:
@@ -371,32 +362,3 @@ def _look(check: Callable[[], str | None]) -> str | None:
         return check()
     except Exception as error:  # noqa: BLE001 - readiness is a supervised border: whatever a check raises is what it found
         return f"{type(error).__name__}: {error}"
-
-
-def _submitted(new: records.NewRun, submission: records.Submission) -> Submitted:
-    """Show a run as it was at admission, from the request and the id alone: no read, and the same on every replay."""
-    created_at = datetime.datetime.fromtimestamp(ids.unix_ms(submission.run_id) / 1000, datetime.UTC)
-    deadline_at = None if new.deadline_s is None else created_at + datetime.timedelta(seconds=new.deadline_s)
-    view = records.RunView(
-        id=submission.run_id,
-        tenant=new.tenant.name,
-        workflow=new.workflow,
-        version=new.version,
-        priority=new.priority,
-        state=run.RunState.QUEUED,
-        shown_state=run.RunState.QUEUED.value,
-        input=None,
-        output=None,
-        error=None,
-        is_degraded=False,
-        cost_nano_usd=0,
-        steps=records.StepCounts(),
-        labels=new.labels,
-        created_at=created_at,
-        started_at=None,
-        finished_at=None,
-        deadline_at=deadline_at,
-        cancel_requested_at=None,
-        traceparent=new.traceparent,
-    )
-    return Submitted(run=view, is_replay=submission.is_replay, answer=submission.answer)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 NODE_WIDTH = 176
 NODE_HEIGHT = 56
-GAP_X = 64
+GAP_X = 52
 GAP_Y = 18
 BEND_HEIGHT = 10
 MARGIN = 12

@@ -10,21 +10,24 @@ import concurrent.futures
 import dataclasses
 import sys
 import threading
-import traceback
+import types
 import uuid
 from collections.abc import Callable, Sequence
 
 from heddle.core import faults, plan
 from heddle.engine import parts as parts_module
+from heddle.engine import settle as settle_stage
 from heddle.engine import supervise
 from heddle.ports import store
-from heddle.program import driver, registry
+from heddle.program import driver, places, registry
 from heddle.program.errors import NotRegistered
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 _ROUNDS_MAX = 4
 _LOOK_S = 0.1
+_TRIES_MAX = 3
+_REFUSED_WAIT_S = 0.05
 
 
 @dataclasses.dataclass(slots=True)
@@ -35,11 +38,14 @@ class _Progress:
     current: plan.Journal | None = None
     since_s: float = 0.0
     thread_id: int = 0
+    is_given_up: bool = False
 
 
 def _activate_all(journals: Sequence[plan.Journal], progress: _Progress, now_s: Callable[[], float]) -> None:
     progress.thread_id = threading.get_ident()
     for journal in journals:
+        if progress.is_given_up:
+            return
         progress.current, progress.since_s = journal, now_s()
         progress.plans.append(_activate(journal))
     progress.current = None
@@ -56,6 +62,15 @@ def _activate(journal: plan.Journal) -> plan.Plan:
 def _failed(journal: plan.Journal, fault: faults.Fault, message: str, where: str) -> plan.Plan:
     raised = plan.Raised(fault=faults.StepFault(fault=fault, message=message, where=where))
     return plan.Plan(run_id=journal.run_id, calls=(), ending=raised)
+
+
+def _author_place(frame: types.FrameType | None) -> str:
+    """Name the innermost line of the author's code in a stack; empty when it is not in any."""
+    while frame is not None and frame.f_globals.get("__name__") != __name__:
+        if places.is_author(frame):
+            return places.of_line(frame, frame.f_lineno)
+        frame = frame.f_back
+    return ""
 
 
 class Activator:
@@ -116,7 +131,7 @@ class Activator:
     ) -> dict[uuid.UUID, store.LoadedJournal]:
         return await self._parts.store.journals(run_ids=run_ids, outputs_of=outputs_of)
 
-    async def _write(self, writes: Sequence[store.PlanWrite]) -> None:
+    async def _write(self, writes: Sequence[store.PlanWrite], *, tries_left: int = _TRIES_MAX) -> None:
         if not writes:
             return
         report = store.PlanReport()
@@ -126,13 +141,38 @@ class Activator:
             report = await self._parts.store.write_plans(plans=writes, cleanup_s=self._parts.settings.cleanup_s)
             return store.SettleReport(readied=report.readied)
 
-        await supervise.until_stored(self._parts, "activate", write)
+        try:
+            await supervise.until_stored(self._parts, "activate", write)
+        except Exception as error:  # noqa: BLE001 - one plan that the store refuses must not take its batch with it
+            await self._write_apart(writes, error, tries_left - 1)
+            return
         recorder.count(metrics.COMMITS, stage="activate")
         if report.dropped:
             recorder.count(metrics.WRITES_FENCED, report.dropped, stage="activate")
         for workflow, state in report.ended:
             recorder.count(metrics.RUNS_FINISHED, workflow=workflow, state=state)
         self._parts.wake(readied=report.readied + report.timed)
+
+    async def _write_apart(self, writes: Sequence[store.PlanWrite], error: Exception, tries_left: int) -> None:
+        """Write plans that the store refused as a batch one by one; one it refuses by itself fails its run instead.
+
+        Raises what the store says when it refuses even that: the heartbeat then gives the lease back.
+        """
+        recorder.count(metrics.STAGE_ERRORS, stage="activate")
+        recorder.event(events.STAGE_FAILED, stage="activate", error=error)
+        if len(writes) > 1:
+            for item in writes:
+                await self._write([item])
+        elif tries_left > 0:
+            await self._parts.clock.sleep(_REFUSED_WAIT_S)
+            await self._write(writes, tries_left=tries_left)
+        elif tries_left == 0:
+            message = f"what the function planned could not be stored: {type(error).__name__}: {error}"[:2_000]
+            fault = faults.StepFault(fault=faults.Fault.WORKFLOW_MISUSE, message=settle_stage.storable(message))
+            made = plan.Plan(run_id=writes[0].plan.run_id, calls=(), ending=plan.Raised(fault=fault))
+            await self._write([dataclasses.replace(writes[0], plan=made)], tries_left=0)
+        else:
+            raise error
 
     async def _run(self, journals: Sequence[plan.Journal]) -> list[plan.Plan]:
         """Run functions in the thread; give a blocked one up with its stack and go on in a new thread."""
@@ -144,9 +184,11 @@ class Activator:
                 self._thread, _activate_all, rest, progress, self._parts.clock.monotonic_s
             )
             blocked = await self._watch(future, progress)
-            plans += progress.plans
-            rest = rest[len(progress.plans) :]
-            if blocked is not None:
+            # One look: the thread that was given up goes on, and may end its function at this very moment.
+            made = list(progress.plans)
+            plans += made
+            rest = rest[len(made) :]
+            if blocked is not None and rest and rest[0].run_id == blocked.run_id:
                 plans.append(blocked)
                 rest = rest[1:]
         return plans
@@ -163,9 +205,9 @@ class Activator:
                 return self._give_up(current, progress)
 
     def _give_up(self, journal: plan.Journal, progress: _Progress) -> plan.Plan:
-        frame = sys._current_frames().get(progress.thread_id)  # noqa: SLF001 - the documented way to see another thread's stack
-        stack = traceback.extract_stack(frame)[-1] if frame is not None else None
-        where = f"{stack.filename}:{stack.lineno}" if stack is not None else ""
+        progress.is_given_up = True
+        frames = sys._current_frames()  # noqa: SLF001 - the documented way to see another thread's stack
+        where = _author_place(frames.get(progress.thread_id))
         recorder.event(
             events.ACTIVATION_BLOCKED,
             workflow=journal.workflow,

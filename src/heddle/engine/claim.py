@@ -85,7 +85,7 @@ class Claimer:
             self._hand_over(claimed)
         if taken:
             self._empty_in_row = 0
-            await asyncio.sleep(0)
+            await parts.clock.sleep(0)  # a turn for what was just handed over
         else:
             await self._idle()
 

@@ -42,6 +42,10 @@ class Hold:
 
     def add(self, claimed: store.Claimed, *, kind: str, now_s: float) -> Held:
         """Note a lease just taken."""
+        before = self._leases.get((claimed.run_id, claimed.ordinal))
+        if before is not None:
+            # Taken from us, made ready and claimed by us again, before we noticed: its old place is free.
+            self._counts[before.kind] -= 1
         held = Held(fence=claimed.fence, kind=kind, taken_at_s=now_s)
         self._leases[claimed.run_id, claimed.ordinal] = held
         self._counts[kind] += 1

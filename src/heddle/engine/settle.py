@@ -7,6 +7,7 @@ poll. After: deliver.
 
 import asyncio
 import collections
+import dataclasses
 import json
 from typing import Any, assert_never
 
@@ -20,6 +21,8 @@ from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 _WRITERS = 2
+_TRIES_MAX = 3
+_REFUSED_WAIT_S = 0.05
 
 
 def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_usd: int = 0) -> store.Settlement:
@@ -43,30 +46,44 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_us
                 written.cost_nano_usd = price_nano_usd if verdict.cost_nano_usd is None else verdict.cost_nano_usd
         case settle.RetryAt(is_same_attempt=True):
             written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
-            written.fault, written.note = _fault(verdict.fault), verdict.fault.message
+            written.fault, written.note = _fault(verdict.fault), storable(verdict.fault.message)
         case settle.RetryAt():
             written.verdict, written.attempt_state, written.delay_s = "retry", "rejected", verdict.delay_s
             written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
             written.cost_nano_usd = verdict.billed_nano_usd or None
         case settle.PollAt():
             written.verdict, written.attempt_state, written.delay_s = "poll", "accepted", verdict.delay_s
-            written.handle, written.note = verdict.handle, verdict.note
+            written.handle, written.note = verdict.handle, storable(verdict.note)
         case settle.Reconcile():
             written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
-            written.note = verdict.message
+            written.note = storable(verdict.message)
         case settle.Fail():
             written.verdict, written.attempt_state = "fail", "rejected"
             written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
             written.cost_nano_usd = verdict.billed_nano_usd or None
         case settle.Bury():
-            written.verdict, written.attempt_state, written.note = "bury", "unknown", verdict.message
+            written.verdict, written.attempt_state, written.note = "bury", "unknown", storable(verdict.message)
         case _:
             assert_never(verdict)
     return written
 
 
 def _fault(fault: faults.StepFault) -> str:
-    return json.dumps(fault.as_json(), ensure_ascii=False)
+    return json.dumps({name: storable(text) for name, text in fault.as_json().items()}, ensure_ascii=False)
+
+
+def storable(text: str) -> str:
+    """Write out what PostgreSQL's text cannot hold, NUL and halves of surrogate pairs: others' words may have any."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _unstorable(item: store.Settlement, error: Exception) -> store.Settlement:
+    """Turn a result that the store refuses into the failure of its step; what it cost is still charged."""
+    message = f"the result could not be stored: {type(error).__name__}: {error}"[:2_000]
+    fault = faults.StepFault(fault=faults.Fault.BAD_OUTPUT, message=message)
+    return dataclasses.replace(
+        item, verdict="fail", attempt_state="rejected", output=None, fault=_fault(fault), note=None, breaker=0
+    )
 
 
 def _breaker(fault: faults.StepFault) -> int:
@@ -126,16 +143,39 @@ class SettleQueue:
             if not self._waiting and self._writing == 0:
                 self._idle.set()
 
-    async def _write(self, batch: list[store.Settlement]) -> None:
+    async def _write(self, batch: list[store.Settlement], *, tries_left: int = _TRIES_MAX) -> None:
         started_s = self._parts.clock.monotonic_s()
         unique = {(item.run_id, item.ordinal, item.number, item.fence): item for item in batch}
-        report = await supervise.until_stored(
-            self._parts, "settle", lambda: self._parts.store.settle(settlements=list(unique.values()))
-        )
+        try:
+            report = await supervise.until_stored(
+                self._parts, "settle", lambda: self._parts.store.settle(settlements=list(unique.values()))
+            )
+        except Exception as error:  # noqa: BLE001 - one value that the store refuses must not take its batch with it
+            await self._write_apart(batch, error, tries_left - 1)
+            return
         for item in batch:
             self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
         self._parts.wake(readied=report.readied)
         _record(batch, report, self._parts, started_s)
+
+    async def _write_apart(self, batch: list[store.Settlement], error: Exception, tries_left: int) -> None:
+        """Write what the store refused as a batch one by one; what it refuses by itself fails its step instead.
+
+        A lease that nobody settles would be kept alive by our own heartbeat for ever.
+        """
+        recorder.count(metrics.STAGE_ERRORS, stage="settle")
+        recorder.event(events.STAGE_FAILED, stage="settle", error=error)
+        if len(batch) > 1:
+            for item in batch:
+                await self._write([item])
+        elif tries_left > 0:
+            await self._parts.clock.sleep(_REFUSED_WAIT_S)
+            await self._write(batch, tries_left=tries_left)
+        elif batch[0].verdict == "complete":
+            await self._write([_unstorable(batch[0], error)])
+        else:
+            # Nothing is left to put in its place: the heartbeat gives the lease back, and the step runs again.
+            self._parts.hold.drop((batch[0].run_id, batch[0].ordinal), batch[0].fence)
 
 
 def _record(

@@ -44,6 +44,8 @@ class Sweeper:
             self._note_outage()
             if self.is_leader:
                 await self._sweep()
+                # A sweep that takes long is no outage of the store.
+                self._last_ok_s = parts.clock.monotonic_s()
         except store.StoreLost:
             self.is_leader = False
             raise

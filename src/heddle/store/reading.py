@@ -3,9 +3,11 @@
 Rows come from Django's own connection, which gives JSON as text; it is decoded here and nowhere else.
 """
 
+import datetime
 import json
+import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from heddle.core import attempt, faults, plan, step
 from heddle.core import run as run_law
@@ -22,87 +24,93 @@ def _fault(value: Any) -> faults.StepFault | None:
     return None if found is None else faults.StepFault.from_json(found)
 
 
-def run_view(row: Sequence[Any], *, tenant: str) -> records.RunView:
+class _RunRow(NamedTuple):
+    """Name the columns of run_views."""
+
+    id: uuid.UUID
+    workflow: str
+    version: int
+    priority: str
+    state: str
+    function_state: str
+    labels: Any
+    error: Any
+    is_degraded: bool
+    cost_nano_usd: int
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+    deadline_at: datetime.datetime | None
+    cancel_requested_at: datetime.datetime | None
+    parent_run: uuid.UUID | None
+    parent_ordinal: int | None
+    traceparent: str | None
+    input: Any
+    shape: Any
+    outputs: Any
+    total: int
+    done: int
+    running: int
+    waiting: int
+    failed: int
+    attempts: int
+    retries: int
+    is_activation_due: bool
+    unknown: int
+
+
+def run_view(values: Sequence[Any], *, tenant: str) -> records.RunView:
     """Read one row of run_views."""
-    (
-        run_id,
-        workflow,
-        version,
-        priority,
-        state,
-        _function_state,
-        labels,
-        error,
-        is_degraded,
-        cost,
-        created_at,
-        started_at,
-        finished_at,
-        deadline_at,
-        cancel_at,
-        parent_run,
-        parent_ordinal,
-        traceparent,
-        value,
-        shape,
-        outputs,
-        total,
-        done,
-        running,
-        waiting,
-        failed,
-        attempts,
-        retries,
-        is_activation_due,
-        unknown,
-    ) = row
-    output = None
-    if state == run_law.RunState.SUCCEEDED.value and shape is not None:
-        found = decode(outputs) or {}
-        output = plan.public(plan.resolve(decode(shape), lambda ordinal: found[str(ordinal)]))
+    row = _RunRow(*values)
     return records.RunView(
-        id=run_id,
+        id=row.id,
         tenant=tenant,
-        workflow=workflow,
-        version=version,
-        priority=run_law.Priority(priority),
-        state=run_law.RunState(state),
-        shown_state=_shown(
-            state, cancel_at, is_activation_due=is_activation_due, running=running, waiting=waiting, unknown=unknown
-        ),
-        input=plan.public(decode(value)),
-        output=output,
-        error=decode(error),
-        is_degraded=is_degraded,
-        cost_nano_usd=cost,
+        workflow=row.workflow,
+        version=row.version,
+        priority=run_law.Priority(row.priority),
+        state=run_law.RunState(row.state),
+        shown_state=_shown(row),
+        input=plan.public(decode(row.input)),
+        output=_output(row),
+        error=decode(row.error),
+        is_degraded=row.is_degraded,
+        cost_nano_usd=row.cost_nano_usd,
         steps=records.StepCounts(
-            total=total,
-            done=done,
-            running=running,
-            waiting=waiting,
-            failed=failed,
-            attempts=int(attempts),
-            retries=int(retries),
+            total=row.total,
+            done=row.done,
+            running=row.running,
+            waiting=row.waiting,
+            failed=row.failed,
+            attempts=int(row.attempts),
+            retries=int(row.retries),
         ),
-        labels=decode(labels) or {},
-        created_at=created_at,
-        started_at=started_at,
-        finished_at=finished_at,
-        deadline_at=deadline_at,
-        cancel_requested_at=cancel_at,
-        parent_run=parent_run,
-        parent_ordinal=parent_ordinal,
-        traceparent=traceparent,
+        labels=decode(row.labels) or {},
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        deadline_at=row.deadline_at,
+        cancel_requested_at=row.cancel_requested_at,
+        parent_run=row.parent_run,
+        parent_ordinal=row.parent_ordinal,
+        traceparent=row.traceparent,
     )
 
 
-def _shown(state: str, cancel_at: Any, *, is_activation_due: bool, running: int, waiting: int, unknown: int) -> str:
-    if state != run_law.RunState.RUNNING.value:
-        return state
-    if cancel_at is not None:
+def _output(row: _RunRow) -> Any:
+    """Put the outputs of the calls that the function returned into the shape it returned them in."""
+    if row.state != run_law.RunState.SUCCEEDED.value or row.shape is None:
+        return None
+    outputs = decode(row.outputs) or {}
+    return plan.public(plan.resolve(decode(row.shape), lambda ordinal: outputs[str(ordinal)]))
+
+
+def _shown(row: _RunRow) -> str:
+    if row.state != run_law.RunState.RUNNING.value:
+        return row.state
+    if row.cancel_requested_at is not None:
         return "cancelling"
-    is_idle = not is_activation_due and running == 0 and waiting > 0
-    return "waiting" if is_idle or unknown else state
+    is_idle = not row.is_activation_due and row.running == 0 and row.waiting > 0
+    return "waiting" if is_idle or row.unknown else row.state
 
 
 def attempt_view(row: Sequence[Any], *, run_id: Any) -> tuple[int, records.AttemptView]:

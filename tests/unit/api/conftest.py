@@ -5,14 +5,16 @@ from collections.abc import Iterator
 import django.test
 import pytest
 
+from heddle import wiring
 from tests import pg
-
-pg.set_up_django()
-
-from heddle import wiring  # noqa: E402 - the same
-from tests.unit.api import house  # noqa: E402 - the HTTP library reads settings when it is imported
+from tests.unit.api import house
 
 MIDDLEWARE = ["heddle.api.middleware.Door", "django.middleware.csrf.CsrfViewMiddleware"]
+
+
+def pytest_pycollect_makemodule() -> None:
+    """Load Django before the files of this folder; it is for the doors that the rung has Django at all."""
+    pg.set_up_django()
 
 
 @pytest.fixture

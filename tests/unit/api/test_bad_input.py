@@ -55,9 +55,7 @@ BODIES: list[tuple[str, Any, int, str, str]] = [
     ("long label", {**GOOD, "labels": {"brand": "x" * 300}}, 422, "invalid_input", "labels.brand"),
     ("label with a bad name", {**GOOD, "labels": {"a b": "x"}}, 422, "invalid_input", "labels.a b"),
     ("label that is no text", {**GOOD, "labels": {"a": 1}}, 422, "invalid_input", "labels.a"),
-    ("webhook of another scheme", {**GOOD, "webhook_url": "ftp://h/x"}, 422, "invalid_input", "webhook_url"),
-    ("webhook with a password", {**GOOD, "webhook_url": "https://u:p@h/"}, 422, "invalid_input", "webhook_url"),
-    ("webhook without a host", {**GOOD, "webhook_url": "https:///x"}, 422, "invalid_input", "webhook_url"),
+    ("webhook, not delivered yet", {**GOOD, "webhook_url": "https://h/x"}, 422, "invalid_input", "webhook_url"),
     ("cost as a number", {**GOOD, "max_cost_usd": 1.5}, 422, "invalid_input", "max_cost_usd"),
     ("cost below zero", {**GOOD, "max_cost_usd": "-1"}, 422, "invalid_input", "max_cost_usd"),
     ("cost that is no number", {**GOOD, "max_cost_usd": "NaN"}, 422, "invalid_input", "max_cost_usd"),
@@ -110,6 +108,12 @@ def test_start_when_brackets_pile_up_then_the_field_is_named(web: django.test.Cl
     response = web.post("/v1/runs", data=body, content_type="application/json")
 
     assert response.json()["errors"][0]["field"] == "input"
+
+
+def test_start_when_the_length_is_not_announced_then_411(web: django.test.Client) -> None:
+    response = web.generic("POST", "/v1/runs", CONTENT_TYPE="application/json", HTTP_TRANSFER_ENCODING="chunked")
+
+    assert (response.status_code, response.json()["code"]) == (411, "length_required")
 
 
 def test_start_when_several_fields_are_bad_then_all_are_named(web: django.test.Client) -> None:

@@ -40,7 +40,6 @@ def test_start_when_everything_is_given_then_it_reaches_the_store(web: django.te
         "deadline_s": 7200,
         "start_at": "2026-11-21T14:00:00+01:00",
         "labels": {"brand": "acme"},
-        "webhook_url": "https://example.com/done",
         "max_cost_usd": "1.50",
     }
 
@@ -51,7 +50,7 @@ def test_start_when_everything_is_given_then_it_reaches_the_store(web: django.te
     assert (new.priority, new.deadline_s, new.max_cost_nano_usd) == (run.Priority.BATCH, 7200, 1_500_000_000)
     assert new.start_at is not None
     assert new.start_at.isoformat() == "2026-11-21T13:00:00+00:00"
-    assert (new.labels, new.webhook_url) == ({"brand": "acme"}, "https://example.com/done")
+    assert new.labels == {"brand": "acme"}
     assert new.traceparent is not None
 
 
@@ -137,6 +136,17 @@ def test_start_when_every_waiting_place_is_taken_then_it_is_accepted_without_wai
     assert is_held
     assert response.status_code == 202
     assert "Preference-Applied" not in response
+
+
+def test_any_call_when_the_database_is_away_before_the_key_is_known_then_503(
+    web: django.test.Client, home: house.House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(**_: object) -> None:
+        raise django.db.OperationalError("away")
+
+    monkeypatch.setattr(home.doors, "api_key", lost)
+
+    assert {web.get(path).json()["code"] for path in ("/v1/runs", "/v1/workflows")} == {"database_unavailable"}
 
 
 def test_start_when_the_database_is_away_then_503_and_retry_after(
