@@ -82,7 +82,7 @@ def _range(field: "dataclasses.Field[Any]", kind: type) -> str:
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     low, high = field.metadata.get("low"), field.metadata.get("high")
-    if low is not None:
+    if low is not None and high is not None:
         return f"{_number(low)} to {_number(high)}"
     return "`true`, `false`" if kind is bool else "text"
 
