@@ -24,6 +24,8 @@ from heddle.program import artifacts, errors, registry
 from heddle.providers import registry as adapters
 from heddle.providers import transport
 from heddle.store import blobs as blob_store
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
 
 POOL_PRELOAD = "heddle.service.pool_child"
 # A partition shortage is told a week before the first run would be refused.
@@ -255,6 +257,16 @@ class SystemClock:
         await asyncio.sleep(delay_s)
 
 
+def _count_retry(stage: str, error: Exception) -> None:
+    """Count a transaction that the database ended and that is made again; the bar for deadlocks is 0."""
+    from psycopg import errors as psycopg_errors
+
+    is_deadlock = isinstance(error, psycopg_errors.DeadlockDetected)
+    recorder.count(metrics.DEADLOCKS if is_deadlock else metrics.SERIALIZATION_FAILURES, stage=stage)
+    event = events.DEADLOCK_RETRIED if is_deadlock else events.SERIALIZATION_RETRIED
+    recorder.event(event, stage=stage)
+
+
 async def run_worker(stop: asyncio.Event, *, name: str) -> None:
     """Run one worker until `stop`, then drain it; everything it holds is closed when this returns."""
     from heddle.compute import pool
@@ -278,6 +290,8 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
             is_prepared=limits.database_prepare == "auto",
             send_window_s=limits.send_window_s,
             claim_endpoints=limits.claim_endpoints,
+            journal_bytes_max=limits.journal_bytes_max,
+            on_retry=_count_retry,
         ),
         pulse=pulse.PostgresPulse(dsn=direct, timeout_s=limits.database_timeout_s),
         doorbell=doorbell.PostgresDoorbell(dsn=direct, debounce_s=limits.doorbell_debounce_s, clock=clock),

@@ -63,9 +63,7 @@ def tenant() -> str:
 @pytest.fixture
 def web(house: client.Heddle, tenant: str) -> Iterator[django.test.Client]:
     key, _ = house.create_key(tenant=tenant, name="tests")
-    with django.test.override_settings(
-        ROOT_URLCONF="heddle.api.urls", MIDDLEWARE=["heddle.api.middleware.Door"]
-    ):
+    with django.test.override_settings(ROOT_URLCONF="heddle.api.urls", MIDDLEWARE=["heddle.api.middleware.Door"]):
         yield django.test.Client(headers={"authorization": f"Bearer {key}"})
 
 
@@ -257,3 +255,23 @@ def test_registry_when_asked_then_types_are_the_schema(web: django.test.Client) 
 
 def test_ready_when_everything_is_there_then_200(web: django.test.Client) -> None:
     assert web.get("/readyz").json()["status"] == "ready"
+
+
+def test_console_when_logged_in_then_pages_show_what_the_database_holds(
+    web: django.test.Client, house: client.Heddle, tenant: str, tmp_path: pathlib.Path
+) -> None:
+    reference = house.upload(photo(tmp_path), tenant=tenant)
+    run = house.submit("http_shoot", {"photo": reference, "scenes": ["sea"]}, tenant=tenant).run
+    key, _ = house.create_key(tenant=tenant, name="console")
+
+    with django.test.override_settings(ROOT_URLCONF="tests.unit.console.paths"):
+        web.post("/console/login", {"key": key})
+        pages = [web.get(path) for path in ("/console/", f"/console/runs/{run.id}", "/console/models")]
+        cancelled = web.post(f"/console/runs/{run.id}/cancel")
+        picture = web.get(f"/console/artifacts/{reference.id}")
+
+    assert [page.status_code for page in pages] == [200, 200, 200]
+    assert str(run.id) in pages[0].content.decode()
+    assert reference.id in pages[1].content.decode()
+    assert cancelled["Location"] == f"/console/runs/{run.id}?said=cancel"
+    assert b"".join(picture.streaming_content) == (tmp_path / "photo.png").read_bytes()

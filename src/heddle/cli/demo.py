@@ -83,11 +83,14 @@ def _with_own_service(
 ) -> tuple[_Outcome, str]:
     """Start a service, run the shoot beside its supervisor, stop it."""
 
+    outcome = _Outcome()
+
     def tell(line: str) -> None:
-        if any(word in line for word in _NEWS):
+        # Once the shoot is over everything is stopped, which is no news either.
+        is_over = outcome.shoot is not None or outcome.error is not None
+        if not is_over and any(word in line for word in _NEWS):
             bar.say(f"  {line}")
 
-    outcome = _Outcome()
     with up.running(limits, tell=tell) as started:
         if started.ledger is None:
             raise complaints.CommandRefused(
@@ -107,7 +110,6 @@ def _with_own_service(
         ending = started.supervisor.run(until=lambda: not thread.is_alive())
         if thread.is_alive() and outcome.error is None:
             outcome.error = KeyboardInterrupt() if ending.name == "STOPPED" else None
-        bar.say("  stopping")
         return outcome, started.addresses.console_url
 
 

@@ -5,14 +5,23 @@ mistake is one sentence that names the file, the table and the key.
 """
 
 import dataclasses
+import math
 import re
 import tomllib
+import typing
 from collections.abc import Mapping
 from typing import Any
+
+_INTEGER_MAX = 2**31 - 1
+"""The largest number the database's integer columns hold."""
 
 
 class DeploymentRefused(ValueError):
     """Say what is wrong in the file, and where."""
+
+
+def _within(low: float, high: float, default: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,9 +29,9 @@ class Scope:
     """Limit what a provider limits: slots, and requests per minute with a burst (None: unlimited)."""
 
     name: str
-    concurrency: int | None = None
-    requests_per_min: int | None = None
-    requests_burst: int | None = None
+    concurrency: int | None = _within(0, _INTEGER_MAX, None)
+    requests_per_min: int | None = _within(1, _INTEGER_MAX, None)
+    requests_burst: int | None = _within(1, _INTEGER_MAX, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +46,7 @@ class Endpoint:
     scopes: tuple[str, ...]
     secret: str | None = None
     callback_secret: str | None = None
-    timeout_s: float = 60.0
+    timeout_s: float = _within(0.001, 86_400, 60.0)
     price_nano_usd: int = 0
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -48,8 +57,8 @@ class Route:
 
     model: str
     endpoint: str
-    tier: int = 0
-    weight: float = 1.0
+    tier: int = _within(0, 100, 0)
+    weight: float = _within(1e-6, 1_000_000, 1.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +67,7 @@ class Model:
 
     name: str
     unknown_policy: str = "at_most_once"
-    fallback_after_s: float = 30.0
+    fallback_after_s: float = _within(0, 86_400, 30.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +75,7 @@ class Tenant:
     """Set a tenant's share of a backlogged lane, and its budget per calendar day (None: none)."""
 
     name: str
-    weight: int = 1
+    weight: int = _within(1, 1_000, 1)
     budget_usd_per_day: str | None = None
 
 
@@ -82,94 +91,204 @@ class Deployment:
 
 
 EMPTY = Deployment(models={}, endpoints={}, scopes={}, routes=(), tenants={})
+_KINDS = ("models", "endpoints", "scopes", "routes", "tenants")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}\Z")
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}\Z")
+_NAME_RULE = "1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
+_MODEL_NAME_RULE = "1 to 100 of A-Z a-z 0-9 _ . - and begin with one of A-Z a-z 0-9 _"
+_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
+_DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
+_NANO_DIGITS = 9
+_NANO = 1_000_000_000
+_SCOPES_MAX = 4
+_DEPTH_MAX = 32
+_PLAIN: Mapping[object, tuple[type, str]] = {
+    str: (str, "a text that is not empty"),
+    str | None: (str, "a text that is not empty"),
+    int: (int, "a whole number"),
+    int | None: (int, "a whole number"),
+    float: (float, "a number"),
+}
 
 
 def parse(text: str, *, file: str) -> Deployment:
     """Read a file's text. Raises DeploymentRefused with one sentence."""
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DeploymentRefused(f"{file} is not TOML: {error}") from error
-    unknown = set(raw) - {"models", "endpoints", "scopes", "routes", "tenants"}
+    unknown = set(raw) - set(_KINDS)
     if unknown:
-        raise DeploymentRefused(
-            f"{file} has the unknown table [{min(unknown)}]; it may hold models, endpoints, scopes, routes, tenants"
-        )
-    endpoints = {name: _endpoint(file, name, table) for name, table in _tables(file, raw, "endpoints")}
-    scopes = {
-        name: _record(file, f"scopes.{name}", Scope, {"name": name, **table})
-        for name, table in _tables(file, raw, "scopes")
-    }
-    models = {
-        name: _record(file, f"models.{name}", Model, {"name": name, **table})
-        for name, table in _tables(file, raw, "models")
-    }
-    tenants = {
-        name: _record(file, f"tenants.{name}", Tenant, {"name": name, **table})
-        for name, table in _tables(file, raw, "tenants")
-    }
-    routes = tuple(_record(file, f"routes[{index}]", Route, table) for index, table in enumerate(raw.get("routes", ())))
-    deployment = Deployment(models=models, endpoints=endpoints, scopes=scopes, routes=routes, tenants=tenants)
+        raise DeploymentRefused(f"{file} has the unknown table [{min(unknown)}]; it may hold {', '.join(_KINDS)}")
+    deployment = Deployment(
+        models={name: _model(file, name, table) for name, table in _tables(file, raw, "models")},
+        endpoints={name: _endpoint(file, name, table) for name, table in _tables(file, raw, "endpoints")},
+        scopes={
+            name: _record(file, f"[scopes.{name}]", Scope, table, name=name)
+            for name, table in _tables(file, raw, "scopes")
+        },
+        routes=tuple(_route(file, number, table) for number, table in _routes(file, raw)),
+        tenants={name: _tenant(file, name, table) for name, table in _tables(file, raw, "tenants")},
+    )
     _check(file, deployment)
     return deployment
 
 
 def _tables(file: str, raw: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
     tables = raw.get(kind, {})
+    if not isinstance(tables, dict):
+        raise DeploymentRefused(f"{file}: {kind} must be tables of the form [{kind}.NAME]")
+    pattern, rule = (_MODEL_NAME, _MODEL_NAME_RULE) if kind == "models" else (_NAME, _NAME_RULE)
     for name, table in tables.items():
+        if not pattern.match(name):
+            raise DeploymentRefused(f"{file}: the name {name!r} in [{kind}] must be {rule}")
         if not isinstance(table, dict):
             raise DeploymentRefused(f"{file}: [{kind}.{name}] must be a table")
-        if not _NAME.match(name):
-            raise DeploymentRefused(
-                f"{file}: the name {name!r} in [{kind}] must be 1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
-            )
     return list(tables.items())
 
 
-def _record(file: str, place: str, record: type[Any], values: Mapping[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(record)}
-    unknown = set(values) - known
+def _routes(file: str, raw: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    routes = raw.get("routes", [])
+    if not isinstance(routes, list) or not all(isinstance(table, dict) for table in routes):
+        raise DeploymentRefused(f"{file}: routes must be a list of tables, each of the form [[routes]]")
+    return list(enumerate(routes, start=1))
+
+
+def _record(file: str, place: str, record: type[Any], table: Mapping[str, Any], **given: Any) -> Any:
+    """Make a record of a table's values and of what is ``given`` besides, each value of its type and in its range."""
+    fields = {field.name: field for field in dataclasses.fields(record)}
+    types = typing.get_type_hints(record)
+    own = {name: field for name, field in fields.items() if name not in given}
+    unknown = set(table) - set(own)
     if unknown:
         raise DeploymentRefused(
-            f"{file}: [{place}] has the unknown key {min(unknown)!r}; it may have {', '.join(sorted(known))}"
+            f"{file}: {place} has the unknown key {min(unknown)!r}; it may have {', '.join(sorted(own))}"
         )
-    try:
-        return record(**values)
-    except TypeError as error:
-        raise DeploymentRefused(f"{file}: [{place}] is incomplete: {error}") from error
+    missing = [name for name, field in own.items() if name not in table and _is_required(field)]
+    if missing:
+        raise DeploymentRefused(f"{file}: {place} lacks {missing[0]}")
+    for key, value in table.items():
+        wanted = _unmet(value, types[key], own[key].metadata)
+        if wanted is not None:
+            raise DeploymentRefused(f"{file}: {place} {key} is {value!r}; it must be {wanted}")
+    return record(**table, **given)
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _unmet(value: object, kind: object, limits: Mapping[str, Any]) -> str | None:
+    """Tell what a value must be and is not; None when it is."""
+    plain, wanted = _PLAIN[kind]
+    if plain is str:
+        return None if isinstance(value, str) and value and "\x00" not in value else wanted
+    if limits:
+        wanted = f"{wanted} from {limits['low']:,} to {limits['high']:,}"
+    numbers = (int, float) if plain is float else (int,)
+    if isinstance(value, bool) or not isinstance(value, numbers):
+        return wanted
+    return None if limits["low"] <= value <= limits["high"] else wanted
+
+
+def _model(file: str, name: str, table: Mapping[str, Any]) -> Model:
+    model: Model = _record(file, f"[models.{name}]", Model, table, name=name)
+    if model.unknown_policy not in ("at_most_once", "at_least_once"):
+        raise DeploymentRefused(
+            f"{file}: [models.{name}] unknown_policy is {model.unknown_policy!r}; "
+            "it must be at_most_once or at_least_once"
+        )
+    return model
+
+
+def _tenant(file: str, name: str, table: Mapping[str, Any]) -> Tenant:
+    if "budget_usd_per_day" in table:
+        _nano_usd(file, f"[tenants.{name}] budget_usd_per_day", table["budget_usd_per_day"])
+    tenant: Tenant = _record(file, f"[tenants.{name}]", Tenant, table, name=name)
+    return tenant
+
+
+def _route(file: str, number: int, table: Mapping[str, Any]) -> Route:
+    place = f"[[routes]] number {number}"
+    route: Route = _record(file, place, Route, table)
+    if not _MODEL_NAME.match(route.model):
+        raise DeploymentRefused(f"{file}: {place} model is {route.model!r}; it must be {_MODEL_NAME_RULE}")
+    return route
 
 
 def _endpoint(file: str, name: str, table: Mapping[str, Any]) -> Endpoint:
-    known = {field.name for field in dataclasses.fields(Endpoint)} - {"options", "price_nano_usd"}
-    values: dict[str, Any] = {key: value for key, value in table.items() if key in known}
-    values["scopes"] = tuple(table.get("scopes", (name,)))
-    if not 1 <= len(values["scopes"]) <= 4:
+    place = f"[endpoints.{name}]"
+    # What is no key of every endpoint is an option of its adapter, which knows whether there is one of that name.
+    reserved = {"name", "options", "price_nano_usd"}
+    known = {field.name for field in dataclasses.fields(Endpoint)} - reserved
+    misplaced = reserved & set(table)
+    if misplaced:
         raise DeploymentRefused(
-            f"{file}: [endpoints.{name}] lists {len(values['scopes'])} scopes; one to four are allowed"
+            f"{file}: {place} has the unknown key {min(misplaced)!r}; "
+            f"it may have {', '.join(sorted(known | {'price_usd'}))} and the options of its adapter"
         )
     for key in ("secret", "callback_secret"):
-        if key in table and not str(table[key]).startswith("env:"):
+        # The value is not repeated: what stands here by mistake may be the secret itself.
+        if key in table and not (isinstance(table[key], str) and _SECRET.match(table[key])):
             raise DeploymentRefused(
-                f'{file}: [endpoints.{name}] {key} must be of the form "env:NAME"; secrets are not written in files'
+                f'{file}: {place} {key} must be of the form "env:NAME"; secrets are not written in files'
             )
-    price = table.get("price_usd", "0")
-    try:
-        values["price_nano_usd"] = _nano_usd(str(price))
-    except ValueError as error:
-        raise DeploymentRefused(
-            f"{file}: [endpoints.{name}] price_usd is {price!r}; it must be a decimal string of dollars"
-        ) from error
-    values["options"] = {key: value for key, value in table.items() if key not in known | {"price_usd", "name"}}
-    endpoint: Endpoint = _record(file, f"endpoints.{name}", Endpoint, {"name": name, **values})
+    options = {key: value for key, value in table.items() if key not in known | {"price_usd"}}
+    for key, value in options.items():
+        _check_option(file, f"{place} {key}", value)
+    endpoint: Endpoint = _record(
+        file,
+        place,
+        Endpoint,
+        {key: value for key, value in table.items() if key in known - {"scopes"}},
+        name=name,
+        scopes=_scopes(file, place, table.get("scopes", [name])),
+        price_nano_usd=_nano_usd(file, f"{place} price_usd", table.get("price_usd", "0")),
+        options=options,
+    )
     return endpoint
 
 
-def _nano_usd(text: str) -> int:
-    whole, _, fraction = text.partition(".")
-    if len(fraction) > 9:
-        raise ValueError("finer than a nano-dollar")
-    return int(whole or "0") * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
+def _scopes(file: str, place: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(scope, str) for scope in value):
+        raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must be a list of names of scopes")
+    if not 1 <= len(value) <= _SCOPES_MAX:
+        raise DeploymentRefused(f"{file}: {place} lists {len(value)} scopes; one to four are allowed")
+    if len(set(value)) < len(value):
+        raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must name each scope once")
+    return tuple(value)
+
+
+def _check_option(file: str, place: str, value: object, depth: int = 0) -> None:
+    """Refuse what JSON, the form in which the database keeps an adapter's options, cannot hold."""
+    match value:
+        case bool() | int():
+            storable = True
+        case str():
+            storable = "\x00" not in value
+        case float():
+            storable = math.isfinite(value)
+        case list() | dict():
+            storable = depth < _DEPTH_MAX
+            for item in (value.values() if isinstance(value, dict) else value) if storable else ():
+                _check_option(file, place, item, depth + 1)
+        case _:
+            storable = False
+    if not storable:
+        raise DeploymentRefused(
+            f"{file}: {place} is or holds a {type(value).__name__} that cannot be stored; "
+            "it must be of texts without NUL, finite numbers, true, false, lists and tables"
+        )
+
+
+def _nano_usd(file: str, place: str, value: object) -> int:
+    if not isinstance(value, str) or not _DOLLARS.match(value):
+        raise DeploymentRefused(
+            f'{file}: {place} is {value!r}; it must be a decimal string of dollars such as "0.04", '
+            "at most nine digits on each side of the point"
+        )
+    whole, _, fraction = value.partition(".")
+    return int(whole) * _NANO + int(fraction.ljust(_NANO_DIGITS, "0"))
 
 
 def _check(file: str, deployment: Deployment) -> None:
@@ -177,19 +296,16 @@ def _check(file: str, deployment: Deployment) -> None:
         for scope in endpoint.scopes:
             if scope not in deployment.scopes and scope != endpoint.name:
                 raise DeploymentRefused(
-                    f"{file}: [endpoints.{endpoint.name}] lists the scope {scope!r}, which no [scopes.{scope}] defines"
+                    f"{file}: [endpoints.{endpoint.name}] scopes lists {scope!r}, which no [scopes.{scope}] defines"
                 )
-    for index, route in enumerate(deployment.routes):
+    seen: set[tuple[str, str]] = set()
+    for number, route in enumerate(deployment.routes, start=1):
+        place = f"[[routes]] number {number}"
         if route.endpoint not in deployment.endpoints:
+            raise DeploymentRefused(f"{file}: {place} endpoint is {route.endpoint!r}, which is not defined")
+        if (route.model, route.endpoint) in seen:
             raise DeploymentRefused(
-                f"{file}: [[routes]] number {index + 1} names the endpoint {route.endpoint!r}, which is not defined"
+                f"{file}: {place} sends the model {route.model!r} to the endpoint {route.endpoint!r} a second time; "
+                "one route of a model to an endpoint is enough"
             )
-        if route.weight <= 0:
-            raise DeploymentRefused(
-                f"{file}: [[routes]] number {index + 1} has weight {route.weight}; it must be above 0"
-            )
-    for model in deployment.models.values():
-        if model.unknown_policy not in ("at_most_once", "at_least_once"):
-            raise DeploymentRefused(
-                f"{file}: [models.{model.name}] unknown_policy must be at_most_once or at_least_once"
-            )
+        seen.add((route.model, route.endpoint))

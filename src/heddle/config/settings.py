@@ -183,6 +183,11 @@ def _parse(name: str, value: Any, kind: type) -> Any:
             if isinstance(value, bool):
                 return value
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[str(value).lower()]
+        # A text is read, since the environment gives nothing else; any other value must be of the setting's type.
+        if not isinstance(value, str):
+            kinds = (int, float) if kind is float else (kind,)
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                raise TypeError("of another type")
         return kind(value)
     except (ValueError, TypeError, KeyError) as error:
         raise SettingRefused(f"HEDDLE_{name.upper()} is {value!r}; it must be of type {kind.__name__}") from error
@@ -193,6 +198,6 @@ def _check(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
     if choices and value not in choices:
         raise SettingRefused(f"HEDDLE_{name.upper()} is {value!r}; it must be one of {', '.join(choices)}")
     low, high = metadata.get("low"), metadata.get("high")
-    if low is not None and (value < low or value > high):
+    if low is not None and not low <= value <= high:  # not-a-number is outside of every range
         unit = f" {metadata['unit']}" if metadata["unit"] else ""
         raise SettingRefused(f"HEDDLE_{name.upper()} is {value!r}; it must be from {low:g} to {high:g}{unit}")

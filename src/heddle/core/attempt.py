@@ -40,8 +40,17 @@ TERMINAL: frozenset[AttemptState] = frozenset(
 )
 
 TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
+    # A free call is sent without being marked as sending, so it may end from here in every way.
     AttemptState.RESERVED: frozenset(
-        {AttemptState.SENDING, AttemptState.ABANDONED, AttemptState.DONE, AttemptState.REJECTED, AttemptState.ACCEPTED}
+        {
+            AttemptState.SENDING,
+            AttemptState.ACCEPTED,
+            AttemptState.DONE,
+            AttemptState.REJECTED,
+            AttemptState.UNKNOWN,
+            AttemptState.LATE,
+            AttemptState.ABANDONED,
+        }
     ),
     AttemptState.SENDING: frozenset(
         {

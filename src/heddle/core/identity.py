@@ -23,7 +23,7 @@ def _plain(value: Any, path: str, depth: int) -> JsonValue:
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
+        return _text(value, path)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise NotJson(f"{path or 'the value'} is {value!r}, which JSON cannot carry")
@@ -34,13 +34,25 @@ def _plain(value: Any, path: str, depth: int) -> JsonValue:
         for key in value:
             if not isinstance(key, str):
                 raise NotJson(f"{path or 'the value'} has the key {key!r}; keys are strings")
-        return {
-            unicodedata.normalize("NFC", key): _plain(item, f"{path}.{key}" if path else key, depth + 1)
-            for key, item in value.items()
+        plain = {
+            _text(key, path): _plain(item, f"{path}.{key}" if path else key, depth + 1) for key, item in value.items()
         }
+        if len(plain) < len(value):
+            raise NotJson(f"{path or 'the value'} has two keys that are the same text in Unicode's form NFC")
+        return plain
     raise NotJson(
         f"{path or 'the value'} is a {type(value).__name__}, which cannot be stored; return JSON or an artifact"
     )
+
+
+def _text(value: str, path: str) -> str:
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise NotJson(f"{path or 'the value'} holds half of a surrogate pair; send valid Unicode") from error
+    return unicodedata.normalize("NFC", value)
 
 
 def canonical(value: JsonValue) -> str:

@@ -42,7 +42,11 @@ class AttemptId:
     def parse(cls, text: str) -> "AttemptId":
         """Read the text form. Raises ValueError when it is not one."""
         run, ordinal, number = text.split(".")
-        return cls(run_id=uuid.UUID(run), ordinal=int(ordinal), number=int(number))
+        made = cls(run_id=uuid.UUID(run), ordinal=int(ordinal), number=int(number))
+        # UUID and int read more forms than one; two texts for one attempt would be two names at a provider.
+        if str(made) != text or made.ordinal < 0 or made.number < 1:
+            raise ValueError(f"{text[:80]!r} is not the text form of an attempt id")
+        return made
 
 
 def idempotency_key(*, run: uuid.UUID, ordinal: int, epoch: int) -> str:

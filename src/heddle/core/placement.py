@@ -91,7 +91,8 @@ def place(made: plan.Plan, standing: Standing) -> Placement:
     """
     states = dict(standing.states)
     calls, edges, children = _place_calls(made.calls, states, standing)
-    timers = tuple(timer for placed in calls for timer in _timers(placed, standing))
+    unclaimed = dict(standing.signals)
+    timers = tuple(timer for placed in calls for timer in _timers(placed, unclaimed))
     opened = sum(1 for placed in calls if placed.state not in step.TERMINAL)
     placed_calls = tuple(
         dataclasses.replace(placed, children=tuple(children.get(placed.call.ordinal, ()))) for placed in calls
@@ -161,7 +162,8 @@ def _place_calls(
     return placed, edges, children
 
 
-def _timers(placed: PlacedCall, standing: Standing) -> list[PlacedTimer]:
+def _timers(placed: PlacedCall, unclaimed: dict[str, int]) -> list[PlacedTimer]:
+    """Give the timers a call starts with, and count down the buffered signals: one ends one call that waits for it."""
     if placed.state is not step.StepState.WAITING:
         return []
     ordinal, delay_s = placed.call.ordinal, placed.call.options.delay_s
@@ -169,7 +171,8 @@ def _timers(placed: PlacedCall, standing: Standing) -> list[PlacedTimer]:
         case step.StepKind.SLEEP:
             assert delay_s is not None, "a sleep has a length"
             return [PlacedTimer(ordinal=ordinal, kind="sleep", delay_s=delay_s)]
-        case step.StepKind.SIGNAL if standing.signals.get(placed.call.name, 0) > 0:
+        case step.StepKind.SIGNAL if unclaimed.get(placed.call.name, 0) > 0:
+            unclaimed[placed.call.name] -= 1
             return [PlacedTimer(ordinal=ordinal, kind="signal", delay_s=0.0)]
         case step.StepKind.SIGNAL if delay_s is not None:
             return [PlacedTimer(ordinal=ordinal, kind="signal", delay_s=delay_s)]

@@ -48,8 +48,9 @@ TRANSITIONS: dict[StepState, frozenset[StepState]] = {
     StepState.WAITING: _ENDS | {StepState.DUE},
     StepState.UNKNOWN: _ENDS | {StepState.DUE, StepState.PENDING, StepState.WAITING},
     StepState.SUCCEEDED: frozenset(),
-    StepState.FAILED: frozenset({StepState.DUE}),  # replay
-    StepState.CANCELLED: frozenset({StepState.DUE, StepState.BLOCKED}),  # replay of an expired or failed run
+    StepState.FAILED: frozenset({StepState.DUE, StepState.WAITING}),  # replay; a child run or a signal waits again
+    # Replay of an expired or failed run.
+    StepState.CANCELLED: frozenset({StepState.DUE, StepState.WAITING, StepState.BLOCKED}),
     StepState.SKIPPED: frozenset({StepState.BLOCKED}),  # replay of what it waits for
 }
 

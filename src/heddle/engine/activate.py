@@ -24,7 +24,8 @@ from heddle.program.errors import NotRegistered
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
-_ROUNDS_MAX = 4
+# Each round loads at least one output that the one before asked for; it bounds how many awaits one activation may pass.
+_ROUNDS_MAX = 1_000
 _LOOK_S = 0.1
 _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
@@ -73,6 +74,14 @@ def _author_place(frame: types.FrameType | None) -> str:
     return ""
 
 
+def _without_end(made: plan.Plan, journal: plan.Journal) -> plan.Plan:
+    """Fail a run that still asks for outputs after the last round, rather than begin again for ever."""
+    if not isinstance(made.ending, plan.NeedOutputs):
+        return made
+    message = f"the run awaits more than {_ROUNDS_MAX} calls at once; use heddle.all_of"
+    return _failed(journal, faults.Fault.WORKFLOW_BLOCKED, message, journal.workflow)
+
+
 class Activator:
     """Activate batches of runs, one function at a time."""
 
@@ -96,10 +105,12 @@ class Activator:
         outputs_of: dict[uuid.UUID, tuple[int, ...]] = {}
         todo, done = list(leases), []
         loaded: dict[uuid.UUID, store.LoadedJournal] = {}
-        for _ in range(_ROUNDS_MAX):
+        for turn in range(_ROUNDS_MAX):
             found = await self._load(todo, outputs_of)
             loaded.update(found)
             plans = await self._run([item.journal for item in found.values()])
+            if turn == _ROUNDS_MAX - 1:
+                plans = [_without_end(made, loaded[made.run_id].journal) for made in plans]
             done += [made for made in plans if not isinstance(made.ending, plan.NeedOutputs)]
             outputs_of = {
                 made.run_id: (*outputs_of.get(made.run_id, ()), *made.ending.ordinals)
@@ -114,11 +125,7 @@ class Activator:
             for made in done
         ]
         await self._write(writes)
-        unread = [
-            store.LeaseRef(run_id=run, ordinal=0, fence=leases[run].fence)
-            for run in leases
-            if run not in loaded or run in todo
-        ]
+        unread = [store.LeaseRef(run_id=run, ordinal=0, fence=leases[run].fence) for run in leases if run not in loaded]
         await self._parts.store.give_back(leases=unread)
         for item in claimed:
             self._parts.hold.drop((item.run_id, 0), item.fence)
@@ -198,7 +205,9 @@ class Activator:
         while True:
             done, _ = await asyncio.wait([future], timeout=_LOOK_S)
             if done:
-                future.result()
+                # Cancelled: it stood in line behind a function that was given up with its thread; it is run again.
+                if not future.cancelled():
+                    future.result()
                 return None
             current = progress.current
             if current is not None and self._parts.clock.monotonic_s() - progress.since_s > limit_s:

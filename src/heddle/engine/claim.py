@@ -61,6 +61,8 @@ class Claimer:
         self._wishes = Wishes(local=(), models=())
         self._unknown: list[uuid.UUID] = []
         self._empty_in_row = 0
+        # Held from before a claim until what it took is handed over: a drain that has held it once finds everything.
+        self.claiming = asyncio.Lock()
 
     def refresh(self) -> None:
         """Look anew which lanes can be served."""
@@ -73,21 +75,29 @@ class Claimer:
         if parts.is_draining:
             await parts.clock.sleep(parts.settings.poll_interval_s)
             return
-        await self._read_back()
-        caps, want = self._places()
-        taken = 0
-        if any(caps) or want:
-            started_s = parts.clock.monotonic_s()
-            claimed = await self._claim(caps, want)
-            taken = len(claimed)
-            recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="claim")
-            recorder.count(metrics.STAGE_ITEMS, taken, stage="claim") if taken else recorder.count(metrics.CLAIMS_EMPTY)
-            self._hand_over(claimed)
+        async with self.claiming:
+            taken = await self._claim_and_hand_over()
         if taken:
             self._empty_in_row = 0
             await parts.clock.sleep(0)  # a turn for what was just handed over
         else:
             await self._idle()
+
+    async def _claim_and_hand_over(self) -> int:
+        parts = self._parts
+        await self._read_back()
+        caps, want = self._places()
+        if parts.is_draining or not (any(caps) or want):
+            return 0
+        started_s = parts.clock.monotonic_s()
+        claimed = await self._claim(caps, want)
+        recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="claim")
+        if claimed:
+            recorder.count(metrics.STAGE_ITEMS, len(claimed), stage="claim")
+        else:
+            recorder.count(metrics.CLAIMS_EMPTY)
+        self._hand_over(claimed)
+        return len(claimed)
 
     async def _idle(self) -> None:
         """Look again soon after work, then less and less often: another worker may have held the queue for a moment."""

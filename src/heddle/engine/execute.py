@@ -25,6 +25,7 @@ from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 CRASHES_MAX = 5
+_TIMEOUT_LEAST_S = 0.05
 
 
 def resolved(claimed: store.Claimed) -> dict[str, Any]:
@@ -62,6 +63,17 @@ def facts(
     )
 
 
+def allowed_s(claimed: store.Claimed, timeout_s: float, *, cleanup_s: float) -> float:
+    """Give the time one attempt may take, in seconds: its own, at most what is left of the run's.
+
+    What is due after the deadline is the cleanup of a stopping run, which has a time of its own.
+    """
+    left_s = claimed.deadline_in_s
+    if left_s is None:
+        return timeout_s
+    return max(_TIMEOUT_LEAST_S, min(timeout_s, left_s if left_s > 0 else cleanup_s))
+
+
 def failed(fault: faults.Fault, message: str, where: str) -> settle.Faulted:
     """Give the outcome of a classified failure of our own."""
     return settle.Faulted(fault=faults.StepFault(fault=fault, message=message[:2_000], where=where))
@@ -81,7 +93,11 @@ class Executor:
         known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
         verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
         price = 0 if endpoint is None else endpoint.row.price_nano_usd
-        self._parts.settling.put(settle_stage.settlement(claimed, verdict, price_nano_usd=price))
+        written = settle_stage.settlement(claimed, verdict, price_nano_usd=price)
+        if isinstance(outcome, settle.Absent):
+            # The endpoint answered the look-up; that nothing had been sent is our own death, and no failure of its.
+            written.breaker = 0
+        self._parts.settling.put(written)
 
     # Local steps
 
@@ -114,8 +130,7 @@ class Executor:
         definition = registry.step(claimed.name)
         options = plan.CallOptions.from_json(claimed.options)
         timeout_s = options.timeout_s or definition.timeout_s or self._parts.settings.step_timeout_s
-        if claimed.deadline_in_s is not None:
-            timeout_s = max(0.05, min(timeout_s, claimed.deadline_in_s))
+        timeout_s = allowed_s(claimed, timeout_s, cleanup_s=self._parts.settings.cleanup_s)
         tenant = await self._parts.tenant_name(claimed.tenant_id)
         arguments = resolved(claimed)
         if definition.is_async:
@@ -266,8 +281,7 @@ class Executor:
             arguments = definition.validate_arguments(arguments)
         tenant = await self._parts.tenant_name(claimed.tenant_id)
         timeout_s = (claimed.options or {}).get("timeout_s") or endpoint.row.timeout_s
-        if claimed.deadline_in_s is not None:
-            timeout_s = max(0.05, min(timeout_s, claimed.deadline_in_s))
+        timeout_s = allowed_s(claimed, timeout_s, cleanup_s=self._parts.settings.cleanup_s)
         attempt_id = str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))
         return provider_port.ProviderRequest(
             attempt_id=attempt_id,

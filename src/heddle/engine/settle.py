@@ -53,7 +53,8 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_us
             written.cost_nano_usd = verdict.billed_nano_usd or None
         case settle.PollAt():
             written.verdict, written.attempt_state, written.delay_s = "poll", "accepted", verdict.delay_s
-            written.handle, written.note = verdict.handle, storable(verdict.note)
+            written.handle = None if verdict.handle is None else storable(verdict.handle)
+            written.note = storable(verdict.note)
         case settle.Reconcile():
             written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
             written.note = storable(verdict.message)

@@ -226,7 +226,8 @@ class Worker:
     async def _drain(self) -> None:
         """Claim no more; give what is held its time; write everything; give back the rest."""
         parts = self._parts
-        parts.is_draining = True
+        async with self._claimer.claiming:
+            parts.is_draining = True
         started_s = parts.clock.monotonic_s()
         recorder.event(events.WORKER_DRAIN_STARTED, worker=parts.name, count=len(parts.hold))
         if self._tasks:

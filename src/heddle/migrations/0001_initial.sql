@@ -117,6 +117,7 @@ create table heddle_attempt (
   finished_at timestamptz,
   primary key (run_id, ordinal, number)
 ) partition by range (run_id);
+create index heddle_attempt_unknown on heddle_attempt (run_id) where state = 'unknown';
 
 create table heddle_event (
   run_id uuid not null,

@@ -7,7 +7,7 @@ matches makes it harmless). Nothing here decides: verdicts come from ``core.sett
 
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from heddle.core import plan
@@ -44,7 +44,8 @@ class Claimed:
 
     ``number`` is the attempt's, of which ``attempts_before`` do not count against the retry limit. ``outputs`` has
     the results of the calls it takes values from, by ordinal. ``purpose``: activate, execute, send or poll.
-    ``state`` and ``attempt_state`` tell a poll what it is about.
+    ``state`` and ``attempt_state`` tell a poll what it is about. ``priority`` is the run's; ``waited_s`` is the time
+    from being ready to this claim.
     """
 
     run_id: uuid.UUID
@@ -72,6 +73,8 @@ class Claimed:
     unknown_for_s: float | None
     attempt_state: str | None
     result: Any
+    priority: str
+    waited_s: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,16 @@ class PlanWrite:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EndedRun:
+    """Tell that a run came to its end: in which state, and how many seconds after its admission."""
+
+    workflow: str
+    state: str
+    priority: str
+    duration_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
     """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they
     had not seen.
@@ -113,7 +126,7 @@ class PlanReport:
     again: int = 0
     readied: int = 0
     timed: int = 0
-    ended: tuple[tuple[str, str], ...] = ()
+    ended: tuple[EndedRun, ...] = ()
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -122,7 +135,8 @@ class Settlement:
     run).
 
     ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
-    it failed, 0 tells nothing.
+    it failed, 0 tells nothing. Three fields are not stored but counted: ``endpoint_id``, where the attempt was sent
+    (None: nothing was), ``attempt_before``, the attempt's state at the claim, and ``is_first_try``.
     """
 
     run_id: uuid.UUID
@@ -139,28 +153,41 @@ class Settlement:
     attempt_state: str | None = None
     is_local: bool = True
     breaker: int = 0
+    endpoint_id: int | None = None
+    attempt_before: str | None = None
+    is_first_try: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SettleReport:
-    """Tell what a batch of settlements did. ``fenced``: the lease was no longer theirs."""
+    """Tell what a batch of settlements did. ``fenced``: the lease was no longer theirs; ``late_at``: results that came
+    after their step had moved on, by endpoint.
+    """
 
     settled: int = 0
     fenced: int = 0
-    late: int = 0
+    late_at: Mapping[int, int] = dataclasses.field(default_factory=dict)
     readied: int = 0
     timed: int = 0
-    ended: tuple[tuple[str, str], ...] = ()
+    ended: tuple[EndedRun, ...] = ()
+
+    @property
+    def late(self) -> int:
+        """Tell how many results were late."""
+        return sum(self.late_at.values())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PumpReport:
-    """Tell what due timers led to, and in how many seconds the next one is due (None: none is set)."""
+    """Tell what due timers led to, how late each was, and in how many seconds the next one is due (None: none is
+    set).
+    """
 
     taken: int = 0
     readied: int = 0
     next_in_s: float | None = None
-    ended: tuple[tuple[str, str], ...] = ()
+    late_s: tuple[float, ...] = ()
+    ended: tuple[EndedRun, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,12 +229,22 @@ class EndpointRow:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """Hold what the gauges show: by lane (count, oldest age in seconds), by purpose of lease, by endpoint."""
+    """Hold what the gauges show.
+
+    ``ready``: by lane (count, oldest age in seconds). ``leases``: by purpose. ``slots`` and ``breakers``: by endpoint;
+    a breaker is that of the worst of its scopes. ``unknown_attempts``: those whose step waits for it to be known.
+    ``oldest_transaction_s``: of the sessions in this database that the role may see, without the asking one.
+    """
 
     ready: dict[int, tuple[int, float]]
     leases: dict[str, int]
     slots: dict[str, int]
     late_timers: int
+    workers_alive: int
+    unknown_attempts: int
+    breakers: dict[str, str]
+    oldest_transaction_s: float
+    partitions_ahead_s: float
 
 
 class EngineStore(Protocol):
@@ -230,7 +267,7 @@ class EngineStore(Protocol):
         ...
 
     async def endpoints(self) -> list[EndpointRow]:
-        """Give every enabled endpoint with the models routed to it."""
+        """Give every endpoint that is enabled or still has slots taken, with the models routed to it."""
         ...
 
     async def claim_local(
@@ -256,7 +293,11 @@ class EngineStore(Protocol):
     async def journals(
         self, *, run_ids: Sequence[uuid.UUID], outputs_of: dict[uuid.UUID, tuple[int, ...]]
     ) -> dict[uuid.UUID, LoadedJournal]:
-        """Read journals; outputs of awaited calls and of those in ``outputs_of`` are loaded."""
+        """Read journals with the outputs of calls that were awaited before.
+
+        For the runs of ``outputs_of`` the outputs named there are loaded too, and those of other ended calls as far as
+        the size allows.
+        """
         ...
 
     async def write_plans(self, *, plans: Sequence[PlanWrite], cleanup_s: float) -> PlanReport:
@@ -303,8 +344,8 @@ class EngineStore(Protocol):
         """Recount slots and correct drift."""
         ...
 
-    async def gauges(self) -> Gauges:
-        """Read what the gauges show."""
+    async def gauges(self, *, lease_s: float) -> Gauges:
+        """Read what the gauges show; a worker that was silent for ``lease_s`` does not count as alive."""
         ...
 
     async def tenant_names(self) -> dict[int, str]:

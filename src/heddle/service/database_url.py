@@ -5,6 +5,7 @@ the same to Django as to the workers' own connections. Before it: the settings o
 """
 
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 from heddle.config import settings
@@ -39,3 +40,19 @@ def parse(url: str) -> dict[str, Any]:
         "PORT": given_port,
         "OPTIONS": options,
     }
+
+
+def pooled(options: Mapping[str, Any], *, limits: settings.Settings) -> dict[str, Any]:
+    """Give OPTIONS with a pool for the threads of a web process; a command that ends soon has no use for one.
+
+    A thread holds one connection while it answers. CONN_HEALTH_CHECKS has each checked when it is taken, so that a
+    restarted database costs no requests but those that met its end.
+    """
+    pool = {
+        "min_size": 0,
+        "max_size": limits.web_threads + 1,
+        "timeout": limits.database_timeout_s,
+        "max_idle": 60.0,
+        "name": "heddle-web",
+    }
+    return {**options, "pool": pool}

@@ -61,24 +61,12 @@ TEMPLATES = [
 ]
 APPEND_SLASH = False
 
-# One thread holds one connection while it answers; the pool, not CONN_MAX_AGE, keeps them between requests. Each is
-# checked when it is taken, so that a restarted database costs no request more than the one that met its end.
 DATABASES = {
     "default": {
         **database_url.parse(_settings.database_url or "postgresql://127.0.0.1/heddle"),
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
     }
-}
-DATABASES["default"]["OPTIONS"] = {
-    **DATABASES["default"]["OPTIONS"],
-    "pool": {
-        "min_size": 0,
-        "max_size": _settings.web_threads + 1,
-        "timeout": _settings.database_timeout_s,
-        "max_idle": 60.0,
-        "name": "heddle-web",
-    },
 }
 if _settings.database_prepare == "off":
     DATABASES["default"]["OPTIONS"]["prepare_threshold"] = None

@@ -126,8 +126,6 @@ class _House:
         is_development = self._limits.environment == "development"
         key = devkey.ensure(state_dir=self._state_dir) if is_development else ""
         connections.close_all()
-        for connection in connections.all(initialized_only=True):
-            connection.close_pool()
         self._addresses = Addresses(api_url=base, console_url=f"{base}/console/", api_key=key)
         return self._addresses
 

@@ -31,7 +31,8 @@ def serve(limits: settings.Settings) -> None:
         websockets=False,
         workers_kill_timeout=DRAIN_S,
         log_enabled=True,
-        log_level=LogLevels.warning,
+        # Its warnings are advice about thread counts; a worker that died is an error.
+        log_level=LogLevels.error,
         process_name=None,
     )
     server.serve()

@@ -37,7 +37,7 @@ class Connections:
         timeout_s: float,
         statement_timeout_s: float,
         is_prepared: bool,
-        on_retry: Callable[[], None] = lambda: None,
+        on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
         self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
@@ -73,14 +73,17 @@ class Connections:
             statements.load("session"), {"statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms"}
         )
 
-    async def run(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
-        """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away."""
+    async def run(self, work: Callable[["Transaction"], Awaitable[Result]], *, stage: str) -> Result:
+        """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away.
+
+        ``stage``: whose transaction it is, for the count of deadlocks.
+        """
         for attempt in range(1, _RETRIES_MAX + 1):
             try:
                 async with self._pool.connection() as connection, self._transaction(connection) as transaction:
                     return await work(transaction)
             except _AGAIN as error:
-                self._on_retry()
+                self._on_retry(stage, error)
                 _LOG.warning("transaction.retried attempt=%d error=%s", attempt, type(error).__name__)
                 if attempt == _RETRIES_MAX:
                     raise

@@ -118,7 +118,7 @@ async def _write(
     planned = await transaction.send("plan", batch.arrays.values) if written else None
     stopped = await _stop(transaction, batch.raised, cleanup_s) if batch.raised else None
     readied, timed = batch.children.count + len(batch.again), 0
-    ended: tuple[tuple[str, str], ...] = ()
+    ended: tuple[store.EndedRun, ...] = ()
     if planned is not None:
         readied_now, timed, over = (await planned.fetchall())[0]
         readied, ended = readied + readied_now, rows.ended(over)

@@ -5,6 +5,7 @@ Nothing here decides: placement comes from ``core.placement``, verdicts come in 
 ``engine`` above, ``store/sql`` below.
 """
 
+import dataclasses
 import secrets
 import time
 import uuid
@@ -31,7 +32,8 @@ class PostgresStore:
         is_prepared: bool,
         send_window_s: float,
         claim_endpoints: int,
-        on_retry: Callable[[], None] = lambda: None,
+        journal_bytes_max: int = 16 * 1024**2,
+        on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
         self._connections = connections.Connections(
             dsn=dsn,
@@ -43,6 +45,7 @@ class PostgresStore:
         )
         self._send_window_s = send_window_s
         self._claim_endpoints = claim_endpoints
+        self._journal_bytes_max = journal_bytes_max
         self._database_offset_s = 0.0
 
     async def open(self) -> None:
@@ -55,13 +58,13 @@ class PostgresStore:
         """Disconnect."""
         await self._connections.close()
 
-    async def _rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    async def _rows(self, name: str, parameters: dict[str, Any], *, stage: str = "sweep") -> list[tuple[Any, ...]]:
         """Run one statement in a transaction of its own, in one round trip."""
 
         async def work(transaction: connections.Transaction) -> Any:
             return await transaction.send(name, parameters)
 
-        cursor = await self._connections.run(work)
+        cursor = await self._connections.run(work, stage=stage)
         return list(await cursor.fetchall()) if cursor.description else []
 
     def new_run_id(self) -> uuid.UUID:
@@ -111,7 +114,7 @@ class PostgresStore:
                 },
             )
 
-        cursor = await self._connections.run(work)
+        cursor = await self._connections.run(work, stage="sweep")
         taken, readied, unknown = (await cursor.fetchall())[0]
         return taken, readied, unknown
 
@@ -132,7 +135,7 @@ class PostgresStore:
     # Claim
 
     async def endpoints(self) -> list[store.EndpointRow]:
-        """Give every enabled endpoint."""
+        """Give every endpoint that is enabled or still has slots taken."""
         found = await self._rows("endpoints", {})
         return [
             store.EndpointRow(
@@ -168,6 +171,7 @@ class PostgresStore:
                 "caps": list(caps),
                 "tenants": _TENANTS_MAX,
             },
+            stage="claim",
         )
         return [rows.claimed(row) for row in found]
 
@@ -188,6 +192,7 @@ class PostgresStore:
                 "send_window_s": self._send_window_s,
                 "tenants": _TENANTS_MAX,
             },
+            stage="claim",
         )
         return [rows.claimed(row) for row in found]
 
@@ -202,14 +207,15 @@ class PostgresStore:
             parameters = {"run_ids": list(run_ids)}
             extra = {
                 "ordinals": sorted({ordinal for ordinals in outputs_of.values() for ordinal in ordinals}),
-                "extra_runs": list(outputs_of),
+                "eager_runs": list(outputs_of),
+                "bytes_max": self._journal_bytes_max,
             }
             return (
                 await transaction.send("journal_runs", parameters),
                 await transaction.send("journal_steps", {**parameters, **extra}),
             )
 
-        runs_cursor, steps_cursor = await self._connections.run(work)
+        runs_cursor, steps_cursor = await self._connections.run(work, stage="activate")
         entries: dict[uuid.UUID, dict[int, plan.JournalEntry]] = {run_id: {} for run_id in run_ids}
         for row in await steps_cursor.fetchall():
             run_id, entry = rows.entry(row)
@@ -219,7 +225,8 @@ class PostgresStore:
     async def write_plans(self, *, plans: Sequence[store.PlanWrite], cleanup_s: float) -> store.PlanReport:
         """Write plans under their runs' locks."""
         return await self._connections.run(
-            lambda transaction: planning.write(transaction, plans, cleanup_s=cleanup_s, new_run_id=self.new_run_id)
+            lambda transaction: planning.write(transaction, plans, cleanup_s=cleanup_s, new_run_id=self.new_run_id),
+            stage="activate",
         )
 
     # Execute and settle
@@ -238,7 +245,7 @@ class PostgresStore:
             await transaction.send("lock_capped", {"runs": parameters["runs"]})
             return await transaction.send("mark_sending", parameters)
 
-        cursor = await self._connections.run(work)
+        cursor = await self._connections.run(work, stage="execute")
         return {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
 
     async def settle(self, *, settlements: Sequence[store.Settlement]) -> store.SettleReport:
@@ -248,10 +255,15 @@ class PostgresStore:
             await transaction.send("lock_runs", {"run_ids": sorted({item.run_id for item in settlements})})
             return await transaction.send("settle", rows.settlements(settlements))
 
-        cursor = await self._connections.run(work)
+        cursor = await self._connections.run(work, stage="settle")
         settled, fenced, late, readied, timed, ended = (await cursor.fetchall())[0]
         return store.SettleReport(
-            settled=settled, fenced=fenced, late=late, readied=readied, timed=timed, ended=rows.ended(ended)
+            settled=settled,
+            fenced=fenced,
+            late_at=rows.late_at(late),
+            readied=readied,
+            timed=timed,
+            ended=rows.ended(ended),
         )
 
     async def close_cancelled(self, *, closings: Sequence[tuple[store.LeaseRef, str, int | None]]) -> None:
@@ -278,10 +290,11 @@ class PostgresStore:
             report = await self._connections.run(
                 lambda transaction: schedule.carry_out(
                     transaction, timers, worker=worker, cleanup_s=cleanup_s, new_run_id=self.new_run_id
-                )
+                ),
+                stage="schedule",
             )
         found = await self._rows("next_timer", {})
-        return store.PumpReport(taken=report.taken, readied=report.readied, ended=report.ended, next_in_s=found[0][0])
+        return dataclasses.replace(report, next_in_s=found[0][0])
 
     async def lead(self, *, worker: int, lead_s: float) -> bool:
         """Become or stay the leader."""
@@ -295,14 +308,20 @@ class PostgresStore:
         """Recount slots and correct drift."""
         return [store.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
 
-    async def gauges(self) -> store.Gauges:
+    async def gauges(self, *, lease_s: float) -> store.Gauges:
         """Read what the gauges show."""
-        ready, leases, slots, late = (await self._rows("gauges", {}))[0]
+        found = await self._rows("gauges", {"lease_s": lease_s}, stage="observe")
+        ready, leases, slots, late, workers, unknown, breakers, oldest_s, ahead_s = found[0]
         return store.Gauges(
             ready={int(lane): (count, age) for lane, (count, age) in (ready or {}).items()},
             leases=leases or {},
             slots=slots or {},
             late_timers=late,
+            workers_alive=workers,
+            unknown_attempts=unknown,
+            breakers=breakers or {},
+            oldest_transaction_s=oldest_s,
+            partitions_ahead_s=ahead_s,
         )
 
     async def tenant_names(self) -> dict[int, str]:

@@ -82,6 +82,8 @@ def claimed(row: Sequence[Any]) -> store.Claimed:
         unknown_for_s,
         attempt_state,
         result,
+        priority,
+        waited_s,
     ) = row
     return store.Claimed(
         run_id=run_id,
@@ -109,6 +111,8 @@ def claimed(row: Sequence[Any]) -> store.Claimed:
         unknown_for_s=unknown_for_s,
         attempt_state=attempt_state,
         result=result,
+        priority=priority,
+        waited_s=waited_s,
     )
 
 
@@ -164,9 +168,17 @@ def entry(row: Sequence[Any]) -> tuple[uuid.UUID, plan.JournalEntry]:
     )
 
 
-def ended(value: Any) -> tuple[tuple[str, str], ...]:
-    """Read the runs a statement brought to their end: (workflow, state)."""
-    return tuple((workflow, state) for workflow, state in value or ())
+def ended(value: Any) -> tuple[store.EndedRun, ...]:
+    """Read the runs a statement brought to their end."""
+    return tuple(
+        store.EndedRun(workflow=workflow, state=state, priority=priority, duration_s=duration_s)
+        for workflow, state, priority, duration_s in value or ()
+    )
+
+
+def late_at(value: Any) -> dict[int, int]:
+    """Read how many results were late, by endpoint."""
+    return {int(endpoint_id): count for endpoint_id, count in (value or {}).items()}
 
 
 def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:

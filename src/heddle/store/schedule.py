@@ -115,6 +115,8 @@ class _Due:
     child_error: dict[str, Any] | None
     child_outputs: dict[str, Any] | None
     signal: list[Any] | None
+    timeout_in_s: float | None
+    late_s: float
     readied: int
 
 
@@ -135,27 +137,42 @@ async def carry_out(
     }
     due = [_Due(**dict(zip(_FIELDS, row, strict=True))) for row in await transaction.rows("take_timers", parameters)]
     readied = due[0].readied if due else 0
-    readied += await _begin(
+    begun, refused = await _begin(
         transaction, [item for item in due if item.kind == "begin" and item.state == "waiting"], new_run_id
     )
-    settled = await _settle(transaction, [item for item in due if item.kind in ("sleep", "signal", "child")], worker)
+    readied += begun
+    waited = [item for item in due if item.kind in ("sleep", "signal", "child") and item.state == "waiting"]
+    await _set_timers(transaction, [early for early in map(_early, waited) if early is not None])
+    settled = await _settle(transaction, [item for item in waited if _is_ripe(item)] + refused, worker)
     ended = await _stop(transaction, [item for item in due if item.kind in ("deadline", "cleanup")], cleanup_s)
     return store.PumpReport(
-        taken=len(due), readied=readied + settled.readied + len(ended), ended=settled.ended + ended, next_in_s=None
+        taken=len(due),
+        readied=readied + settled.readied + len(ended),
+        late_s=tuple(item.late_s for item in due),
+        ended=settled.ended + ended,
     )
 
 
+_Timer = tuple[uuid.UUID, int, str, float]
 _FIELDS = [field.name for field in dataclasses.fields(_Due)]
 
 
-async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_run_id: Callable[[], uuid.UUID]) -> int:
-    """Start what has just lost its last blocker: child runs, sleeps, signals."""
+async def _begin(
+    transaction: connections.Transaction, due: Sequence[_Due], new_run_id: Callable[[], uuid.UUID]
+) -> tuple[int, list[_Due]]:
+    """Start what has just lost its last blocker: child runs, sleeps, signals. Give how many runs were made, and the
+    calls that cannot start because a value they take is not there.
+    """
     children, links = NewRuns(), []
-    timers: list[tuple[uuid.UUID, int, str, float]] = []
+    timers: list[_Timer] = []
+    refused: list[_Due] = []
     for item in due:
         options = plan.CallOptions.from_json(item.options)
         if item.step_kind == "workflow":
-            outputs = item.outputs or {}
+            arguments = _arguments(item)
+            if arguments is None:
+                refused.append(item)
+                continue
             child = new_run_id()
             assert item.tenant_id is not None, "a begun step is journalled whole"
             assert item.name is not None, "a begun step is journalled whole"
@@ -166,13 +183,15 @@ async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_
                 workflow=item.name,
                 version=item.version,
                 priority=item.priority,
-                arguments=plan.resolve(item.input, lambda ordinal, outputs=outputs: outputs[str(ordinal)]),  # type: ignore[misc]
+                arguments=arguments,
                 parent_run=item.run_id,
                 parent_ordinal=item.ordinal,
                 deadline_s=options.timeout_s,
                 traceparent=item.traceparent,
             )
             links.append((item.run_id, item.ordinal, child))
+        elif item.signal is not None:
+            timers.append((item.run_id, item.ordinal, "signal", 0.0))
         elif options.delay_s is not None:
             timers.append((item.run_id, item.ordinal, str(item.step_kind), options.delay_s))
     if links:
@@ -185,6 +204,11 @@ async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_
                 "children": [link[2] for link in links],
             },
         )
+    await _set_timers(transaction, timers)
+    return len(links), refused
+
+
+async def _set_timers(transaction: connections.Transaction, timers: Sequence[_Timer]) -> None:
     if timers:
         await transaction.send(
             "set_timers",
@@ -195,12 +219,26 @@ async def _begin(transaction: connections.Transaction, due: Sequence[_Due], new_
                 "delays": [timer[3] for timer in timers],
             },
         )
-    return len(links)
+
+
+def _arguments(item: _Due) -> Any:
+    """Give the input of a child run; None when a projected part of an output is not there."""
+    outputs = item.outputs or {}
+    try:
+        return plan.resolve(item.input, lambda ordinal: outputs[str(ordinal)])
+    except plan.ProjectionMissing:
+        return None
+
+
+def _early(item: _Due) -> _Timer | None:
+    """Give the timer of a signal's time limit again, when the signal it was woken for went to another call."""
+    if item.kind != "signal" or _is_ripe(item) or item.timeout_in_s is None:
+        return None
+    return (item.run_id, item.ordinal, "signal", item.timeout_in_s)
 
 
 async def _settle(transaction: connections.Transaction, due: Sequence[_Due], worker: int) -> store.SettleReport:
-    """Settle waiting steps whose time, signal or child has come."""
-    due = [item for item in due if item.state == "waiting" and _is_ripe(item)]
+    """Settle waiting steps whose time, signal or child has come, and those that cannot start."""
     if not due:
         return store.SettleReport()
     found = await transaction.rows(
@@ -226,15 +264,21 @@ async def _settle(transaction: connections.Transaction, due: Sequence[_Due], wor
     return store.SettleReport(
         settled=settled,
         fenced=fenced,
-        late=late,
+        late_at=rows.late_at(late),
         readied=readied,
         timed=timed,
-        ended=tuple((name, state) for name, state in ended or ()),
+        ended=rows.ended(ended),
     )
 
 
 def _is_ripe(item: _Due) -> bool:
-    return item.kind != "child" or item.child_state in ("succeeded", "failed", "cancelled", "expired")
+    match item.kind:
+        case "child":
+            return item.child_state in ("succeeded", "failed", "cancelled", "expired")
+        case "signal":
+            return item.signal is not None or (item.timeout_in_s is not None and item.timeout_in_s <= 0)
+        case _:
+            return True
 
 
 def _settlement(item: _Due, fence: int) -> store.Settlement:
@@ -244,9 +288,14 @@ def _settlement(item: _Due, fence: int) -> store.Settlement:
         output = item.signal[1]
     elif item.kind == "signal":
         fault = faults.StepFault(fault=faults.Fault.DEADLINE, message=f"the signal {item.name!r} did not come in time")
+    elif item.kind == "begin":
+        fault = _missing(item, "takes a value from a part of an output that is not there")
     elif item.kind == "child" and item.child_state == "succeeded":
         outputs = item.child_outputs or {}
-        output = plan.resolve(item.child_shape, lambda ordinal: outputs[str(ordinal)])
+        try:
+            output = plan.resolve(item.child_shape, lambda ordinal: outputs[str(ordinal)])
+        except plan.ProjectionMissing as error:
+            fault = _missing(item, f"returned what is not there: {error}")
     elif item.kind == "child":
         fault = _child_fault(item)
     return store.Settlement(
@@ -258,6 +307,10 @@ def _settlement(item: _Due, fence: int) -> store.Settlement:
         output=rows.dump(output) if fault is None else None,
         fault=None if fault is None else rows.dump(fault.as_json()),
     )
+
+
+def _missing(item: _Due, what: str) -> faults.StepFault:
+    return faults.StepFault(fault=faults.Fault.BAD_OUTPUT, message=f"the run of {item.name!r} {what}")
 
 
 def _child_fault(item: _Due) -> faults.StepFault:
@@ -273,7 +326,7 @@ def _child_fault(item: _Due) -> faults.StepFault:
 
 async def _stop(
     transaction: connections.Transaction, due: Sequence[_Due], cleanup_s: float
-) -> tuple[tuple[str, str], ...]:
+) -> tuple[store.EndedRun, ...]:
     """Expire runs past their deadline, and end those whose cleanup time is over."""
     if not due:
         return ()
@@ -289,4 +342,4 @@ async def _stop(
             "cleanup_s": cleanup_s,
         },
     )
-    return tuple((name, state) for name, state in found[0][2] or ())
+    return rows.ended(found[0][2])

@@ -1,23 +1,18 @@
 """Give each test of the console a house of its own and a browser of sorts in front of it."""
 
-import types
 from collections.abc import Iterator
 
 import django.test
 import pytest
 
+from heddle import wiring
 from tests import pg
+from tests.unit.api import house
 
-pg.set_up_django()
 
-from django.urls import include, path  # noqa: E402 - Django's settings come first
-
-from heddle import wiring  # noqa: E402 - the same
-from tests.unit.api import house  # noqa: E402 - the same
-
-URLS = types.SimpleNamespace(
-    urlpatterns=[path("", include("heddle.api.urls")), path("console/", include("heddle.console.urls"))]
-)
+def pytest_pycollect_makemodule() -> None:
+    """Load Django before the files of this folder; it is for the doors that the rung has Django at all."""
+    pg.set_up_django()
 
 
 @pytest.fixture
@@ -30,7 +25,9 @@ def home(monkeypatch: pytest.MonkeyPatch) -> house.House:
 @pytest.fixture
 def browser(home: house.House) -> Iterator[django.test.Client]:
     """Answer as to a browser that enforces nothing and holds cookies."""
-    with django.test.override_settings(ROOT_URLCONF=URLS, MIDDLEWARE=["heddle.api.middleware.Door"]):
+    with django.test.override_settings(
+        ROOT_URLCONF="tests.unit.console.paths", MIDDLEWARE=["heddle.api.middleware.Door"]
+    ):
         yield django.test.Client()
 
 

@@ -1,4 +1,4 @@
-"""The layout of the graph: layers follow the edges and the waves, nothing overlaps, every edge ends where its calls stand."""
+"""The layout of the graph: layers follow edges and waves, nothing overlaps, every edge ends at its calls."""
 
 import hypothesis
 from hypothesis import strategies
@@ -19,7 +19,9 @@ def runs(draw: strategies.DrawFn) -> list[graph.Node]:
         graph.Node(
             key=key,
             wave=waves[key - 1],
-            parents=tuple(sorted(draw(strategies.sets(strategies.integers(1, key - 1), max_size=4)))) if key > 1 else (),
+            parents=tuple(sorted(draw(strategies.sets(strategies.integers(1, key - 1), max_size=4))))
+            if key > 1
+            else (),
         )
         for key in range(1, count + 1)
     ]

@@ -1,4 +1,4 @@
-"""The console's pages: who gets in, what they see, what the buttons do, and that nothing foreign or inline is in them."""
+"""The console's pages: who gets in, what they see, what the buttons do; nothing foreign or inline is in them."""
 
 import datetime
 import json
@@ -287,7 +287,15 @@ def test_words_when_any_state_is_shown_then_it_has_a_word_a_tone_and_a_sentence(
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 ms"), (0.84, "840 ms"), (2.44, "2.4 s"), (42, "42 s"), (192, "3 min 12 s"), (18_120, "5 h 2 min"), (187_200, "2 d 4 h")],
+    [
+        (0, "0 ms"),
+        (0.84, "840 ms"),
+        (2.44, "2.4 s"),
+        (42, "42 s"),
+        (192, "3 min 12 s"),
+        (18_120, "5 h 2 min"),
+        (187_200, "2 d 4 h"),
+    ],
 )
 def test_duration_when_written_then_with_two_units_at_most(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text

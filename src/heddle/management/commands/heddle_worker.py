@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.management import base
 
+from heddle.ports import store
+from heddle.providers import registry
 from heddle.service import worker
 
 
@@ -17,5 +19,8 @@ class Command(base.BaseCommand):
         parser.add_argument("--name", help="name in logs and in the console (default: host and process number)")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Work."""
-        worker.run(name=options["name"])
+        """Work. Raises CommandError with the sentence that names what is wrong."""
+        try:
+            worker.run(name=options["name"])
+        except (registry.EndpointRefused, store.StoreLost) as error:
+            raise base.CommandError(str(error)) from error

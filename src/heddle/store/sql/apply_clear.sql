@@ -1,4 +1,4 @@
--- Purpose: disable endpoints the file no longer names (attempts refer to them) and remove all routes. Caller: store.apply.
+-- Purpose: disable endpoints the file no longer names (attempts refer to them) and remove all routes. Caller: store.apply. Rows: deletes route, updates endpoint. Locks: route -> endpoint.
 with gone as (
   delete from heddle_route
 )

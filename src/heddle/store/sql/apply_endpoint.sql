@@ -1,4 +1,4 @@
--- Purpose: upsert an endpoint. Caller: store.apply. Rows: endpoint. Index: its name.
+-- Purpose: upsert an endpoint. Caller: store.apply. Rows: endpoint. Index: its name. Locks: that row.
 insert into heddle_endpoint (name, adapter, url, secret_name, callback_secret_name, timeout_s, price_nano_usd, is_paid, options, scope_ids, poll_lane)
 values (%(name)s, %(adapter)s, %(url)s, %(secret)s, %(callback_secret)s, %(timeout_s)s, %(price)s, %(is_paid)s, %(options)s::jsonb,
   %(scope_ids)s, %(poll_lane)s)

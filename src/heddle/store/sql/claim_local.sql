@@ -3,7 +3,10 @@
 -- Rows: deletes ready, inserts lease, upserts lane_tenant; reads run and step without a lock.
 -- Locks in order: advisory transaction lock of a (lane, tenant) queue, tried and never waited for; then ready; then lease.
 --   The advisory lock is the queue's only mutex: two claims never read the same head.
--- Indexes: ready's key (jumped over tenant by tenant), lease's key.
+-- Fairness: one row more than the cap is read of each queue, to tell one that is emptied (idle) from one that goes on; a queue that comes back is
+--   given the lane's lowest clock once, also when nothing of it is taken: given anew at each claim, it would never catch up.
+-- `paired` finds for each lease how long its row was ready, by grouping: a join of two of these sets would be a nested loop.
+-- Indexes: ready's key (jumped over tenant by tenant), keys of lease, step and run (joined: an `exists` would be planned as a hash of all runs).
 -- Nothing matches: no row comes back and nothing is written.
 with recursive wanted as materialized (
   select * from unnest(%(lanes)s::bigint[], %(groups)s::int[], %(purposes)s::text[], %(shares)s::float8[])
@@ -30,7 +33,7 @@ with recursive wanted as materialized (
     then greatest(b.v, coalesce(min(b.v) filter (where not b.is_idle) over (partition by b.lane), b.v)) else b.v end as start
   from backlog b
 ), head as materialized (
-  select h.lane, h.tenant_id, h.weight, h.start, w.grp, w.purpose, w.share, c.cap
+  select h.lane, h.tenant_id, h.weight, h.start, h.is_idle, w.grp, w.purpose, w.share, c.cap
   from (select s.*, row_number() over (partition by s.lane order by s.start, random()) as place from started s) h
   join wanted w using (lane)
   join cap c using (grp)
@@ -47,7 +50,7 @@ with recursive wanted as materialized (
     from heddle_ready r
     where r.lane = m.lane and r.tenant_id = m.tenant_id
     order by r.lane, r.tenant_id, r.seq
-    limit m.cap
+    limit m.cap + 1
   ) y
 ), ranked as (
   select i.*, row_number() over (partition by i.lane order by i.start + i.k::float8 / i.weight, i.seq) as lane_place from item i
@@ -60,14 +63,14 @@ with recursive wanted as materialized (
   delete from heddle_ready y
   using chosen c
   where y.lane = c.lane and y.tenant_id = c.tenant_id and y.seq = c.seq
-  returning c.lane, c.tenant_id, c.run_id, c.ordinal, c.purpose, c.weight, c.start
+  returning c.lane, c.tenant_id, c.run_id, c.ordinal, c.purpose, y.at
 ), charged as (
   insert into heddle_lane_tenant as l (lane, tenant_id, v, is_idle)
-  select g.lane, g.tenant_id, g.start + count(*)::float8 / g.weight,
-    count(*) = (select count(*) from item i where i.lane = g.lane and i.tenant_id = g.tenant_id)
-      and count(*) < (select min(i.cap) from item i where i.lane = g.lane and i.tenant_id = g.tenant_id)
-  from gone g
-  group by g.lane, g.tenant_id, g.weight, g.start
+  select m.lane, m.tenant_id, m.start + coalesce(g.taken, 0)::float8 / m.weight,
+    coalesce(g.taken, 0) = (select count(*) from item i where i.lane = m.lane and i.tenant_id = m.tenant_id)
+  from mine m
+  left join (select lane, tenant_id, count(*) as taken from gone group by lane, tenant_id) g using (lane, tenant_id)
+  where g.taken > 0 or m.is_idle
   on conflict (lane, tenant_id) do update set v = greatest(l.v, excluded.v), is_idle = excluded.is_idle
 ), leased as (
   insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at, endpoint_id)
@@ -78,13 +81,23 @@ with recursive wanted as materialized (
       where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end
   from gone g
   left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
+  left join heddle_run r on g.purpose = 'activate' and r.id = g.run_id
   where case g.purpose
-    when 'activate' then exists (select 1 from heddle_run r
-      where r.id = g.run_id and r.is_activation_due and r.state in ('queued', 'running'))
+    when 'activate' then r.is_activation_due and r.state in ('queued', 'running')
     when 'execute' then s.state = 'due'
     else s.state in ('pending', 'unknown', 'cancelled') end
   on conflict do nothing
   returning run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id
+), paired as (
+  select run_id, ordinal, max(fence) as fence, max(number) as number, max(purpose) as purpose, max(endpoint_id) as endpoint_id,
+    max(tenant_id) as tenant_id, min(at) as ready_at
+  from (
+    select run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id, null::timestamptz as at from leased
+    union all
+    select run_id, ordinal, null, null, null, null, null, at from gone
+  ) p
+  group by run_id, ordinal
+  having max(fence) is not null
 )
 select l.run_id, l.ordinal, l.fence, l.number, l.purpose, l.endpoint_id, l.tenant_id,
   s.kind, s.name, s.version, s.input, s.options, s.state, coalesce(s.attempts_before, 0) as attempts_before, coalesce(s.epoch, 0) as epoch, coalesce(s.crashes, 0) as crashes,
@@ -92,8 +105,9 @@ select l.run_id, l.ordinal, l.fence, l.number, l.purpose, l.endpoint_id, l.tenan
    where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
   r.workflow, r.version as workflow_version, r.traceparent,
   extract(epoch from r.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
-  extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result
-from leased l
+  extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result,
+  r.priority, greatest(0, extract(epoch from clock_timestamp() - l.ready_at))::float8 as waited_s
+from paired l
 join heddle_run r on r.id = l.run_id
 left join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal
 left join heddle_attempt a on l.purpose = 'poll' and a.run_id = l.run_id and a.ordinal = l.ordinal and a.number = l.number

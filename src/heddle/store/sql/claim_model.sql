@@ -4,7 +4,7 @@
 --   attempt ('reserved'), upserts lane_tenant; reads route, endpoint, run and step without a lock.
 -- Locks in order: limit rows by id (skip locked: an endpoint counts only when every scope of its was locked); advisory (lane, tenant) tried;
 --   ready; lease. Endpoints that share a scope with one drawn before them are left to the next claim, so no scope is spent twice.
--- Indexes: ready's key, limit_delta's scope, limit_state's key.
+-- Fairness and `paired`: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -15,7 +15,8 @@ with recursive moment as materialized (
 ), standing as materialized (
   select e.id, e.scope_ids, e.is_enabled and not bool_or(
       coalesce(s.paused_until > now, false) or (s.breaker = 'open' and s.open_until > now)
-      or (s.breaker = 'half_open' and coalesce(s.probe_until > now, false))
+      or (s.breaker = 'half_open' and coalesce(s.probe_until > now, false) and not exists (
+        select 1 from heddle_limit_delta d where d.scope_id = s.id and d.epoch = s.breaker_epoch and d.ok + d.failed > 0))
     ) as is_open,
     bool_or(s.concurrency is not null and s.concurrency <= s.in_flight
       - coalesce((select sum(d.released) from heddle_limit_delta d where d.scope_id = s.id), 0)) as is_full,
@@ -124,7 +125,7 @@ with recursive moment as materialized (
     then greatest(b.v, coalesce(min(b.v) filter (where not b.is_idle) over (partition by b.lane), b.v)) else b.v end as start
   from backlog b
 ), head as materialized (
-  select h.lane, h.tenant_id, h.weight, h.start, b.model, b.share, t.cap
+  select h.lane, h.tenant_id, h.weight, h.start, h.is_idle, b.model, b.share, t.cap
   from (select s.*, row_number() over (partition by s.lane order by s.start, random()) as place from started s) h
   join busy b using (lane)
   join total t using (model)
@@ -140,7 +141,7 @@ with recursive moment as materialized (
     from heddle_ready r
     where r.lane = m.lane and r.tenant_id = m.tenant_id
     order by r.lane, r.tenant_id, r.seq
-    limit m.cap
+    limit m.cap + 1
   ) y
 ), ranked as (
   select i.*, row_number() over (partition by i.lane order by i.start + i.k::float8 / i.weight, i.seq) as lane_place from item i
@@ -159,14 +160,14 @@ with recursive moment as materialized (
   delete from heddle_ready y
   using chosen c
   where y.lane = c.lane and y.tenant_id = c.tenant_id and y.seq = c.seq
-  returning c.lane, c.tenant_id, c.run_id, c.ordinal, c.weight, c.start, c.endpoint_id
+  returning c.lane, c.tenant_id, c.run_id, c.ordinal, c.endpoint_id, y.at
 ), charged as (
   insert into heddle_lane_tenant as l (lane, tenant_id, v, is_idle)
-  select g.lane, g.tenant_id, g.start + count(*)::float8 / g.weight,
-    count(*) = (select count(*) from item i where i.lane = g.lane and i.tenant_id = g.tenant_id)
-      and count(*) < (select min(i.cap) from item i where i.lane = g.lane and i.tenant_id = g.tenant_id)
-  from gone g
-  group by g.lane, g.tenant_id, g.weight, g.start
+  select m.lane, m.tenant_id, m.start + coalesce(g.taken, 0)::float8 / m.weight,
+    coalesce(g.taken, 0) = (select count(*) from item i where i.lane = m.lane and i.tenant_id = m.tenant_id)
+  from mine m
+  left join (select lane, tenant_id, count(*) as taken from gone group by lane, tenant_id) g using (lane, tenant_id)
+  where g.taken > 0 or m.is_idle
   on conflict (lane, tenant_id) do update set v = greatest(l.v, excluded.v), is_idle = excluded.is_idle
 ), leased as (
   insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, endpoint_id, purpose, claimed_at)
@@ -212,6 +213,16 @@ with recursive moment as materialized (
   from roomed r
   left join spent p on p.scope_id = r.id
   where s.id = r.id
+), paired as (
+  select run_id, ordinal, max(fence) as fence, max(number) as number, max(purpose) as purpose, max(endpoint_id) as endpoint_id,
+    max(tenant_id) as tenant_id, min(at) as ready_at
+  from (
+    select run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id, null::timestamptz as at from leased
+    union all
+    select run_id, ordinal, null, null, null, null, null, at from gone
+  ) p
+  group by run_id, ordinal
+  having max(fence) is not null
 )
 select l.run_id, l.ordinal, l.fence, l.number, l.purpose, l.endpoint_id, l.tenant_id,
   s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes,
@@ -219,7 +230,8 @@ select l.run_id, l.ordinal, l.fence, l.number, l.purpose, l.endpoint_id, l.tenan
    where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
   r.workflow, r.version as workflow_version, r.traceparent,
   extract(epoch from r.deadline_at - clock_timestamp())::float8 as deadline_in_s, null::text as handle,
-  null::float8 as unknown_for_s, 'reserved' as attempt_state, null::jsonb as result
-from leased l
+  null::float8 as unknown_for_s, 'reserved' as attempt_state, null::jsonb as result,
+  r.priority, greatest(0, extract(epoch from clock_timestamp() - l.ready_at))::float8 as waited_s
+from paired l
 join heddle_run r on r.id = l.run_id
 join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal

@@ -1,4 +1,4 @@
--- Purpose: show endpoints with their limits and health. Caller: doors' endpoints. Rows: reads endpoint, route, limit_state, slot.
+-- Purpose: show endpoints with their limits and health. Caller: doors' endpoints. Rows: reads endpoint, route, limit_state, slot. Locks: none.
 select e.name, e.adapter, e.url, e.secret_name,
   (select array_agg(r.model order by r.model) from heddle_route r where r.endpoint_id = e.id) as models,
   (select count(*) from heddle_slot k where k.endpoint_id = e.id) as in_flight,

@@ -1,12 +1,21 @@
--- Purpose: read the journals of claimed activations: digest and state of every call, the output only of awaited ones.
--- Caller: engine.activate; `ordinals` of `extra_runs` name further outputs that a first pass asked for.
--- Rows: reads step, no lock. Index: step's key.
-select s.run_id, s.ordinal, s.kind, s.name, s.digest, s.state, s.fault,
-  x.is_wanted as has_output, case when x.is_wanted then s.output end as output
-from heddle_step s
-join heddle_run r on r.id = s.run_id
-cross join lateral (
-  select s.kind = 'now' or s.ordinal = any(r.awaited) or s.ordinal = any(%(ordinals)s::int[]) and s.run_id = any(%(extra_runs)s::uuid[]) as is_wanted
-) x
-where s.run_id = any(%(run_ids)s::uuid[])
-order by s.run_id, s.ordinal
+-- Purpose: read the journals of claimed activations: digest and state of every call, the output only of calls that were awaited.
+-- Caller: engine.activate. For `eager_runs`, whose first pass asked for an output it did not get, the outputs of all ended calls come along, in
+--   order, up to `bytes_max` for each run, and those it asked for (`ordinals`) in any case: so a second pass is nearly always the last.
+-- Rows: reads step, no lock. Index: step's key. Locks: none.
+select j.run_id, j.ordinal, j.kind, j.name, j.digest, j.state, j.fault, j.is_wanted as has_output,
+  case when j.is_wanted then (select s.output from heddle_step s where s.run_id = j.run_id and s.ordinal = j.ordinal) end as output
+from (
+  select s.run_id, s.ordinal, s.kind, s.name, s.digest, s.state, s.fault,
+    s.kind = 'now' or s.ordinal = any(r.awaited) or (
+      e.run_id is not null and s.state = 'succeeded' and (
+        s.ordinal = any(%(ordinals)s::int[])
+        or sum(case when e.run_id is not null then pg_column_size(s.output) else 0 end) over (partition by s.run_id order by s.ordinal)
+          <= %(bytes_max)s
+      )
+    ) as is_wanted
+  from heddle_step s
+  join heddle_run r on r.id = s.run_id
+  left join unnest(%(eager_runs)s::uuid[]) as e (run_id) on e.run_id = s.run_id
+  where s.run_id = any(%(run_ids)s::uuid[])
+) j
+order by j.run_id, j.ordinal

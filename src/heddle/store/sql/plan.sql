@@ -65,7 +65,7 @@ with moment as materialized (
     planned = greatest(r.planned, t.planned),
     open = r.open + t.open,
     failed = t.failed,
-    error = case when t.failed > 0 then r.error when t.is_broken then coalesce(r.error, jsonb_build_object('fault', 'rejected_permanent',
+    error = case when t.failed > 0 or r.stopping is not null then r.error when t.is_broken then coalesce(r.error, jsonb_build_object('fault', 'rejected_permanent',
       'message', 'the returned value refers to a call that did not succeed', 'where', r.workflow)) end,
     is_broken = t.is_broken,
     is_activation_due = t.is_woken,
@@ -75,7 +75,7 @@ with moment as materialized (
   from standing t cross join moment
   where r.id = t.run_id
   returning r.id, r.state, r.event_seq, r.started_at = now as is_started, t.is_over, t.is_woken, r.lane, r.tenant_id, r.parent_run,
-    r.parent_ordinal, r.workflow
+    r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at)
   select id, event_seq - case when is_over then 1 else 0 end, 'run.started', null::int, now from runs cross join moment where is_started
@@ -93,4 +93,4 @@ with moment as materialized (
 )
 select (select count(*) from c where state = 'due')::int + (select count(*) from runs where is_woken)::int as readied,
   (select count(*) from unnest(%(timer_runs)s::uuid[]))::int as timed,
-  (select json_agg(json_build_array(workflow, state)) from runs where is_over) as ended
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended

@@ -1,5 +1,5 @@
 -- Purpose: remove idempotency keys and inbox rows past their time, in small batches. Caller: engine.sweep, the leader.
--- Rows: deletes idempotency and inbox. Indexes: their created_at.
+-- Rows: deletes idempotency and inbox. Indexes: their created_at. Locks: the rows it deletes.
 with old_keys as (
   delete from heddle_idempotency i using (
     select tenant_id, operation, key from heddle_idempotency

@@ -2,9 +2,10 @@
 --   activation or local step: ready again (a step that crashed its worker `crashes_max` times fails instead: its leases are left to the caller);
 --   model call `reserved`: nothing was sent and nothing may be after send_by: due again after send_by and a margin; its slot is kept till then;
 --   model call `sending` of a paid endpoint: unknown, to be reconciled after the margin; free or unsent: as reserved;
---   poll: asked again at once.
+--   poll: asked again at once; a job whose run was stopped is put in line again to be asked to stop.
+-- A step that was stopped while it was being leased stays as it is, and its slot is let go.
 -- Caller: engine.sweep, after lock_runs, for leases of workers that mark_dead returned. `given_back` also serves strangers and readback.
--- Rows: lease, step, attempt, ready, timer. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
+-- Rows: lease, step, attempt, ready, timer, slot, limit_delta. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
 -- Nothing matches: the lease was settled in the meantime.
 with moment as materialized (
   select clock_timestamp() as now
@@ -46,10 +47,24 @@ with moment as materialized (
   returning s.run_id, s.ordinal, s.state, f.purpose, s.lane, s.tenant_id, f.send_by
 ), readied as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, run_id, 0 from fact where purpose = 'activate'
+  select f.lane, f.tenant_id, f.run_id, 0
+  from fact f join heddle_run r on r.id = f.run_id and r.is_activation_due and r.state in ('queued', 'running')
+  where f.purpose = 'activate'
+  union all
+  select poll_lane, tenant_id, run_id, ordinal from fact where purpose = 'poll' and step_state = 'cancelled'
   union all
   select lane, tenant_id, run_id, ordinal from steps where state = 'due' and purpose = 'execute'
   returning run_id
+), unslotted as (
+  delete from heddle_slot k
+  using fact f
+  where f.purpose = 'send' and f.step_state not in ('due', 'pending', 'unknown') and k.run_id = f.run_id and k.ordinal = f.ordinal
+  returning k.endpoint_id
+), released as (
+  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
+  select l.id, count(*), 0, 0, l.breaker_epoch
+  from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
+  group by l.id, l.breaker_epoch
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, case when purpose = 'poll' then (case state when 'pending' then 'poll' else 'reconcile' end)

@@ -1,5 +1,6 @@
 -- Purpose: recount the slots of every scope and correct drift, which is counted: the bar is 0. Caller: engine.sweep, the leader.
 -- Rows: limit_state, under row locks taken by id; reads slot and limit_delta. Returns a row for each scope whose count was wrong.
+-- Locks: limit rows by id.
 with scope as materialized (
   select s.id, s.name, s.in_flight from heddle_limit_state s order by s.id for no key update skip locked
 ), truth as materialized (

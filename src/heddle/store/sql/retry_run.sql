@@ -1,5 +1,6 @@
 -- Purpose: make what failed in a run due again and let its function run again, under the same run id. Caller: doors' retry, after lock_runs.
--- Rows: step, ready, run, event, lane by lane. Locks in order: run (held) -> step -> ready. Indexes: keys.
+-- Rows: step, ready, lease, slot, limit_delta, timer, event, run. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
+-- Attempts that a stop cut off count too, so that the next one gets a number of its own; what is left of a job being cancelled is let go.
 -- Cleanup calls of an expired run are removed: the function runs again without having been stopped.
 -- Failed calls become due (their attempts so far no longer count); cancelled and skipped ones wait for their parents again or become due.
 -- Nothing matches: the run is neither failed nor expired.
@@ -12,7 +13,8 @@ with moment as materialized (
 ), again as materialized (
   select s.run_id, s.ordinal, (
       select count(*)::int from unnest(s.parents) as p (ordinal)
-      join heddle_step q on q.run_id = s.run_id and q.ordinal = p.ordinal and q.state <> 'succeeded') as blockers
+      join heddle_step q on q.run_id = s.run_id and q.ordinal = p.ordinal and q.state <> 'succeeded') as blockers,
+    greatest(s.attempts, (select max(t.number) from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)) as tried
   from heddle_step s join r0 on s.run_id = r0.id
   where s.state in ('failed', 'cancelled', 'skipped') and s.ordinal <= r0.kept
 ), cleanups as (
@@ -20,7 +22,8 @@ with moment as materialized (
 ), steps as (
   update heddle_step s set
     state = case when a.blockers > 0 then 'blocked' when s.kind in ('step', 'model') then 'due' else 'waiting' end,
-    blockers = a.blockers, fault = null, output = null, finished_at = null, note = '', attempts_before = s.attempts, crashes = 0,
+    blockers = a.blockers, fault = null, output = null, finished_at = null, note = '', attempts = a.tried,
+    attempts_before = a.tried, crashes = 0,
     epoch = s.epoch + 1
   from again a
   where s.run_id = a.run_id and s.ordinal = a.ordinal
@@ -30,6 +33,15 @@ with moment as materialized (
   select lane, tenant_id, run_id, ordinal from steps where state = 'due'
   union all
   select lane, tenant_id, id, 0 from r0
+), unleased as (
+  delete from heddle_lease l using again a where l.run_id = a.run_id and l.ordinal = a.ordinal
+), unslotted as (
+  delete from heddle_slot k using again a where k.run_id = a.run_id and k.ordinal = a.ordinal returning k.endpoint_id
+), released as (
+  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
+  select l.id, count(*), 0, 0, l.breaker_epoch
+  from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
+  group by l.id, l.breaker_epoch
 ), begun as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, 'begin', now from steps cross join moment where state = 'waiting'

@@ -2,8 +2,10 @@
 --   wake-up of their activations, limits given back, events, and the end of runs with nothing left open.
 -- Caller: engine.settle, after lock_runs in the same transaction.
 -- Rows: attempt (facts, never fenced), lease, step, ready, timer, slot, limit_delta, ledger, event, run.
+-- A claim waits for nothing, so it may lease a step while the run is being stopped: such a step stays as it was stopped, its slot is let go,
+--   and a job that the provider took for it is asked to stop (`asked`).
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
--- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones.
+-- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
 -- Indexes: keys only.
 -- Nothing matches: a lease that is gone moves no step; its facts are still written, as `late` when they are a result.
 with recursive moment as materialized (
@@ -15,8 +17,11 @@ with recursive moment as materialized (
     %(locals)s::boolean[], %(breakers)s::int[]
   ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker)
 ), freed as materialized (
-  select d.*, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane
-  from d join heddle_lease l on l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence
+  select d.*, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane,
+    s.state not in ('due', 'pending', 'waiting', 'unknown') as is_over
+  from d
+  join heddle_lease l on l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence
+  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
 ), unleased as (
   delete from heddle_lease l using freed f where l.run_id = f.run_id and l.ordinal = f.ordinal returning l.run_id, l.ordinal
 ), tries as (
@@ -27,10 +32,12 @@ with recursive moment as materialized (
   on conflict do nothing
 ), facts as (
   update heddle_attempt a set
-    state = case when f.run_id is null and d.attempt_state in ('done', 'accepted') and s.state <> 'unknown' then 'late' else d.attempt_state end,
+    state = case when s.state = 'unknown' then d.attempt_state
+      when d.attempt_state = 'accepted' and (s.state = 'cancelled' or a.state = 'accepted') then 'accepted'
+      when d.attempt_state in ('done', 'accepted') and (f.run_id is null or f.is_over) then 'late' else d.attempt_state end,
     handle = coalesce(d.handle, a.handle),
     fault = coalesce(d.fault, a.fault),
-    result = case when f.run_id is null then d.output end,
+    result = case when f.run_id is null or f.is_over then d.output end,
     cost_nano_usd = coalesce(d.cost, a.cost_nano_usd),
     accepted_at = case when d.attempt_state = 'accepted' then coalesce(a.accepted_at, now) else a.accepted_at end,
     unknown_at = case when d.attempt_state = 'unknown' then coalesce(a.unknown_at, now) else a.unknown_at end,
@@ -41,12 +48,13 @@ with recursive moment as materialized (
   cross join moment
   where not d.is_local and a.run_id = d.run_id and a.ordinal = d.ordinal and a.number = d.number
     and a.state not in ('done', 'rejected', 'late', 'abandoned')
-  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, d.cost, s.tenant_id
+  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, d.cost, s.tenant_id, s.state as step_state,
+    d.handle is not null or f.is_over as is_news
 ), booked as (
   insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd)
   select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost from facts where coalesce(cost, 0) > 0
   on conflict (run_id, ordinal, number, kind) do nothing
-  returning run_id, ordinal, amount_nano_usd
+  returning run_id, ordinal, number, amount_nano_usd
 ), done as (
   update heddle_step s set
     state = case f.verdict when 'complete' then 'succeeded' when 'fail' then 'failed' when 'retry' then 'waiting' when 'poll' then 'pending'
@@ -59,11 +67,28 @@ with recursive moment as materialized (
     cost_nano_usd = s.cost_nano_usd + coalesce(b.amount_nano_usd, 0),
     finished_at = case when f.verdict in ('complete', 'fail') then now end
   from freed f
-  left join booked b on b.run_id = f.run_id and b.ordinal = f.ordinal
+  left join booked b on b.run_id = f.run_id and b.ordinal = f.ordinal and b.number = f.number
   cross join moment
-  where s.run_id = f.run_id and s.ordinal = f.ordinal
+  where not f.is_over and s.run_id = f.run_id and s.ordinal = f.ordinal
   returning s.run_id, s.ordinal, s.state, s.children, s.lane, s.tenant_id, s.name, s.fault, coalesce((s.options ->> 'detach')::boolean, false) as is_detached,
-    f.verdict, f.delay_s, f.endpoint_id, f.breaker, coalesce(b.amount_nano_usd, 0) as cost
+    f.verdict, f.delay_s, f.endpoint_id, f.breaker
+), noted as (
+  update heddle_step s set
+    attempts = greatest(s.attempts, n.number),
+    cost_nano_usd = s.cost_nano_usd + n.cost
+  from (
+    select t.run_id, t.ordinal, max(t.number) as number, coalesce(sum(b.amount_nano_usd), 0)::bigint as cost
+    from facts t
+    left join booked b on b.run_id = t.run_id and b.ordinal = t.ordinal and b.number = t.number
+    where not exists (select 1 from freed f where f.run_id = t.run_id and f.ordinal = t.ordinal and not f.is_over)
+    group by t.run_id, t.ordinal
+  ) n
+  where s.run_id = n.run_id and s.ordinal = n.ordinal and s.state <> 'blocked'
+), asked as (
+  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
+  select e.poll_lane, t.tenant_id, t.run_id, t.ordinal
+  from facts t join heddle_endpoint e on e.id = t.endpoint_id
+  where t.step_state = 'cancelled' and t.state = 'accepted' and t.is_news
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal,
@@ -71,16 +96,16 @@ with recursive moment as materialized (
     now + make_interval(secs => delay_s)
   from done cross join moment
   where verdict in ('retry', 'poll', 'reconcile')
-  on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
+  on conflict (run_id, ordinal, kind) do update set due_at = least(heddle_timer.due_at, excluded.due_at)
 ), again as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, run_id, ordinal from done where state = 'due'
 ), unslotted as (
   delete from heddle_slot k
-  using done n
-  where k.run_id = n.run_id and k.ordinal = n.ordinal
-    and n.verdict in ('complete', 'fail', 'retry', 'release', 'bury')
-  returning k.endpoint_id, n.breaker
+  using freed f
+  where k.run_id = f.run_id and k.ordinal = f.ordinal
+    and (f.verdict in ('complete', 'fail', 'retry', 'release', 'bury') or f.is_over and f.verdict = 'reconcile')
+  returning k.endpoint_id, f.breaker
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
   select l.id, count(*), count(*) filter (where u.breaker > 0), count(*) filter (where u.breaker < 0), l.breaker_epoch
@@ -125,11 +150,11 @@ with recursive moment as materialized (
   select run_id, ordinal, 'begin', now from moved cross join moment where state = 'waiting'
   on conflict do nothing
 ), ended as materialized (
-  select run_id, ordinal, state, cost, (state = 'failed' and not is_detached) as is_failure, fault, name,
+  select run_id, ordinal, state, (state = 'failed' and not is_detached) as is_failure, fault, name,
     case state when 'succeeded' then 'step.succeeded' when 'failed' then 'step.failed' end as event
   from done where state in ('succeeded', 'failed')
   union all
-  select run_id, ordinal, state, 0, false, null, null, 'step.skipped' from moved where state = 'skipped'
+  select run_id, ordinal, state, false, null, null, 'step.skipped' from moved where state = 'skipped'
 ), news as materialized (
   select run_id, ordinal, event, null::jsonb as detail from ended
   union all
@@ -137,13 +162,15 @@ with recursive moment as materialized (
     else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault)
   from done where state not in ('succeeded', 'failed')
 ), tally as materialized (
-  select n.run_id, count(*)::int as told, coalesce(max(e.ended), 0)::int as ended,
-    coalesce(max(e.cost), 0) + coalesce((select sum(x.cost) from done x where x.run_id = n.run_id and x.state not in ('succeeded', 'failed')), 0) as cost
-  from news n
-  left join (
-    select run_id, count(*) as ended, sum(cost) as cost from ended group by run_id
-  ) e using (run_id)
-  group by n.run_id
+  select run_id, sum(told)::int as told, sum(ended)::int as ended, sum(cost)::bigint as cost
+  from (
+    select run_id, 1 as told, 0 as ended, 0::bigint as cost from news
+    union all
+    select run_id, 0, 1, 0 from ended
+    union all
+    select run_id, 0, 0, amount_nano_usd from booked
+  ) x
+  group by run_id
 ), awaited as materialized (
   select r.id, count(*) filter (where e.ordinal = any(r.awaits))::int as hits,
     count(*) filter (where e.ordinal = any(r.awaits) and e.state <> 'succeeded')::int as bad,
@@ -178,12 +205,12 @@ with recursive moment as materialized (
       when r.stopping in ('cancelled', 'expired') then r.stopping
       when r.function_state = 'returned' and r.failed + j.failures = 0 and not (r.is_broken or j.is_broken) then 'succeeded'
       else 'failed' end,
-    finished_at = case when j.is_over then now end
+    finished_at = case when j.is_over then now else r.finished_at end
   from judged j
   cross join moment
   where r.id = j.id
   returning r.id, r.state, r.event_seq - case when j.is_over then 1 else 0 end - j.told as seq, r.event_seq as last_seq, j.is_woken, j.is_over,
-    r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow
+    r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at, detail)
   select n.run_id, r.seq + row_number() over (partition by n.run_id order by n.ordinal), n.event, n.ordinal, now, n.detail
@@ -202,10 +229,11 @@ with recursive moment as materialized (
 )
 select
   (select count(*) from done)::int as settled,
-  (select count(*) from d)::int - (select count(*) from freed)::int as fenced,
-  (select count(*) from facts where state = 'late')::int as late,
+  (select count(*) from d)::int - (select count(*) from done)::int as fenced,
+  (select json_object_agg(endpoint_id, n) from (
+    select endpoint_id, count(*) as n from facts where state = 'late' group by endpoint_id) l) as late,
   (select count(*) from moved where state = 'due')::int + (select count(*) from runs where is_woken)::int
     + (select count(*) from done where state = 'due')::int as readied,
   (select count(*) from done where verdict in ('retry', 'poll', 'reconcile'))::int + (select count(*) from moved where state = 'waiting')::int
     + (select count(*) from runs where is_over and parent_run is not null)::int as timed,
-  (select json_agg(json_build_array(workflow, state)) from runs where is_over) as ended
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended

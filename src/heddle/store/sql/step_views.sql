@@ -1,4 +1,4 @@
--- Purpose: show the calls of a run. Caller: doors' steps. Rows: reads step, lease. Indexes: keys. Bounded by the calls a run may make.
+-- Purpose: show the calls of a run. Caller: doors' steps. Rows: reads step, lease. Indexes: keys. Bounded by the calls a run may make. Locks: none.
 select s.ordinal, s.kind, s.name, s.state, l.fence is not null as is_leased, s.parents, s.input, s.output, s.fault, s.note, s.created_at,
   t.due_at, s.finished_at, s.cost_nano_usd, s.child_run
 from heddle_step s

@@ -1,5 +1,6 @@
 -- Purpose: stop runs: cancel every open call made so far, and either wake the function so that it can clean up, or end the run when the
 --   function is over. Reasons: cancelled (somebody asked), expired (deadline), raised (the function ended without a value).
+-- A run that is still queued ends at once: its function has never run, so there is nothing to clean up.
 -- Caller: doors' cancel, the deadline timer, engine.activate; after lock_runs in the same transaction. A second call changes nothing for a
 --   reason already recorded, except `forced` (the cleanup time is over): then the function is over too.
 -- Rows: step, lease, slot, limit_delta, timer, ready, event, run. Locks in order: run (held) -> step -> ready -> lease.
@@ -10,7 +11,7 @@ with moment as materialized (
 ), w as materialized (
   select r.id, r.lane, r.tenant_id, coalesce(r.stopping, w.reason) as reason, w.fault, r.planned, r.is_activation_due, r.parent_run,
     r.parent_ordinal, r.stopping is null as is_first,
-    r.function_state <> 'running' or w.is_forced as is_over
+    r.function_state <> 'running' or w.is_forced or r.state = 'queued' as is_over
   from unnest(%(run_ids)s::uuid[], %(reasons)s::text[], %(faults)s::jsonb[], %(forced)s::boolean[]) as w (id, reason, fault, is_forced)
   join heddle_run r on r.id = w.id
   where r.state in ('queued', 'running') and (r.stopping is null or w.is_forced)
@@ -35,6 +36,8 @@ with moment as materialized (
 ), asked as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select e.poll_lane, a.tenant_id, a.run_id, a.ordinal from accepted a join heddle_endpoint e on e.id = a.endpoint_id
+  where not exists (select 1 from heddle_ready y
+    where y.lane = e.poll_lane and y.tenant_id = a.tenant_id and y.run_id = a.run_id and y.ordinal = a.ordinal)
 ), unslotted as (
   delete from heddle_slot k
   using stopped s
@@ -69,7 +72,7 @@ with moment as materialized (
   from w cross join moment
   where r.id = w.id
   returning r.id, r.state, r.event_seq, w.reason, w.is_over, w.is_first, w.is_activation_due as was_due, r.lane, r.tenant_id, r.parent_run,
-    r.parent_ordinal, r.workflow
+    r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at)
   select id, event_seq - case when is_over then 1 else 0 end, 'run.stopping', null::int, now from runs cross join moment where is_first
@@ -91,4 +94,4 @@ with moment as materialized (
 )
 select (select count(*) from runs)::int as stopped,
   (select json_agg(distinct run_id) from unleased) as leased_runs,
-  (select json_agg(json_build_array(workflow, state)) from runs where is_over) as ended
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended

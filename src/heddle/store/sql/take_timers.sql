@@ -1,5 +1,6 @@
 -- Purpose: take due timers and do what needs no decision: make retries due, put polls and reconciles in line, start runs whose time has come.
---   The others come back for engine.schedule to settle in the same transaction.
+--   The others come back for engine.schedule to settle in the same transaction; of two calls that wait for signals of one name, each with a
+--   signal of its own.
 -- Caller: engine.schedule, after lock_runs. Rows: deletes timer, updates step, inserts ready, deletes slot.
 -- Locks in order: run (held) -> step -> ready. Indexes: keys. Nothing matches: another worker took them first.
 with moment as materialized (
@@ -15,7 +16,7 @@ with moment as materialized (
   using w cross join moment
   where t.run_id = w.run_id and t.ordinal = w.ordinal and t.kind = w.kind and t.due_at <= now
     and not exists (select 1 from busy b where b.run_id = w.run_id and b.ordinal = w.ordinal)
-  returning t.run_id, t.ordinal, t.kind
+  returning t.run_id, t.ordinal, t.kind, t.due_at
 ), later as (
   update heddle_timer t set due_at = now + interval '500 milliseconds'
   from busy b cross join moment
@@ -56,9 +57,14 @@ select g.run_id, g.ordinal, g.kind, s.kind as step_kind, s.name, s.version, s.in
   (select json_object_agg(o.ordinal, o.output) from heddle_step o where c.id is not null and o.run_id = c.id and o.ordinal = any(c.refs))
     as child_outputs,
   (select json_build_array(x.seq, x.payload) from heddle_signal x
-   where g.kind = 'signal' and x.run_id = g.run_id and x.name = s.name and x.consumed_by is null order by x.seq limit 1) as signal,
-  (select count(*) from readied)::int as readied
+   where s.kind = 'signal' and x.run_id = g.run_id and x.name = s.name and x.consumed_by is null order by x.seq
+   offset (select count(*) from gone o join heddle_step w on w.run_id = o.run_id and w.ordinal = o.ordinal
+     where o.run_id = g.run_id and o.ordinal < g.ordinal and w.kind = 'signal' and w.name = s.name and w.state = 'waiting')
+   limit 1) as signal,
+  extract(epoch from s.created_at - now)::float8 + (s.options ->> 'delay_s')::float8 as timeout_in_s,
+  extract(epoch from now - g.due_at)::float8 as late_s, (select count(*) from readied)::int as readied
 from gone g
+cross join moment
 join heddle_run r on r.id = g.run_id
 left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
 left join heddle_run c on g.kind = 'child' and c.id = s.child_run

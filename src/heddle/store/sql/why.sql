@@ -1,5 +1,5 @@
 -- Purpose: read what one sentence about a run needs. Caller: doors' why. Rows: reads run, step, lease, timer, ready, worker, endpoint.
--- Indexes: keys. Bounded: at most 20 open calls.
+-- Indexes: keys. Bounded: at most 20 open calls. Locks: none.
 select r.state, r.stopping, r.is_activation_due, r.workflow, r.error ->> 'message' as error,
   (select count(*) from heddle_worker w where w.state = 'alive' and w.seen_at > clock_timestamp() - interval '30 seconds')::int as workers,
   exists (select 1 from heddle_lease l where l.run_id = r.id and l.ordinal = 0) as is_activating,

@@ -1,0 +1,127 @@
+"""The command line itself: help, refusals in one sentence, statuses, and nothing heavy loaded for them."""
+
+import http.server
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from heddle import cli
+from heddle.cli import complaints, remote
+
+PROBLEM = {
+    "status": 422,
+    "code": "invalid_input",
+    "detail": "The request is not valid.",
+    "errors": [{"field": "input.photo", "message": "is missing"}],
+}
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Refuse every request: busy at one path, invalid at the others."""
+
+    def do_GET(self) -> None:
+        is_busy = self.path == "/busy"
+        body = json.dumps(PROBLEM).encode()
+        self.send_response(503 if is_busy else 422)
+        self.send_header("Content-Type", "application/problem+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Retry-After", "2")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the base class
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing() -> Iterator[remote.Api]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield remote.Api(remote.Address(url=f"http://127.0.0.1:{server.server_address[1]}", key="hd_x"), timeout_s=10)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_main_when_nothing_is_asked_then_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    status = cli.main([])
+
+    out = capsys.readouterr().out
+    assert status == 0
+    assert all(f"    {name} " in out for name in ("up", "demo", "web", "worker", "migrate", "doctor", "runs", "keys"))
+    assert "exit status" in out
+
+
+def test_main_when_a_setting_is_wrong_then_one_sentence_names_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEDDLE_WORKERS", "many")
+
+    status = cli.main(["runs", "list"])
+
+    assert status == complaints.Exit.REFUSED
+    assert capsys.readouterr().err.startswith("heddle: HEDDLE_WORKERS is 'many'")
+
+
+def test_main_when_no_service_runs_then_it_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv(remote.URL_VARIABLE, raising=False)
+
+    status = cli.main(["runs", "list"])
+
+    assert status == complaints.Exit.UNREACHABLE
+    assert "heddle up" in capsys.readouterr().err
+
+
+def test_main_when_a_pair_is_malformed_then_the_option_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(remote.URL_VARIABLE, "http://127.0.0.1:1")
+    monkeypatch.setenv(remote.KEY_VARIABLE, "hd_x")
+
+    status = cli.main(["runs", "submit", "shoot", "--artifact", "photo"])
+
+    assert status == complaints.Exit.REFUSED
+    assert "--artifact is 'photo'" in capsys.readouterr().err
+
+
+def test_send_when_refused_then_the_fields_are_named(refusing: remote.Api) -> None:
+    with pytest.raises(remote.ApiRefused) as refused:
+        refusing.get("/v1/runs")
+
+    assert refused.value.status == complaints.Exit.API_REFUSED
+    assert refused.value.code == "invalid_input"
+    assert "input.photo: is missing" in str(refused.value)
+
+
+def test_send_when_busy_then_it_may_be_asked_again_after_the_stated_time(refusing: remote.Api) -> None:
+    with pytest.raises(remote.Unreachable) as busy:
+        refusing.get("/busy")
+
+    assert busy.value.retry_after_s == 2.0
+
+
+def test_send_when_nobody_listens_then_it_says_so() -> None:
+    api = remote.Api(remote.Address(url="http://127.0.0.1:1", key="hd_x"), timeout_s=5)
+
+    with pytest.raises(remote.Unreachable, match="does not answer"):
+        api.get("/v1/runs")
+
+
+def test_help_then_neither_django_nor_a_driver_is_loaded() -> None:
+    program = (
+        "import sys; from heddle import cli; cli.main([]); "
+        "print([name for name in ('django', 'psycopg', 'aiohttp', 'granian') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.splitlines()[-1] == "[]"

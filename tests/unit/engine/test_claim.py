@@ -1,0 +1,187 @@
+"""What a worker asks for: the lanes of what it has loaded, and no more than it has places for."""
+
+import asyncio
+import random
+import types
+import uuid
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+import heddle
+from heddle.config import settings
+from heddle.core import lanes, run
+from heddle.engine import claim, hold
+from heddle.engine import parts as parts_module
+from heddle.ports import store
+from heddle.program import registry
+from tests.unit.engine import claims
+
+SHARES = {"interactive": 16.0, "standard": 4.0, "batch": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _own_names() -> Iterator[None]:
+    with registry.isolated():
+        for kept in (registry._names.workflows, registry._names.steps, registry._names.models):
+            kept.clear()
+        yield
+
+
+def _claimer(**limits: Any) -> tuple[claim.Claimer, hold.Hold]:
+    held = hold.Hold()
+    parts = types.SimpleNamespace(
+        settings=settings.Settings(**limits), hold=held, compute=types.SimpleNamespace(size=2)
+    )
+    return claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _: None), held
+
+
+def test_wishes_when_nothing_is_loaded_then_nothing_is_asked_for() -> None:
+    assert claim.wishes([]) == claim.Wishes(local=(), models=())
+
+
+def test_wishes_when_a_workflow_is_loaded_then_each_class_of_its_version_has_a_lane_with_its_share() -> None:
+    @heddle.workflow(name="shoot", version=2)
+    async def shoot() -> int:
+        return 1
+
+    asked = claim.wishes([])
+
+    assert asked.local == tuple(
+        store.LaneWish(
+            lane=lanes.of_activation("shoot", 2, priority.value),
+            group=claim.ACTIVATIONS,
+            purpose="activate",
+            share=SHARES[priority.value],
+        )
+        for priority in run.Priority
+    )
+
+
+def test_wishes_when_steps_are_loaded_then_sync_and_async_ones_are_of_different_groups() -> None:
+    @heddle.step(name="fetch")
+    async def fetch() -> int:
+        return 1
+
+    @heddle.step(name="score")
+    def score() -> int:
+        return 1
+
+    groups = {wish.lane: (wish.group, wish.purpose) for wish in claim.wishes([]).local}
+
+    assert groups[lanes.number("step", "fetch", 1, "standard")] == (claim.ASYNC_STEPS, "execute")
+    assert groups[lanes.number("step", "score", 1, "standard")] == (claim.SYNC_STEPS, "execute")
+    assert len(groups) == 6
+
+
+def test_wishes_when_endpoints_share_a_model_then_it_is_asked_for_once_and_each_endpoint_is_polled() -> None:
+    both = [claims.endpoint(), claims.endpoint(id=8, name="other", models=("segment", "relight"))]
+
+    asked = claim.wishes(both)
+
+    assert [(wish.model, wish.share) for wish in asked.models] == [
+        (model, share) for share in SHARES.values() for model in ("relight", "segment")
+    ]
+    assert asked.local == tuple(
+        store.LaneWish(lane=lanes.of_poll(name), group=claim.POLLS, purpose="poll", share=1.0)
+        for name in ("studio", "other")
+    )
+
+
+def test_wishes_then_no_lane_is_asked_for_twice() -> None:
+    @heddle.step(name="relight")
+    def relight() -> int:
+        return 1
+
+    asked = claim.wishes([claims.endpoint()])
+
+    numbers = [wish.lane for wish in asked.local] + [wish.lane for wish in asked.models]
+    assert len(set(numbers)) == len(numbers) == 7
+
+
+def test_places_when_nothing_is_held_then_a_batch_of_each_and_one_more_than_the_pool_runs() -> None:
+    claimer, _ = _claimer(worker_batch=100)
+
+    assert claimer._places() == ([100, 100, 3, 100], 100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "places"),
+    [
+        ("activate", 15, ([5, 10, 3, 10], 10)),
+        ("activate", 25, ([0, 10, 3, 10], 10)),
+        ("async", 18, ([10, 2, 3, 10], 10)),
+        ("sync", 2, ([10, 10, 1, 10], 10)),
+        ("sync", 4, ([10, 10, 0, 10], 10)),
+        ("poll", 7, ([10, 10, 3, 3], 10)),
+        ("send", 28, ([10, 10, 3, 10], 2)),
+        ("send", 40, ([10, 10, 3, 10], 0)),
+    ],
+)
+def test_places_when_some_are_held_then_what_is_left_and_never_less_than_none(
+    kind: str, count: int, places: tuple[list[int], int]
+) -> None:
+    claimer, held = _claimer(worker_batch=10, worker_steps_max=20, worker_in_flight_max=30)
+    for ordinal in range(count):
+        held.add(claims.claimed(ordinal=ordinal), kind=kind, now_s=0.0)
+
+    assert claimer._places() == places
+
+
+class _LosingStore:
+    """Lose the answer to every claim of model calls, and remember what was read back and given back."""
+
+    def __init__(self, *, found: list[store.LeaseRef]) -> None:
+        self.found = found
+        self.claims: list[uuid.UUID] = []
+        self.read_back: list[uuid.UUID] = []
+        self.given_back: list[store.LeaseRef] = []
+
+    async def claim_local(self, **asked: Any) -> list[store.Claimed]:
+        self.claims.append(asked["claim_id"])
+        return [claims.claimed(ordinal=1, fence=10)]
+
+    async def claim_models(self, **asked: Any) -> list[store.Claimed]:
+        self.claims.append(asked["claim_id"])
+        raise store.StoreLost("the connection was cut")
+
+    async def readback(self, *, worker: int, claim_ids: list[uuid.UUID]) -> list[store.LeaseRef]:
+        self.read_back = list(claim_ids)
+        return self.found
+
+    async def give_back(self, *, leases: list[store.LeaseRef]) -> None:
+        self.given_back = list(leases)
+
+
+async def test_claim_when_its_outcome_is_unknown_then_the_next_pass_reads_it_back_and_gives_back_strangers() -> None:
+    ours, stranger = (store.LeaseRef(run_id=claims.RUN, ordinal=ordinal, fence=10) for ordinal in (1, 2))
+    losing, held = _LosingStore(found=[ours, stranger]), hold.Hold()
+    alive = asyncio.Event()
+    alive.set()
+    parts = types.SimpleNamespace(
+        settings=settings.Settings(),
+        hold=held,
+        compute=types.SimpleNamespace(size=2),
+        store=losing,
+        worker=5,
+        is_alive=alive,
+        is_draining=False,
+        clock=types.SimpleNamespace(rng=random.Random(7), monotonic_s=lambda: 1.0),
+        endpoints={7: types.SimpleNamespace(row=claims.endpoint())},
+    )
+
+    def hand_over(taken: list[store.Claimed]) -> None:
+        for item in taken:
+            held.add(item, kind="async", now_s=1.0)
+
+    claimer = claim.Claimer(cast("parts_module.Parts", parts), hand_over=hand_over)
+    claimer.refresh()
+
+    with pytest.raises(store.StoreLost):
+        await claimer.one_pass()
+    first = list(losing.claims)
+    with pytest.raises(store.StoreLost):
+        await claimer.one_pass()
+
+    assert (losing.read_back, losing.given_back) == (first, [stranger])
