@@ -8,6 +8,7 @@ After it: `report`, and whoever reads the summary.
 
 import dataclasses
 import datetime
+import functools
 import pathlib
 import time
 import typing
@@ -164,14 +165,16 @@ class Demo:
         found: list[Json] = []
         cursor: str | None = None
         for _ in range(1 + len(self._photos) // PAGE_MAX):
-            page = self._insist(
-                lambda at=cursor: self._api.get("/v1/runs", label=f"batch:{self._batch}", limit=PAGE_MAX, cursor=at)
-            )
+            page = self._insist(functools.partial(self._page, cursor))
             found += page["items"]
             cursor = page["next_cursor"]
             if cursor is None:
                 break
         return found
+
+    def _page(self, cursor: str | None) -> Json:
+        page: Json = self._api.get("/v1/runs", label=f"batch:{self._batch}", limit=PAGE_MAX, cursor=cursor)
+        return page
 
     def _standing(self, runs: abc.Sequence[Json]) -> progress.Standing:
         shown = [run["shown_state"] for run in runs]

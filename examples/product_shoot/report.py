@@ -56,8 +56,8 @@ def page(shoot: demo.Shoot) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Product shoot {_text(shoot.batch)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>Product shoot</h1>\n<p class=lead>{len(shoot.finished)} photographs, {_pictures(shoot)} finished "
-        f"pictures, {shoot.elapsed_s:.0f} seconds. Each photo was checked, its subject cut out, set into three generated scenes, "
-        "scored, and made again where it was weak.</p>\n"
+        f"pictures, {shoot.elapsed_s:.0f} seconds. Each photo was checked, its subject cut out, set into three "
+        "generated scenes, scored, and made again where it was weak.</p>\n"
         f"{_figures(shoot)}\n{runs}\n{_licences(shoot)}\n</main>\n</body>\n</html>\n"
     )
 

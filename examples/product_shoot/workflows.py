@@ -152,23 +152,20 @@ async def product_shoot(photo: Artifact, scenes: list[str], seed: int = 1) -> De
     best: dict[str, Shot] = {}
     for number in range(1, ROUNDS_MAX + 1):
         weak = [scene for scene in scenes if scene not in best or best[scene].score < imaging.SHOT_SCORE_MIN]
-        made = {}
-        for scene in weak:
-            generated = backdrop(prompt=scene, seed=seed + SEED_STEP * number + scenes.index(scene))
-            image = compose(photo=photo, mask=mask, scene=generated.image)
-            made[scene] = (image, score(shot=image, mask=mask))
-        # Every call of the round is made by now; only the decision waits.
-        for scene, (image, scored) in made.items():
-            result = await scored
-            if scene not in best or result.value > best[scene].score:
-                best[scene] = Shot(
-                    scene=scene, image=await image, score=result.value, round=number, reasons=result.reasons
-                )
-        if all(shot.score >= imaging.SHOT_SCORE_MIN for shot in best.values()):
+        if not weak:
             break
+        images = [compose(photo=photo, mask=mask, scene=paint(scenes, scene, number, seed).image) for scene in weak]
+        scores = await heddle.all_of([score(shot=image, mask=mask) for image in images])
+        for scene, image, measured in zip(weak, images, scores, strict=True):
+            if scene not in best or measured.value > best[scene].score:
+                # The image is not awaited: it is passed on as an edge, here and to the delivery.
+                best[scene] = Shot(
+                    scene=scene, image=image, score=measured.value, round=number, reasons=measured.reasons
+                )
 
     shots = [best[scene] for scene in scenes]
-    return await deliver(photo=photo, photo_score=report.score, mask=mask, shots=shots)
+    delivery: Delivery = deliver(photo=photo, photo_score=report.score, mask=mask, shots=shots)
+    return delivery
 
 
 @heddle.workflow
@@ -183,6 +180,12 @@ async def approve_shoot(photo: Artifact, scenes: list[str], seed: int = 1, patie
     except heddle.StepFailed:
         return []
     return list(delivery.shots) if verdict == "approved" else []
+
+
+def paint(scenes: list[str], scene: str, number: int, seed: int) -> heddle.Call[BackdropOutput]:
+    """Have a scene generated, with a seed of its own for each scene and round."""
+    painted: heddle.Call[BackdropOutput] = backdrop(prompt=scene, seed=seed + SEED_STEP * number + scenes.index(scene))
+    return painted
 
 
 def refuse_scenes(scenes: list[str]) -> None:

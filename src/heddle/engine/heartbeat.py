@@ -39,9 +39,10 @@ class Heartbeat:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop beating."""
+        """Stop beating; waits for the beat under way. A second call changes nothing."""
         self._stop.set()
-        self._thread.join(timeout=5.0)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
 
     def _answer(self) -> None:
         self._answered_s = self._parts.clock.monotonic_s()

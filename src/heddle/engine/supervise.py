@@ -20,6 +20,7 @@ async def forever(parts: parts_module.Parts, stage: str, one_pass: Callable[[], 
     """Run passes of a stage until cancelled."""
     failures = 0
     while True:
+        leave_if_cancelled()
         try:
             await one_pass()
             failures = 0
@@ -37,6 +38,17 @@ async def forever(parts: parts_module.Parts, stage: str, one_pass: Callable[[], 
             await parts.clock.sleep(_delay_s(parts, failures))
 
 
+def leave_if_cancelled() -> None:
+    """End a loop whose task was cancelled though the cancellation did not come through.
+
+    The driver answers a cancellation with an error of its own when it comes in the middle of a statement, and
+    ``asyncio.wait_for`` of Python 3.11 may swallow one; a loop that only waits for CancelledError would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def _delay_s(parts: parts_module.Parts, failures: int) -> float:
     return backoff.delay_s(
         attempt_number=failures, is_throttled=False, retry_after_s=None, rng=parts.clock.rng, options=_STORE_WAITS
@@ -49,6 +61,7 @@ async def until_stored(
     """Write until the store takes it: what has happened must not be lost, and writing it again is harmless."""
     failures = 0
     while True:
+        leave_if_cancelled()
         try:
             return await write()
         except store.StoreLost as error:

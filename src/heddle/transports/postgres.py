@@ -35,6 +35,7 @@ class PostgresDoorbell:
         self._rung = asyncio.Event()
         self._to_send = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_closing = False
         self._told: Callable[[uuid.UUID], None] = lambda _: None
 
     async def start(self) -> None:
@@ -54,13 +55,15 @@ class PostgresDoorbell:
         """Wait for a ring."""
         if not self._rung.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._rung.wait()
         was_rung = self._rung.is_set()
         self._rung.clear()
         return was_rung
 
     async def close(self) -> None:
         """Stop listening."""
+        self._is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -72,7 +75,7 @@ class PostgresDoorbell:
 
     async def _listen(self) -> None:
         failures = 0
-        while True:
+        while not self._is_closing:  # the driver may answer a cancellation with an error of its own
             try:
                 async with await self._connect() as connection:
                     await connection.execute(f"listen {CHANNEL_READY}")
@@ -95,7 +98,7 @@ class PostgresDoorbell:
 
     async def _send(self) -> None:
         failures = 0
-        while True:
+        while not self._is_closing:  # the driver may answer a cancellation with an error of its own
             try:
                 async with await self._connect() as connection:
                     failures = 0
