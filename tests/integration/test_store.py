@@ -1,0 +1,41 @@
+"""The store's promises on PostgreSQL: see ``tests.contract.store_suite``; after each test the tables agree with each
+other.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.contract import store_suite, store_work_suite
+from tests.races import fixtures, invariants, scene
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+open_house = fixtures.open_house
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(open_house: scene.House) -> AsyncIterator[scene.House]:
+    open_house.wipe()
+    yield open_house
+    assert not invariants.broken(open_house.connection)
+
+
+class TestSubmit(store_suite.SubmitSuite):
+    """Submit on PostgreSQL."""
+
+
+class TestStop(store_suite.StopSuite):
+    """Stop on PostgreSQL."""
+
+
+class TestFailure(store_suite.FailureSuite):
+    """Failure on PostgreSQL."""
+
+
+class TestWait(store_work_suite.WaitSuite):
+    """Waiting on PostgreSQL."""
+
+
+class TestLease(store_work_suite.LeaseSuite):
+    """Leases on PostgreSQL."""

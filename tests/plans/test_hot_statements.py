@@ -1,0 +1,223 @@
+"""The hot statements read by index at every size, and a claim costs the same behind a long queue as behind a short one.
+
+Plans are those a worker gets: prepared, generic, under the planner settings of ``planner.sql``. Buffers are counted,
+time is not.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from heddle.core import lanes
+from heddle.store import rows, schedule, statements
+from tests import pg
+from tests.races import scene
+
+SIZES = (0, 1_000, 200_000)
+BIG_TABLES = re.compile(r"heddle_(ready|step|lease|attempt|timer|run|event)(_p\d+)?\Z")
+STEPS_OF_A_RUN = 1_000
+TENANT = 1
+RUN = uuid.UUID(int=0)
+LANE_STEP, LANE_MODEL, LANE_POLL = scene.step_lane("a"), scene.model_lane("m"), lanes.of_poll("one")
+
+
+@pytest.fixture(scope="module", params=SIZES)
+def stage(
+    request: pytest.FixtureRequest, postgres_cluster: str, postgres_template: str
+) -> Iterator[tuple[int, psycopg.Connection[Any]]]:
+    """Give a connection to a database with so many steps in line, leased, timed and tried."""
+    size: int = request.param
+    with (
+        pg.database(cluster_dsn=postgres_cluster, template=postgres_template, label=f"plans_{size}") as made,
+        made.connect() as connection,
+    ):
+        house = scene.House(database=made, connection=connection, store=scene.engine_store(made))
+        house.deploy([scene.endpoint("one")], [scene.deployment.Route(model="m", endpoint="one")])
+        fill(house, size)
+        yield size, connection
+
+
+def fill(house: scene.House, size: int) -> None:
+    made = house.submit(count=max(1, size // STEPS_OF_A_RUN))
+    house.connection.execute("create temp table chosen as select id, row_number() over () - 1 as place from heddle_run")
+    source = f"from generate_series(0, {size - 1}) n join chosen c on c.place = n / {STEPS_OF_A_RUN}"
+    tenth = f"{source} where n % 10 = 0"
+    lane = f"case n % 2 when 0 then {LANE_STEP} else {LANE_MODEL} end"
+    ordinal = f"n % {STEPS_OF_A_RUN} + 1"
+    leased = f"1000 + {ordinal}, n % 10, n, c.id, 1, 1, 1, 'execute', now()"
+    kind = "case n % 2 when 0 then 'step' else 'model' end"
+    insert_steps = "(run_id, ordinal, kind, name, lane, tenant_id, state, digest, input, created_at)"
+    insert_attempts = "(run_id, ordinal, number, fence, state, started_at)"
+    insert_leases = "(run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at)"
+    rows_of = {
+        f"step {insert_steps}": f"c.id, {ordinal}, {kind}, 'a', {lane}, {TENANT}, 'due', 'd', '{{}}', now() {source}",
+        "ready (lane, tenant_id, run_id, ordinal)": f"{lane}, {TENANT}, c.id, {ordinal} {source}",
+        "timer (run_id, ordinal, kind, due_at)": f"c.id, {ordinal}, 'retry', now() + n * interval '1 s' {source}",
+        f"lease {insert_leases}": f"c.id, {leased} {tenth}",
+        f"attempt {insert_attempts}": f"c.id, {ordinal}, 1, 1, 'abandoned', now() {tenth}",
+    }
+    for target, values in rows_of.items():
+        house.connection.execute(f"insert into heddle_{target} select {values}")  # type: ignore[arg-type]
+    house.connection.execute("update heddle_run set open = 100000, state = 'running'")
+    house.connection.execute("delete from heddle_ready where ordinal = 0")
+    house.connection.execute("drop table chosen")
+    house.connection.execute("analyze")
+    assert made
+
+
+def explain(connection: psycopg.Connection[Any], name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Run a statement as a worker does and give its plan; what it changed is rolled back."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statements.load(name))))
+    text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statements.load(name)).replace(
+        "%%", "%"
+    )
+    values = [rows.array(parameters[each]) if type(parameters[each]) is list else parameters[each] for each in names]
+    with connection.transaction(force_rollback=True):
+        connection.execute(statements.load("planner"))
+        connection.execute(f"prepare hot as {text}")  # type: ignore[arg-type]
+        arguments = sql.SQL(", ").join(sql.Literal(None if value is None else str(value)) for value in values)
+        call = sql.SQL("explain (analyze, buffers, format json) execute hot") + sql.SQL("({})" if names else "").format(
+            arguments
+        )
+        (found,) = connection.execute(call).fetchone() or (None,)
+        connection.execute("deallocate hot")
+    plan: dict[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return plan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
+def local_claim(cap: int = 50) -> dict[str, Any]:
+    return {
+        "worker": 1,
+        "claim_id": RUN,
+        "lanes": [LANE_STEP, LANE_POLL, scene.ACTIVATIONS],
+        "groups": [1, 2, 1],
+        "purposes": ["execute", "poll", "activate"],
+        "shares": [1.0, 1.0, 1.0],
+        "caps": [cap, cap],
+        "tenants": 256,
+    }
+
+
+def model_claim(want: int = 50) -> dict[str, Any]:
+    return {
+        "worker": 1,
+        "claim_id": RUN,
+        "lanes": [LANE_MODEL],
+        "models": ["m"],
+        "shares": [1.0],
+        "want": want,
+        "endpoints": 4,
+        "send_window_s": 5.0,
+        "tenants": 256,
+    }
+
+
+def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    """Give every hot statement with parameters that find something where there is something."""
+    leases = connection.execute(
+        "select run_id, ordinal, fence from heddle_lease order by run_id, ordinal limit 50"
+    ).fetchall()
+    (run_id,) = connection.execute("select id from heddle_run order by id limit 1").fetchone() or (RUN,)
+    steps = connection.execute(
+        "select run_id, ordinal, 1 from heddle_step where ordinal % 7 = 0 limit 50"
+    ).fetchall() or [(run_id, 1, 1)]
+    settled = [
+        scene.store.Settlement(
+            run_id=row[0], ordinal=row[1], fence=row[2], number=1, verdict="complete", output="1", attempt_state="done"
+        )
+        for row in steps
+    ]
+    timers = connection.execute(
+        "select run_id, ordinal, kind from heddle_timer order by due_at limit 50"
+    ).fetchall() or [(run_id, 1, "retry")]
+    named = {
+        "runs": [row[0] for row in leases],
+        "ordinals": [row[1] for row in leases],
+        "fences": [row[2] for row in leases],
+    }
+    planned: dict[str, Any] = {name: [] for name in rows.PlanArrays().values}
+    return {
+        "claim_local": local_claim(),
+        "claim_model": model_claim(),
+        "settle": rows.settlements(settled),
+        "plan": planned,
+        "plan_facts": {"run_ids": [run_id], "fences": [1], "runs": [run_id, run_id], "ordinals": [1, 2]},
+        "journal_runs": {"run_ids": [run_id]},
+        "journal_steps": {"run_ids": [run_id], "ordinals": [1], "eager_runs": [run_id], "bytes_max": 1 << 24},
+        "due_timers": {"late_s": 0.0, "limit": 500},
+        "next_timer": {},
+        "take_timers": {
+            "runs": [row[0] for row in timers],
+            "ordinals": [row[1] for row in timers],
+            "kinds": [row[2] for row in timers],
+        },
+        "reclaim": {**named, "is_death": True, "margin_s": 1.0},
+        "held": {"worker": 1, "grace_s": 5.0},
+        "readback": {"worker": 1, "claim_ids": [RUN]},
+        "lock_runs": {"run_ids": [run_id]},
+        "mark_sending": {**named, "numbers": [1] * len(leases), "digests": ["d"] * len(leases)},
+        "close_attempt": {**named, "states": ["done"] * len(leases), "costs": [1] * len(leases)},
+        "stop": {"run_ids": [RUN], "reasons": ["cancelled"], "faults": [None], "forced": [False], "cleanup_s": 60.0},
+        "new_runs": schedule.NewRuns().values,
+    }
+
+
+def test_hot_statements_when_tables_are_of_this_size_then_none_reads_a_big_table_through(
+    stage: tuple[int, psycopg.Connection[Any]],
+) -> None:
+    _, connection = stage
+
+    read_through = {
+        (name, node["Relation Name"])
+        for name, parameters in hot(connection).items()
+        for node in nodes(explain(connection, name, parameters))
+        if node["Node Type"] == "Seq Scan" and BIG_TABLES.match(node["Relation Name"])
+    }
+
+    assert read_through == set()
+
+
+COSTS: dict[tuple[str, int], int] = {}
+
+
+@pytest.mark.parametrize("name", ["claim_local", "claim_model"])
+def test_claim_of_fifty_when_the_queue_is_long_then_it_reads_at_most_twice_the_buffers(
+    stage: tuple[int, psycopg.Connection[Any]], name: str
+) -> None:
+    size, connection = stage
+    plans = [explain(connection, name, hot(connection)[name]) for _ in range(2)]
+    COSTS[name, size] = min(map(buffers, plans))
+
+    assert plans[0]["Actual Rows"] == min(50, size)
+    assert COSTS[name, size] <= 2 * COSTS.get((name, 1_000), COSTS[name, size])
+
+
+def test_claim_of_five_when_the_queue_is_long_then_it_reads_a_bounded_part_of_it(
+    stage: tuple[int, psycopg.Connection[Any]],
+) -> None:
+    _, connection = stage
+
+    plan = explain(connection, "claim_local", local_claim(5))
+
+    read = [
+        node["Actual Rows"] * node["Actual Loops"]
+        for node in nodes(plan)
+        if node.get("Relation Name") == "heddle_ready"
+    ]
+    assert max(read) <= 20
