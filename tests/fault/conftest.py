@@ -1,0 +1,29 @@
+"""Give the fault tests an installation for each file."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests import pg
+from tests.fault import harness
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[harness.Nursery]:
+    """Give the process that workers are forked from."""
+    made = harness.Nursery()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def site(
+    database: pg.Database, nursery: harness.Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[harness.Site]:
+    """Give this file an installation without workers on a database of its own."""
+    folder: pathlib.Path = tmp_path_factory.mktemp("site")
+    with harness.site_on(database, folder, nursery) as made:
+        yield made
