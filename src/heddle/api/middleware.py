@@ -4,6 +4,7 @@ The policy allows nothing inline and no other host, on every answer that has not
 that need more set their own ``Content-Security-Policy``. This reads no body and decides nothing about a request.
 """
 
+import http
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ import django.http
 
 from heddle.api import problems
 from heddle.telemetry import recorder
-from heddle.telemetry.catalog import metrics
+from heddle.telemetry.catalog import metrics, slos
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
@@ -27,6 +28,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 
+ADMISSION_ROUTES = ("v1/runs", "v1/runs/batch")
+
 Answer = Callable[[django.http.HttpRequest], django.http.HttpResponseBase]
 
 
@@ -38,6 +41,7 @@ class Door:
 
     def __init__(self, get_response: Answer) -> None:
         self._get_response = get_response
+        recorder.introduce()
 
     def __call__(self, request: django.http.HttpRequest) -> django.http.HttpResponseBase:
         """Answer one request."""
@@ -69,3 +73,21 @@ def _count(request: django.http.HttpRequest, response: django.http.HttpResponseB
     recorder.count(metrics.HTTP_REQUESTS, 1, route=route, status=str(response.status_code))
     if not response.streaming:
         recorder.observe(metrics.HTTP_DURATION, duration_s, route=route)
+    is_ours = match is not None and match.namespace.startswith("heddle-api")
+    if is_ours and request.method == "POST" and route.endswith(ADMISSION_ROUTES):
+        _judge_admission(request, response.status_code, duration_s)
+
+
+def _judge_admission(request: django.http.HttpRequest, status: int, duration_s: float) -> None:
+    """Count one request for runs against the promises of admission; the caller's own mistakes say nothing of them."""
+    is_shed = status == http.HTTPStatus.TOO_MANY_REQUESTS
+    if 400 <= status < 500 and not is_shed:
+        return
+    recorder.count(metrics.SLO_VALID, slo=slos.ADMISSION_AVAILABILITY.key)
+    if status >= 500 or is_shed:
+        recorder.count(metrics.SLO_BAD, slo=slos.ADMISSION_AVAILABILITY.key)
+    if "wait=" in request.headers.get("Prefer", ""):
+        return
+    recorder.count(metrics.SLO_VALID, slo=slos.ADMISSION_LATENCY.key)
+    if duration_s > slos.ADMITTED_WITHIN_S:
+        recorder.count(metrics.SLO_BAD, slo=slos.ADMISSION_LATENCY.key)

@@ -19,11 +19,14 @@ from heddle.client.values import Problem
 from heddle.config import settings
 from heddle.core import artifact, identity, run
 from heddle.ports import doors, records
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import metrics
 
 WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
 SIGNAL_CHARACTERS_MAX = 100
 EVENTS_MAX = 1_000
+REFUSALS = (InvalidInput, doors.IdempotencyConflict, doors.IdempotencyBusy)
 
 
 class Named(Protocol):
@@ -116,8 +119,15 @@ class Heddle:
 
     def submit_request(self, request: RunRequest, *, tenant: str | records.Tenant = "default") -> submitted.Submitted:
         """Start the run that a record asks for; see ``submit``."""
-        new = self._admit(request, self.tenant(tenant))
-        return submitted.show(new, self._doors.submit(new))
+        owner = self.tenant(tenant)
+        try:
+            new = self._admit(request, owner)
+            shown = submitted.show(new, self._doors.submit(new))
+        except REFUSALS as error:
+            _count_outcome(error)
+            raise
+        _count_outcome(shown)
+        return shown
 
     def submit_many(
         self, requests: Sequence[RunRequest], *, tenant: str | records.Tenant = "default"
@@ -141,7 +151,10 @@ class Heddle:
         answers = self._doors.submit_many([new for _, new in admitted]) if admitted else []
         for (index, new), answer in zip(admitted, answers, strict=True):
             outcomes[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
-        return [outcome for outcome in outcomes if outcome is not None]
+        told = [outcome for outcome in outcomes if outcome is not None]
+        for outcome in told:
+            _count_outcome(outcome)
+        return told
 
     def store_answer(self, *, tenant: records.Tenant, key: str, answer: records.StoredAnswer) -> None:
         """Keep what a replay of this key is answered. A later call replaces it."""
@@ -345,6 +358,20 @@ class Heddle:
             now=self._now(),
             find_artifact=lambda sha256: self._doors.artifact(tenant=owner, sha256=sha256),
         )
+
+
+def _count_outcome(outcome: submitted.Submitted | Exception) -> None:
+    """Count one request for a run as admitted or refused; a replay of an admitted one is neither."""
+    match outcome:
+        case submitted.Submitted():
+            if not outcome.is_replay:
+                recorder.count(metrics.RUNS_ADMITTED, workflow=outcome.run.workflow)
+        case admission.UnknownWorkflow():
+            recorder.count(metrics.RUNS_REFUSED, policy="workflow")
+        case InvalidInput():
+            recorder.count(metrics.RUNS_REFUSED, policy="input")
+        case _:
+            recorder.count(metrics.RUNS_REFUSED, policy="idempotency")
 
 
 def run_uuid(run_id: uuid.UUID | str) -> uuid.UUID:

@@ -54,7 +54,6 @@ class Settings:
     )
     statement_timeout_s: float = _setting(30.0, "Longest statement of a worker.", unit="s", low=1, high=3600)
     partition_weeks_ahead: int = _setting(4, "Weekly partitions kept ready.", unit="weeks", low=1, high=12)
-    partition_max: int = _setting(16, "Most partitions attached to one table.", unit="partitions", low=2, high=60)
 
     # Workers
     workers: int = _setting(2, "Worker processes that `heddle up` runs.", unit="processes", low=1, high=64)

@@ -15,9 +15,9 @@ import uuid
 from collections.abc import Callable, Sequence
 
 from heddle.core import faults, plan
+from heddle.engine import observe, supervise
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
-from heddle.engine import supervise
 from heddle.ports import store
 from heddle.program import driver, places, registry
 from heddle.program.errors import NotRegistered
@@ -156,8 +156,7 @@ class Activator:
         recorder.count(metrics.COMMITS, stage="activate")
         if report.dropped:
             recorder.count(metrics.WRITES_FENCED, report.dropped, stage="activate")
-        for workflow, state in report.ended:
-            recorder.count(metrics.RUNS_FINISHED, workflow=workflow, state=state)
+        observe.ended(report.ended)
         self._parts.wake(readied=report.readied + report.timed)
 
     async def _write_apart(self, writes: Sequence[store.PlanWrite], error: Exception, tries_left: int) -> None:

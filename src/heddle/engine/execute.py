@@ -12,7 +12,7 @@ import pickle
 from typing import Any
 
 from heddle.core import artifact, attempt, faults, identity, ids, plan, settle
-from heddle.engine import intent, media
+from heddle.engine import intent, media, observe
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import blobs as blobs_port
@@ -87,14 +87,22 @@ class Executor:
         self.intents = intent.Intents(parts)
 
     def conclude(
-        self, claimed: store.Claimed, outcome: settle.Outcome, endpoint: parts_module.Endpoint | None = None
+        self,
+        claimed: store.Claimed,
+        outcome: settle.Outcome,
+        endpoint: parts_module.Endpoint | None = None,
+        *,
+        is_sent: bool = True,
     ) -> None:
-        """Let the law decide on an outcome and hand the verdict in."""
+        """Let the law decide on an outcome and hand the verdict in. ``is_sent``: False when nothing reached the
+        endpoint.
+        """
         known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
         verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
         price = 0 if endpoint is None else endpoint.row.price_nano_usd
-        written = settle_stage.settlement(claimed, verdict, price_nano_usd=price)
-        if isinstance(outcome, settle.Absent):
+        is_absent = isinstance(outcome, settle.Absent)
+        written = settle_stage.settlement(claimed, verdict, price_nano_usd=price, is_sent=is_sent and not is_absent)
+        if is_absent:
             # The endpoint answered the look-up; that nothing had been sent is our own death, and no failure of its.
             written.breaker = 0
         self._parts.settling.put(written)
@@ -194,6 +202,9 @@ class Executor:
             label=f"{where} {claimed.run_id}/{claimed.ordinal}",
         )
         outcome = await self._parts.compute.run(call)
+        observe.show_pool(self._parts)
+        if not isinstance(outcome, compute_port.ComputeTooLarge):
+            recorder.observe(metrics.COMPUTE_DURATION, outcome.elapsed_s)
         match outcome:
             case compute_port.ComputeDone():
                 recorder.count(metrics.COMPUTE_CALLS, outcome="done")
@@ -243,7 +254,7 @@ class Executor:
             try:
                 request = await self.request(claimed, endpoint)
             except FaultRaised as error:
-                self.conclude(claimed, settle.Faulted(fault=error.fault), endpoint)
+                self.conclude(claimed, settle.Faulted(fault=error.fault), endpoint, is_sent=False)
                 return
             match await self._may_send(claimed, endpoint, request, claimed_at_s):
                 case intent.Permission.GRANTED:
@@ -252,9 +263,8 @@ class Executor:
                     await self.give_back(claimed, "its time to be sent was over")
                 case intent.Permission.OVER_CAP:
                     message = "the run's max_cost_usd leaves no room for this call; nothing was sent"
-                    self.conclude(
-                        claimed, failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}"), endpoint
-                    )
+                    outcome = failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}")
+                    self.conclude(claimed, outcome, endpoint, is_sent=False)
 
     async def _may_send(
         self,

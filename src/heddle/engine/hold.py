@@ -62,12 +62,21 @@ class Hold:
         """Give a lease, None when it is not held."""
         return self._leases.get(key)
 
-    def cancel_run(self, run_id: uuid.UUID) -> int:
-        """Cancel the tasks of a run's calls in flight; its activation is left alone. Give how many."""
-        found = [held for (run, ordinal), held in self._leases.items() if run == run_id and ordinal > 0 and held.task]
-        for held in found:
-            if held.task is not None:
-                held.task.cancel()
+    def has_run(self, run_id: uuid.UUID) -> bool:
+        """Tell whether a call of a run is held."""
+        return any(run == run_id and ordinal > 0 for run, ordinal in self._leases)
+
+    def cancel_run(self, run_id: uuid.UUID, *, still_leased: set[tuple[uuid.UUID, int, int]]) -> int:
+        """Cancel the tasks of a stopped run's calls whose lease (run, ordinal, fence) is gone; its activation and its cleanup
+        calls go on. Give how many.
+        """
+        found = [
+            held.task
+            for (run, ordinal), held in self._leases.items()
+            if run == run_id and ordinal > 0 and held.task and (run, ordinal, held.fence) not in still_leased
+        ]
+        for task in found:
+            task.cancel()
         return len(found)
 
     def cancel_all(self) -> None:

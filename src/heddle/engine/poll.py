@@ -15,7 +15,7 @@ from heddle.ports import provider as provider_port
 from heddle.ports import store
 from heddle.program.errors import FaultRaised
 from heddle.telemetry import context, recorder
-from heddle.telemetry.catalog import events
+from heddle.telemetry.catalog import events, metrics
 
 _POLL_MIN_S = 0.2
 # Answers to a re-send that say nothing of the first send: the job may exist all the same.
@@ -135,5 +135,7 @@ class Poller:
         cost = endpoint.row.price_nano_usd if is_done else None
         ref = store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
         state = attempt.AttemptState.DONE if is_done else attempt.AttemptState.REJECTED
+        if cost:
+            recorder.count(metrics.MONEY_CHARGED, cost / 1e9, endpoint=endpoint.row.name)
         await self._parts.store.close_cancelled(closings=[(ref, state.value, cost)])
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)

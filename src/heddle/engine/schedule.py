@@ -4,8 +4,8 @@ The leader looks at once; every other worker looks too, but only at what is late
 timers by that grace and no more. Neighbours: everything that sets a timer before, ``store/schedule`` behind.
 """
 
+from heddle.engine import observe, sweep
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
@@ -34,8 +34,11 @@ class Scheduler:
         if report.taken:
             recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="schedule")
             recorder.count(metrics.STAGE_ITEMS, report.taken, stage="schedule")
-        for workflow, state in report.ended:
-            recorder.count(metrics.RUNS_FINISHED, workflow=workflow, state=state)
+        for late_s in report.late_s:
+            recorder.observe(metrics.TIMERS_LATE, late_s)
+        observe.ended(report.ended)
+        for run_id in report.stopped:
+            parts.doorbell.tell_stopped(run_id)
         parts.wake(readied=report.readied)
         await parts.clock.sleep(self._wait_s(report.taken, report.next_in_s))
 

@@ -14,10 +14,10 @@ from typing import Any, assert_never
 from heddle.core import faults, settle
 from heddle.core.policy import backoff
 from heddle.core.policy import retry as retry_policy
+from heddle.engine import observe, supervise
 from heddle.engine import parts as parts_module
-from heddle.engine import supervise
 from heddle.ports import store
-from heddle.telemetry import recorder
+from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 _WRITERS = 2
@@ -25,9 +25,11 @@ _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
 
 
-def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_usd: int = 0) -> store.Settlement:
+def settlement(
+    claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_usd: int = 0, is_sent: bool = True
+) -> store.Settlement:
     """Give the written form of a verdict. ``price_nano_usd``: what a finished call costs when the provider did not
-    say.
+    say. ``is_sent``: False when it failed before it reached its endpoint, which then is not to blame.
     """
     is_local = claimed.endpoint_id is None
     written = store.Settlement(
@@ -37,6 +39,9 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_us
         number=claimed.number,
         verdict="",
         is_local=is_local,
+        endpoint_id=claimed.endpoint_id if is_sent else None,
+        attempt_before=claimed.attempt_state,
+        is_first_try=claimed.number - claimed.attempts_before <= 1,
     )
     match verdict:
         case settle.Complete():
@@ -189,10 +194,9 @@ def _record(
     if report.fenced:
         recorder.count(metrics.WRITES_FENCED, report.fenced, stage="settle")
         recorder.event(events.WRITE_FENCED, stage="settle", worker=parts.name)
-    if report.late:
-        recorder.count(metrics.RESULTS_LATE, report.late, endpoint="other")
-    for workflow, state in report.ended:
-        recorder.count(metrics.RUNS_FINISHED, workflow=workflow, state=state)
+    for endpoint_id, count in report.late_at.items():
+        recorder.count(metrics.RESULTS_LATE, count, endpoint=_endpoint_name(endpoint_id, parts))
+    observe.ended(report.ended)
     counted: collections.Counter[str] = collections.Counter(item.verdict for item in batch)
     if counted["complete"]:
         recorder.count(metrics.STEPS_FINISHED, counted["complete"], state="succeeded")
@@ -200,9 +204,30 @@ def _record(
         recorder.count(metrics.STEPS_FINISHED, counted["fail"], state="failed")
     for item in batch:
         if item.verdict in ("fail", "retry", "bury", "reconcile"):
-            _record_trouble(item)
-        if item.cost_nano_usd:
-            recorder.count(metrics.MONEY_CHARGED, item.cost_nano_usd / 1e9, endpoint="other")
+            with context.bind(run_id=item.run_id, step=item.ordinal, attempt=item.number):
+                _record_trouble(item)
+        if item.endpoint_id is not None:
+            _record_attempt(item, endpoint=_endpoint_name(item.endpoint_id, parts))
+
+
+def _endpoint_name(endpoint_id: int, parts: parts_module.Parts) -> str:
+    """Give the name to count under; an endpoint that was removed meanwhile counts as ``other``."""
+    endpoint = parts.endpoints.get(endpoint_id)
+    return recorder.OTHER if endpoint is None else endpoint.row.name
+
+
+def _record_attempt(item: store.Settlement, *, endpoint: str) -> None:
+    """Count what one attempt at an endpoint came to; a poll that finds it as it was is no news."""
+    if item.attempt_state is not None and item.attempt_state != item.attempt_before:
+        recorder.count(metrics.ENDPOINT_ATTEMPTS, endpoint=endpoint, outcome=item.attempt_state)
+    if item.verdict in ("fail", "retry"):
+        assert item.fault is not None, "a failed attempt says how"
+        recorder.count(metrics.ENDPOINT_FAULTS, endpoint=endpoint, fault=json.loads(item.fault)["fault"])
+    if item.is_first_try and item.verdict in ("complete", "fail", "retry", "bury"):
+        outcome = "succeeded" if item.verdict == "complete" else "failed"
+        recorder.count(metrics.ENDPOINT_FIRST_TRIES, endpoint=endpoint, outcome=outcome)
+    if item.cost_nano_usd:
+        recorder.count(metrics.MONEY_CHARGED, item.cost_nano_usd / 1e9, endpoint=endpoint)
 
 
 def _record_trouble(item: store.Settlement) -> None:

@@ -1,4 +1,4 @@
-"""Keep house, as the leader: take leases from dead workers, fold idle limits, recount slots, prune, show gauges.
+"""Keep house, as the leader: take leases from dead workers, fold idle limits, recount slots, prune.
 
 After an outage of the database every lease looks expired; reclaim then waits one lease (RELIABILITY R17b), so that
 an outage never becomes a storm of duplicates. Neighbours: heartbeat says who lives; reclaimed steps go back to
@@ -7,11 +7,8 @@ ready.
 
 import math
 
-from heddle.core import lanes
-from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.ports import store
-from heddle.program import registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
@@ -41,12 +38,14 @@ class Sweeper:
             self.is_leader = await parts.store.lead(
                 worker=parts.worker, lead_s=settings.sweep_interval_s * _LEAD_FACTOR
             )
+            recorder.set(metrics.DATABASE_UP, 1)
             self._note_outage()
             if self.is_leader:
                 await self._sweep()
                 # A sweep that takes long is no outage of the store.
                 self._last_ok_s = parts.clock.monotonic_s()
         except store.StoreLost:
+            recorder.set(metrics.DATABASE_UP, 0)
             self.is_leader = False
             raise
         await parts.clock.sleep(settings.sweep_interval_s)
@@ -72,7 +71,6 @@ class Sweeper:
                 recorder.event(events.SLOT_DRIFTED, name=drift.scope, count=drift.is_now - drift.was)
         if self._passes % _PRUNE_EVERY == 0:
             await parts.store.prune(idempotency_hours=settings.idempotency_hours, limit=_PRUNE_LIMIT)
-        self._show(await parts.store.gauges())
         recorder.count(metrics.STAGE_ITEMS, stage="sweep")
 
     async def _reclaim(self) -> None:
@@ -87,32 +85,3 @@ class Sweeper:
             recorder.count(metrics.LEASES_EXPIRED, report.taken)
             recorder.event(events.LEASE_EXPIRED, worker=parts.name)
         parts.wake(readied=report.readied)
-
-    def _show(self, gauges: store.Gauges) -> None:
-        """Set the gauges that only the store knows."""
-        by_class = dict.fromkeys(run_law.Priority, (0, 0.0))
-        for lane, (count, age_s) in gauges.ready.items():
-            priority = self._class_of(lane)
-            before, oldest_s = by_class[priority]
-            by_class[priority] = (before + count, max(oldest_s, age_s))
-        for priority, (count, age_s) in by_class.items():
-            recorder.set(metrics.READY_STEPS, count, priority=priority.value)
-            recorder.set(metrics.READY_OLDEST_AGE, age_s, priority=priority.value)
-        for endpoint in self._parts.endpoints.values():
-            recorder.set(metrics.ENDPOINT_IN_FLIGHT, gauges.slots.get(endpoint.row.name, 0), endpoint=endpoint.row.name)
-        recorder.set(metrics.DATABASE_UP, 1)
-
-    def _class_of(self, lane: int) -> run_law.Priority:
-        """Tell which class a lane is of; lanes this worker does not know count as standard."""
-        for priority in run_law.Priority:
-            if lane in self._lanes_of(priority):
-                return priority
-        return run_law.Priority.STANDARD
-
-    def _lanes_of(self, priority: run_law.Priority) -> set[int]:
-        models = {model for endpoint in self._parts.endpoints.values() for model in endpoint.row.models}
-        return (
-            {lanes.number("activation", each.name, each.version, priority.value) for each in registry.workflows()}
-            | {lanes.number("step", each.name, each.version, priority.value) for each in registry.steps()}
-            | {lanes.number("model", model, 1, priority.value) for model in models}
-        )

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
-from heddle.engine import activate, claim, execute, heartbeat, poll, schedule, supervise, sweep
+from heddle.engine import activate, claim, execute, heartbeat, observe, poll, schedule, supervise, sweep
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
@@ -34,6 +34,7 @@ class Worker:
         self._poller = poll.Poller(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
+        self._observer = observe.Observer(parts, self._sweeper)
         self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,6 +51,7 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "schedule", self._scheduler.one_pass)),
             asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
+            asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
         ]
         try:
@@ -70,6 +72,7 @@ class Worker:
         await self._load()
         await self._register()
         self._heartbeat.start()
+        recorder.introduce()
         recorder.event(events.WORKER_STARTED, worker=parts.name, pid=os.getpid())
 
     async def _until_open(self) -> None:
@@ -122,6 +125,7 @@ class Worker:
         now_s = self._parts.clock.monotonic_s()
         activations = []
         for item in claimed:
+            observe.started(item)
             match item.purpose:
                 case "activate":
                     self._parts.hold.add(item, kind="activate", now_s=now_s)
@@ -184,7 +188,19 @@ class Worker:
     # Life and death
 
     def _on_stopped(self, run_id: uuid.UUID) -> None:
-        self._parts.hold.cancel_run(run_id)
+        if self._parts.hold.has_run(run_id):
+            self._keep(asyncio.create_task(self._cut(run_id)))
+
+    async def _cut(self, run_id: uuid.UUID) -> None:
+        """End a stopped run's calls in flight: those whose lease the stop took, not the cleanup that follows it."""
+        parts = self._parts
+        try:
+            stored = await parts.store.held(worker=parts.worker, grace_s=0.0)
+        except store.StoreLost as error:
+            # The heartbeat's comparison finds them when the store is back.
+            recorder.event(events.DATABASE_LOST, address="", error=error)
+            return
+        parts.hold.cancel_run(run_id, still_leased={(ref.run_id, ref.ordinal, ref.fence) for ref in stored})
 
     def _on_declared_dead(self, worker: int) -> None:
         """Stop sending at once, drop everything, and come back under a new id."""
@@ -240,6 +256,7 @@ class Worker:
         try:
             await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
             await parts.store.give_back(leases=refs)
+            await asyncio.to_thread(self._heartbeat.close)
             await parts.store.retire(worker=parts.worker)
         except (store.StoreLost, TimeoutError) as error:
             recorder.event(events.STAGE_FAILED, stage="settle", error=error)

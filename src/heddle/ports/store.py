@@ -180,7 +180,7 @@ class SettleReport:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PumpReport:
     """Tell what due timers led to, how late each was, and in how many seconds the next one is due (None: none is
-    set).
+    set). ``stopped`` are runs that were stopped while a worker was on a call of theirs.
     """
 
     taken: int = 0
@@ -188,6 +188,7 @@ class PumpReport:
     next_in_s: float | None = None
     late_s: tuple[float, ...] = ()
     ended: tuple[EndedRun, ...] = ()
+    stopped: tuple[uuid.UUID, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

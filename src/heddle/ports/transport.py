@@ -21,6 +21,10 @@ class Doorbell(Protocol):
         """
         ...
 
+    def tell_stopped(self, run_id: uuid.UUID) -> None:
+        """Tell every process that a run was stopped, so that its calls in flight end at once. Never blocks or raises."""
+        ...
+
     async def wait(self, *, timeout_s: float) -> bool:
         """Wait for a ring from this process or another; False when the time was up first."""
         ...

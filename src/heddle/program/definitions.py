@@ -255,7 +255,8 @@ class WorkflowDefinition:
         here = activation.current()
         if here is None:
             raise OutsideWorkflow(
-                f"the workflow {self.name} is durable only when a client starts it: Heddle().submit({self.name!r}, …); "
+                f"the workflow {self.name} is durable only when a client starts it: "
+                f"heddle.wiring.client().submit({self.name!r}, …); "
                 f"in a test use heddle.program.local.run_locally, or {self.name}.function for the bare coroutine"
             )
         return self.planned_by(here, arguments, keywords, self.call_options)

@@ -80,7 +80,10 @@ def signal(name: str, *, timeout_s: float | None = None) -> Call[Any]:
     A signal that came before the wait is taken from the buffer. ``timeout_s``: 0 to 31,622,400, None for no end; when
     it passes, the await raises StepFailed with the fault ``deadline``.
     """
-    here = activation.required("heddle.signal", "send one with the client: Heddle().signal(run, name, payload)")
+    here = activation.required(
+        "heddle.signal",
+        "send one with heddle.wiring.client().signal(run_id, name, payload) or POST /v1/runs/{id}/signals/{name}",
+    )
     if not name or len(name) > 100:
         raise ValueError(f"a signal's name has 1 to 100 characters, not {len(name)}")
     if timeout_s is not None and not 0 <= timeout_s <= DELAY_MAX_S:

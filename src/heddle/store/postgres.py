@@ -178,13 +178,16 @@ class PostgresStore:
     async def claim_models(
         self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.ModelWish], want: int
     ) -> list[store.Claimed]:
-        """Lease model calls with an endpoint each."""
+        """Lease model calls with an endpoint each; a short look first, since most passes find none."""
+        numbers = [wish.lane for wish in lanes]
+        if not await self._rows("model_ready", {"lanes": numbers}, stage="claim"):
+            return []
         found = await self._rows(
             "claim_model",
             {
                 "worker": worker,
                 "claim_id": claim_id,
-                "lanes": [wish.lane for wish in lanes],
+                "lanes": numbers,
                 "models": [wish.model for wish in lanes],
                 "shares": [wish.share for wish in lanes],
                 "want": want,

@@ -207,12 +207,14 @@ def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
 
 def why(row: Sequence[Any]) -> str:
     """Say in one sentence what a run waits for, from one row of why."""
-    state, stopping, is_activation_due, workflow, error, workers, is_activating, open_calls = row
+    state, stopping, is_activation_due, workflow, error, workers, is_activating, version, is_loaded, open_calls = row
     calls = decode(open_calls) or []
     if state in ("succeeded", "failed", "cancelled", "expired"):
         return f"The run has {state}." if not error else f"The run has {state}: {error}."
     if workers == 0:
         return "No worker is alive: start one with `heddle worker` (or `heddle up`)."
+    if is_activation_due and not is_loaded:
+        return f"No living worker has loaded version {version} of {workflow!r}: start one that has, or cancel the run."
     if stopping:
         return f"The run is stopping ({stopping}) and waits for its cleanup to end."
     if is_activating:
@@ -236,6 +238,8 @@ def _why_call(call: dict[str, Any], *, others: int) -> str:
             return f"The provider works on {name}{note}; it is asked again in {due_in_s:.0f} s{more}."
         case "waiting" if call["kind"] == "signal":
             return f"It waits for the signal {call['name']!r}{more}."
+        case "waiting" if call["kind"] == "sleep" and call["due_in_s"] is not None:
+            return f"{name} sleeps for {max(0.0, call['due_in_s']):.1f} s more{more}."
         case "waiting" if call["due_in_s"] is not None:
             return f"{name} waits for {max(0.0, call['due_in_s']):.1f} s more before it is tried again{more}."
         case "waiting":

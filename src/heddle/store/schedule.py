@@ -144,12 +144,13 @@ async def carry_out(
     waited = [item for item in due if item.kind in ("sleep", "signal", "child") and item.state == "waiting"]
     await _set_timers(transaction, [early for early in map(_early, waited) if early is not None])
     settled = await _settle(transaction, [item for item in waited if _is_ripe(item)] + refused, worker)
-    ended = await _stop(transaction, [item for item in due if item.kind in ("deadline", "cleanup")], cleanup_s)
+    ended, stopped = await _stop(transaction, [item for item in due if item.kind in ("deadline", "cleanup")], cleanup_s)
     return store.PumpReport(
         taken=len(due),
         readied=readied + settled.readied + len(ended),
         late_s=tuple(item.late_s for item in due),
         ended=settled.ended + ended,
+        stopped=stopped,
     )
 
 
@@ -326,10 +327,12 @@ def _child_fault(item: _Due) -> faults.StepFault:
 
 async def _stop(
     transaction: connections.Transaction, due: Sequence[_Due], cleanup_s: float
-) -> tuple[store.EndedRun, ...]:
-    """Expire runs past their deadline, and end those whose cleanup time is over."""
+) -> tuple[tuple[store.EndedRun, ...], tuple[uuid.UUID, ...]]:
+    """Expire runs past their deadline, and end those whose cleanup time is over. Give the runs that ended, and those
+    of which a worker was on a call.
+    """
     if not due:
-        return ()
+        return (), ()
     chosen = {item.run_id: item for item in sorted(due, key=lambda item: item.kind == "cleanup")}
     fault = rows.dump(faults.StepFault(fault=faults.Fault.DEADLINE, message="the run's deadline passed").as_json())
     found = await transaction.rows(
@@ -342,4 +345,5 @@ async def _stop(
             "cleanup_s": cleanup_s,
         },
     )
-    return rows.ended(found[0][2])
+    _stopped, leased_runs, over = found[0]
+    return rows.ended(over), tuple(uuid.UUID(run_id) for run_id in leased_runs or ())

@@ -10,9 +10,11 @@ process renders the sum of all. Exemplars are dropped in that mode, since promet
 (its ``set_exemplar`` returns at once); a single process serves them to scrapers that accept OpenMetrics.
 """
 
+import importlib.metadata
 import itertools
 import logging
 import os
+import platform
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias, TypeVar, assert_never
@@ -281,3 +283,12 @@ observe = _process.observe
 set = _process.set  # noqa: A001 - read as recorder.set
 event = _process.event
 render = _process.render
+
+
+def introduce() -> None:
+    """Say what is running, once per process, at its start."""
+    try:
+        version = importlib.metadata.version("heddle")
+    except importlib.metadata.PackageNotFoundError:
+        version = "source"
+    set(metrics.BUILD_INFO, 1, version=version, python=platform.python_version())

@@ -7,6 +7,7 @@ connects again, with jitter.
 """
 
 import asyncio
+import collections
 import contextlib
 import logging
 import uuid
@@ -22,7 +23,10 @@ from heddle.telemetry.catalog import metrics
 CHANNEL_READY = "heddle_ready"
 CHANNEL_STOPPED = "heddle_stopped"
 _LOG = logging.getLogger("heddle.transports")
+_NOTIFY = "select pg_notify(%s, %s)"
 _RECONNECT_MAX_S = 5.0
+# Those told of and not yet sent; what falls out is found by the worker's comparison with the store, some seconds later.
+_STOPPED_MAX = 10_000
 
 
 class PostgresDoorbell:
@@ -34,6 +38,7 @@ class PostgresDoorbell:
         self._clock = clock
         self._rung = asyncio.Event()
         self._to_send = asyncio.Event()
+        self._stopped: collections.deque[uuid.UUID] = collections.deque(maxlen=_STOPPED_MAX)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
         self._told: Callable[[uuid.UUID], None] = lambda _: None
@@ -50,6 +55,11 @@ class PostgresDoorbell:
         """Wake this process now and the others within the debounce interval."""
         self._rung.set()
         self._to_send.set()
+
+    def tell_stopped(self, run_id: uuid.UUID) -> None:
+        """Tell of a stopped run with the next ring."""
+        self._stopped.append(run_id)
+        self.ring()
 
     async def wait(self, *, timeout_s: float) -> bool:
         """Wait for a ring."""
@@ -105,7 +115,9 @@ class PostgresDoorbell:
                     while True:
                         await self._to_send.wait()
                         self._to_send.clear()
-                        await connection.execute("select pg_notify(%s, '')", (CHANNEL_READY,))
+                        while self._stopped:
+                            await connection.execute(_NOTIFY, (CHANNEL_STOPPED, str(self._stopped.popleft())))
+                        await connection.execute(_NOTIFY, (CHANNEL_READY, ""))
                         recorder.count(metrics.NOTIFICATIONS_SENT)
                         await self._clock.sleep(self._debounce_s)
             except (psycopg.Error, OSError) as error:

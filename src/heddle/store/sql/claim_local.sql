@@ -5,7 +5,6 @@
 --   The advisory lock is the queue's only mutex: two claims never read the same head.
 -- Fairness: one row more than the cap is read of each queue, to tell one that is emptied (idle) from one that goes on; a queue that comes back is
 --   given the lane's lowest clock once, also when nothing of it is taken: given anew at each claim, it would never catch up.
--- `paired` finds for each lease how long its row was ready, by grouping: a join of two of these sets would be a nested loop.
 -- Indexes: ready's key (jumped over tenant by tenant), keys of lease, step and run (joined: an `exists` would be planned as a hash of all runs).
 -- Nothing matches: no row comes back and nothing is written.
 with recursive wanted as materialized (
@@ -43,10 +42,10 @@ with recursive wanted as materialized (
 ), mine as materialized (
   select * from locked where pg_try_advisory_xact_lock(hashint8extended(lane, tenant_id))
 ), item as materialized (
-  select m.lane, m.tenant_id, m.weight, m.start, m.grp, m.purpose, m.share, m.cap, y.seq, y.run_id, y.ordinal, y.k
+  select m.lane, m.tenant_id, m.weight, m.start, m.grp, m.share, m.cap, y.tid, y.seq, y.k
   from mine m
   cross join lateral (
-    select r.seq, r.run_id, r.ordinal, row_number() over (order by r.seq) as k
+    select r.ctid as tid, r.seq, row_number() over (order by r.seq) as k
     from heddle_ready r
     where r.lane = m.lane and r.tenant_id = m.tenant_id
     order by r.lane, r.tenant_id, r.seq
@@ -61,9 +60,8 @@ with recursive wanted as materialized (
   where p.place <= p.cap
 ), gone as (
   delete from heddle_ready y
-  using chosen c
-  where y.lane = c.lane and y.tenant_id = c.tenant_id and y.seq = c.seq
-  returning c.lane, c.tenant_id, c.run_id, c.ordinal, c.purpose, y.at
+  where y.ctid = any(array(select tid from chosen))
+  returning y.lane, y.tenant_id, y.run_id, y.ordinal, y.at
 ), charged as (
   insert into heddle_lane_tenant as l (lane, tenant_id, v, is_idle)
   select m.lane, m.tenant_id, m.start + coalesce(g.taken, 0)::float8 / m.weight,
@@ -72,42 +70,45 @@ with recursive wanted as materialized (
   left join (select lane, tenant_id, count(*) as taken from gone group by lane, tenant_id) g using (lane, tenant_id)
   where g.taken > 0 or m.is_idle
   on conflict (lane, tenant_id) do update set v = greatest(l.v, excluded.v), is_idle = excluded.is_idle
-), leased as (
-  insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at, endpoint_id)
-  select g.run_id, g.ordinal, %(worker)s, nextval('heddle_fence_seq'), %(claim_id)s,
-    case when g.purpose = 'poll' then greatest(s.attempts, 1) else coalesce(s.attempts, 0) + 1 end,
-    g.lane, g.tenant_id, g.purpose, clock_timestamp(),
-    case when g.purpose = 'poll' then (select a.endpoint_id from heddle_attempt a
-      where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end
+), found as materialized (
+  select g.lane, g.tenant_id, g.run_id, g.ordinal, g.at, m.purpose, nextval('heddle_fence_seq') as fence,
+    case when m.purpose = 'poll' then greatest(s.attempts, 1) else coalesce(s.attempts, 0) + 1 end as number,
+    case when m.purpose = 'poll' then (select a.endpoint_id from heddle_attempt a
+      where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end as endpoint_id,
+    s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
+    r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority
   from gone g
-  left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
-  left join heddle_run r on g.purpose = 'activate' and r.id = g.run_id
-  where case g.purpose
+  join mine m using (lane, tenant_id)
+  cross join lateral (
+    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.is_activation_due, r.state
+    from heddle_run r where r.id = g.run_id offset 0
+  ) r
+  left join lateral (
+    select s.* from heddle_step s where s.run_id = g.run_id and s.ordinal = g.ordinal offset 0
+  ) s on true
+  where case m.purpose
     when 'activate' then r.is_activation_due and r.state in ('queued', 'running')
     when 'execute' then s.state = 'due'
     else s.state in ('pending', 'unknown', 'cancelled') end
+), leased as (
+  insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at, endpoint_id)
+  select f.run_id, f.ordinal, %(worker)s, f.fence, %(claim_id)s, f.number, f.lane, f.tenant_id, f.purpose, clock_timestamp(), f.endpoint_id
+  from found f
   on conflict do nothing
-  returning run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id
-), paired as (
-  select run_id, ordinal, max(fence) as fence, max(number) as number, max(purpose) as purpose, max(endpoint_id) as endpoint_id,
-    max(tenant_id) as tenant_id, min(at) as ready_at
-  from (
-    select run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id, null::timestamptz as at from leased
-    union all
-    select run_id, ordinal, null, null, null, null, null, at from gone
-  ) p
-  group by run_id, ordinal
-  having max(fence) is not null
+  returning fence
 )
-select l.run_id, l.ordinal, l.fence, l.number, l.purpose, l.endpoint_id, l.tenant_id,
-  s.kind, s.name, s.version, s.input, s.options, s.state, coalesce(s.attempts_before, 0) as attempts_before, coalesce(s.epoch, 0) as epoch, coalesce(s.crashes, 0) as crashes,
-  (select json_object_agg(p.ordinal, p.output) from heddle_step p
-   where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
-  r.workflow, r.version as workflow_version, r.traceparent,
-  extract(epoch from r.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
+select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenant_id,
+  f.kind, f.name, f.version, f.input, f.options, f.state, coalesce(f.attempts_before, 0) as attempts_before, coalesce(f.epoch, 0) as epoch,
+  coalesce(f.crashes, 0) as crashes,
+  case when f.parents is not null then (select json_object_agg(p.ordinal, p.output) from heddle_step p
+    where p.run_id = f.run_id and p.ordinal = any(f.parents)) end as outputs,
+  f.workflow, f.workflow_version, f.traceparent,
+  extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
   extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result,
-  r.priority, greatest(0, extract(epoch from clock_timestamp() - l.ready_at))::float8 as waited_s
-from paired l
-join heddle_run r on r.id = l.run_id
-left join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal
-left join heddle_attempt a on l.purpose = 'poll' and a.run_id = l.run_id and a.ordinal = l.ordinal and a.number = l.number
+  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s
+from found f
+left join lateral (
+  select a.handle, a.unknown_at, a.state, a.result from heddle_attempt a
+  where f.purpose = 'poll' and a.run_id = f.run_id and a.ordinal = f.ordinal and a.number = f.number offset 0
+) a on true
+where f.fence = any(array(select fence from leased))

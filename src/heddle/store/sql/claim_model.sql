@@ -4,7 +4,7 @@
 --   attempt ('reserved'), upserts lane_tenant; reads route, endpoint, run and step without a lock.
 -- Locks in order: limit rows by id (skip locked: an endpoint counts only when every scope of its was locked); advisory (lane, tenant) tried;
 --   ready; lease. Endpoints that share a scope with one drawn before them are left to the next claim, so no scope is spent twice.
--- Fairness and `paired`: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
+-- Fairness, ctids and laterals: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -134,10 +134,10 @@ with recursive moment as materialized (
 ), mine as materialized (
   select * from head where pg_try_advisory_xact_lock(hashint8extended(lane, tenant_id))
 ), item as materialized (
-  select m.lane, m.tenant_id, m.weight, m.start, m.model, m.share, m.cap, y.seq, y.run_id, y.ordinal, y.k
+  select m.lane, m.tenant_id, m.weight, m.start, m.model, m.share, m.cap, y.tid, y.seq, y.run_id, y.ordinal, y.at, y.k
   from mine m
   cross join lateral (
-    select r.seq, r.run_id, r.ordinal, row_number() over (order by r.seq) as k
+    select r.ctid as tid, r.seq, r.run_id, r.ordinal, r.at, row_number() over (order by r.seq) as k
     from heddle_ready r
     where r.lane = m.lane and r.tenant_id = m.tenant_id
     order by r.lane, r.tenant_id, r.seq
@@ -158,26 +158,37 @@ with recursive moment as materialized (
   limit %(want)s
 ), gone as (
   delete from heddle_ready y
-  using chosen c
-  where y.lane = c.lane and y.tenant_id = c.tenant_id and y.seq = c.seq
-  returning c.lane, c.tenant_id, c.run_id, c.ordinal, c.endpoint_id, y.at
+  where y.ctid = any(array(select tid from chosen))
+  returning y.seq
+), taken as materialized (
+  select c.lane, c.tenant_id, c.run_id, c.ordinal, c.endpoint_id, c.at
+  from chosen c
+  where c.seq = any(array(select seq from gone))
 ), charged as (
   insert into heddle_lane_tenant as l (lane, tenant_id, v, is_idle)
   select m.lane, m.tenant_id, m.start + coalesce(g.taken, 0)::float8 / m.weight,
     coalesce(g.taken, 0) = (select count(*) from item i where i.lane = m.lane and i.tenant_id = m.tenant_id)
   from mine m
-  left join (select lane, tenant_id, count(*) as taken from gone group by lane, tenant_id) g using (lane, tenant_id)
+  left join (select lane, tenant_id, count(*) as taken from taken group by lane, tenant_id) g using (lane, tenant_id)
   where g.taken > 0 or m.is_idle
   on conflict (lane, tenant_id) do update set v = greatest(l.v, excluded.v), is_idle = excluded.is_idle
+), found as materialized (
+  select t.lane, t.tenant_id, t.run_id, t.ordinal, t.endpoint_id, t.at, nextval('heddle_fence_seq') as fence, s.attempts + 1 as number,
+    s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
+    r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority
+  from taken t
+  cross join lateral (
+    select s.* from heddle_step s where s.run_id = t.run_id and s.ordinal = t.ordinal and s.state = 'due' offset 0
+  ) s
+  cross join lateral (
+    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r where r.id = t.run_id offset 0
+  ) r
 ), leased as (
   insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, endpoint_id, purpose, claimed_at)
-  select g.run_id, g.ordinal, %(worker)s, nextval('heddle_fence_seq'), %(claim_id)s, s.attempts + 1,
-    g.lane, g.tenant_id, g.endpoint_id, 'send', clock_timestamp()
-  from gone g
-  join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
-  where s.state = 'due'
+  select f.run_id, f.ordinal, %(worker)s, f.fence, %(claim_id)s, f.number, f.lane, f.tenant_id, f.endpoint_id, 'send', clock_timestamp()
+  from found f
   on conflict do nothing
-  returning run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id
+  returning run_id, ordinal, fence, number, endpoint_id
 ), slotted as (
   insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at)
   select run_id, ordinal, endpoint_id, clock_timestamp() from leased
@@ -213,25 +224,14 @@ with recursive moment as materialized (
   from roomed r
   left join spent p on p.scope_id = r.id
   where s.id = r.id
-), paired as (
-  select run_id, ordinal, max(fence) as fence, max(number) as number, max(purpose) as purpose, max(endpoint_id) as endpoint_id,
-    max(tenant_id) as tenant_id, min(at) as ready_at
-  from (
-    select run_id, ordinal, fence, number, purpose, endpoint_id, tenant_id, null::timestamptz as at from leased
-    union all
-    select run_id, ordinal, null, null, null, null, null, at from gone
-  ) p
-  group by run_id, ordinal
-  having max(fence) is not null
 )
-select l.run_id, l.ordinal, l.fence, l.number, l.purpose, l.endpoint_id, l.tenant_id,
-  s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes,
-  (select json_object_agg(p.ordinal, p.output) from heddle_step p
-   where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
-  r.workflow, r.version as workflow_version, r.traceparent,
-  extract(epoch from r.deadline_at - clock_timestamp())::float8 as deadline_in_s, null::text as handle,
+select f.run_id, f.ordinal, f.fence, f.number, 'send' as purpose, f.endpoint_id, f.tenant_id,
+  f.kind, f.name, f.version, f.input, f.options, f.state, f.attempts_before, f.epoch, f.crashes,
+  case when f.parents is not null then (select json_object_agg(p.ordinal, p.output) from heddle_step p
+    where p.run_id = f.run_id and p.ordinal = any(f.parents)) end as outputs,
+  f.workflow, f.workflow_version, f.traceparent,
+  extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, null::text as handle,
   null::float8 as unknown_for_s, 'reserved' as attempt_state, null::jsonb as result,
-  r.priority, greatest(0, extract(epoch from clock_timestamp() - l.ready_at))::float8 as waited_s
-from paired l
-join heddle_run r on r.id = l.run_id
-join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal
+  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s
+from found f
+where f.fence = any(array(select fence from leased))

@@ -6,7 +6,8 @@
 --   and a job that the provider took for it is asked to stop (`asked`).
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
--- Indexes: keys only.
+-- Indexes: keys only. Leases and slots go by their ctid and rows are reached through `lateral … offset 0`, since the plan is made once, often
+--   on empty queues; what belongs to one run is gathered in arrays, since a join of two of these sets would be a nested loop.
 -- Nothing matches: a lease that is gone moves no step; its facts are still written, as `late` when they are a result.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -17,13 +18,18 @@ with recursive moment as materialized (
     %(locals)s::boolean[], %(breakers)s::int[]
   ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker)
 ), freed as materialized (
-  select d.*, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane,
+  select d.*, l.tid, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane,
     s.state not in ('due', 'pending', 'waiting', 'unknown') as is_over
   from d
-  join heddle_lease l on l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence
-  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
+  cross join lateral (
+    select l.ctid as tid, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane
+    from heddle_lease l where l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence offset 0
+  ) l
+  cross join lateral (
+    select s.state from heddle_step s where s.run_id = d.run_id and s.ordinal = d.ordinal offset 0
+  ) s
 ), unleased as (
-  delete from heddle_lease l using freed f where l.run_id = f.run_id and l.ordinal = f.ordinal returning l.run_id, l.ordinal
+  delete from heddle_lease l where l.ctid = any(array(select tid from freed))
 ), tries as (
   insert into heddle_attempt (run_id, ordinal, number, worker_id, fence, state, fault, started_at, finished_at)
   select f.run_id, f.ordinal, f.number, f.worker_id, f.fence, f.attempt_state, f.fault, f.claimed_at, now
@@ -100,16 +106,20 @@ with recursive moment as materialized (
 ), again as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, run_id, ordinal from done where state = 'due'
-), unslotted as (
-  delete from heddle_slot k
-  using freed f
-  where k.run_id = f.run_id and k.ordinal = f.ordinal
+), slotted as materialized (
+  select k.tid, k.endpoint_id, f.breaker
+  from freed f
+  cross join lateral (
+    select k.ctid as tid, k.endpoint_id from heddle_slot k where k.run_id = f.run_id and k.ordinal = f.ordinal offset 0
+  ) k
+  where not f.is_local
     and (f.verdict in ('complete', 'fail', 'retry', 'release', 'bury') or f.is_over and f.verdict = 'reconcile')
-  returning k.endpoint_id, f.breaker
+), unslotted as (
+  delete from heddle_slot k where k.ctid = any(array(select tid from slotted))
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
   select l.id, count(*), count(*) filter (where u.breaker > 0), count(*) filter (where u.breaker < 0), l.breaker_epoch
-  from unslotted u
+  from slotted u
   join heddle_endpoint e on e.id = u.endpoint_id
   join heddle_limit_state l on l.id = any(e.scope_ids)
   group by l.id, l.breaker_epoch
@@ -149,46 +159,45 @@ with recursive moment as materialized (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, 'begin', now from moved cross join moment where state = 'waiting'
   on conflict do nothing
-), ended as materialized (
-  select run_id, ordinal, state, (state = 'failed' and not is_detached) as is_failure, fault, name,
-    case state when 'succeeded' then 'step.succeeded' when 'failed' then 'step.failed' end as event
+), news as (
+  select run_id, ordinal, case state when 'succeeded' then 'step.succeeded' else 'step.failed' end as event, null::jsonb as detail,
+    true as is_end, state = 'succeeded' as is_good, state = 'failed' and not is_detached as is_failure,
+    case when state = 'failed' then fault || jsonb_build_object('step', ordinal, 'name', name) end as error, 0::bigint as cost
   from done where state in ('succeeded', 'failed')
   union all
-  select run_id, ordinal, state, false, null, null, 'step.skipped' from moved where state = 'skipped'
-), news as materialized (
-  select run_id, ordinal, event, null::jsonb as detail from ended
+  select run_id, ordinal, 'step.skipped', null, true, false, false, null, 0 from moved where state = 'skipped'
   union all
   select run_id, ordinal, case verdict when 'retry' then 'step.retried' when 'poll' then 'step.pending' when 'release' then 'step.released'
-    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault)
+    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault), false, false, false, null, 0
   from done where state not in ('succeeded', 'failed')
+  union all
+  select run_id, ordinal, null, null, false, false, false, null, amount_nano_usd from booked
 ), tally as materialized (
-  select run_id, sum(told)::int as told, sum(ended)::int as ended, sum(cost)::bigint as cost
-  from (
-    select run_id, 1 as told, 0 as ended, 0::bigint as cost from news
-    union all
-    select run_id, 0, 1, 0 from ended
-    union all
-    select run_id, 0, 0, amount_nano_usd from booked
-  ) x
+  select run_id, count(event)::int as told, count(*) filter (where is_end)::int as ended, sum(cost)::bigint as cost,
+    array_agg(ordinal) filter (where event is not null) as ordinals, array_agg(event) filter (where event is not null) as events,
+    array_agg(detail) filter (where event is not null) as details, array_agg(ordinal) filter (where is_end) as end_ordinals,
+    array_agg(is_good) filter (where is_end) as end_goods, array_agg(is_failure) filter (where is_end) as end_failures,
+    array_agg(error) filter (where is_end) as end_errors
+  from (select * from news order by run_id, ordinal) n
   group by run_id
-), awaited as materialized (
-  select r.id, count(*) filter (where e.ordinal = any(r.awaits))::int as hits,
-    count(*) filter (where e.ordinal = any(r.awaits) and e.state <> 'succeeded')::int as bad,
-    bool_or(e.ordinal = any(r.refs) and e.state <> 'succeeded') as is_broken,
-    count(*) filter (where e.is_failure and not e.ordinal = any(r.handled))::int as failures,
-    (array_agg(e.fault || jsonb_build_object('step', e.ordinal, 'name', e.name) order by e.ordinal)
-      filter (where e.is_failure and not e.ordinal = any(r.handled)))[1] as error
-  from ended e join heddle_run r on r.id = e.run_id
-  group by r.id
 ), judged as materialized (
-  select r.id, t.told, t.ended, coalesce(a.failures, 0) as failures, t.cost, a.error, coalesce(a.hits, 0) as hits, coalesce(a.bad, 0) as bad,
-    coalesce(a.is_broken, false) as is_broken,
+  select t.*, r.id, a.hits, a.bad, a.is_broken, a.failures, a.error,
     r.function_state = 'running' and not r.is_activation_due and r.awaits is not null and
-      (r.await_left - coalesce(a.hits, 0) <= 0 or coalesce(r.await_failures_left - coalesce(a.bad, 0) < 0, false)) as is_woken,
+      (r.await_left - a.hits <= 0 or coalesce(r.await_failures_left - a.bad < 0, false)) as is_woken,
     r.function_state <> 'running' and r.open - t.ended = 0 and r.state in ('queued', 'running') as is_over
-  from heddle_run r
-  join tally t on t.run_id = r.id
-  left join awaited a on a.id = r.id
+  from tally t
+  cross join lateral (
+    select r.id, r.function_state, r.is_activation_due, r.awaits, r.await_left, r.await_failures_left, r.open, r.state, r.refs, r.handled
+    from heddle_run r where r.id = t.run_id offset 0
+  ) r
+  cross join lateral (
+    select count(*) filter (where e.ordinal = any(r.awaits))::int as hits,
+      count(*) filter (where e.ordinal = any(r.awaits) and not e.is_good)::int as bad,
+      coalesce(bool_or(e.ordinal = any(r.refs) and not e.is_good), false) as is_broken,
+      count(*) filter (where e.is_failure and not e.ordinal = any(r.handled))::int as failures,
+      (array_agg(e.error) filter (where e.is_failure and not e.ordinal = any(r.handled)))[1] as error
+    from unnest(t.end_ordinals, t.end_goods, t.end_failures, t.end_errors) as e (ordinal, is_good, is_failure, error)
+  ) a
 ), runs as (
   update heddle_run r set
     open = r.open - j.ended,
@@ -210,11 +219,14 @@ with recursive moment as materialized (
   cross join moment
   where r.id = j.id
   returning r.id, r.state, r.event_seq - case when j.is_over then 1 else 0 end - j.told as seq, r.event_seq as last_seq, j.is_woken, j.is_over,
-    r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at
+    r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at,
+    j.ordinals, j.events, j.details
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at, detail)
-  select n.run_id, r.seq + row_number() over (partition by n.run_id order by n.ordinal), n.event, n.ordinal, now, n.detail
-  from news n join runs r on r.id = n.run_id cross join moment
+  select r.id, r.seq + n.place, n.event, n.ordinal, now, n.detail
+  from runs r
+  cross join moment
+  cross join lateral unnest(r.ordinals, r.events, r.details) with ordinality as n (ordinal, event, detail, place)
   union all
   select r.id, r.last_seq, 'run.' || r.state, null, now, null from runs r cross join moment where r.is_over
 ), woken as (

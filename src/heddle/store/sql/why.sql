@@ -3,6 +3,8 @@
 select r.state, r.stopping, r.is_activation_due, r.workflow, r.error ->> 'message' as error,
   (select count(*) from heddle_worker w where w.state = 'alive' and w.seen_at > clock_timestamp() - interval '30 seconds')::int as workers,
   exists (select 1 from heddle_lease l where l.run_id = r.id and l.ordinal = 0) as is_activating,
+  r.version, exists (select 1 from heddle_worker w where w.state = 'alive' and w.seen_at > clock_timestamp() - interval '30 seconds'
+    and w.detail -> 'workflows' @> to_jsonb(r.workflow || '@' || r.version)) as is_loaded,
   (select json_agg(x) from (
     select s.ordinal, s.kind, s.name, s.state, s.note, l.purpose,
       extract(epoch from clock_timestamp() - l.claimed_at)::float8 as held_s,

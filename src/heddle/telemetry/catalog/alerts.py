@@ -79,7 +79,8 @@ STATES: Final = (
     ),
     _alert(
         "HeddleNoWorkers",
-        f"{metrics.WORKERS_ALIVE.name} == 0",
+        # Living workers write it: where none is left, nobody says 0.
+        f"{metrics.WORKERS_ALIVE.name} == 0 or absent({metrics.WORKERS_ALIVE.name})",
         PAGE,
         for_s=30,
         summary="No worker is alive.",
@@ -95,19 +96,11 @@ STATES: Final = (
         description="Too few workers, no room at the endpoints, or a claim that finds nothing.",
     ),
     _alert(
-        "HeddlePaidTwice",
-        f"sum by (endpoint) (increase({metrics.DUPLICATE_PAYMENTS.name}[1h])) > 0",
-        PAGE,
-        for_s=0,
-        summary="A step was paid for twice at {{ $labels.endpoint }}.",
-        description="The second payment is booked and named; find how it could happen before the next one.",
-    ),
-    _alert(
         "HeddleDiskFilling",
         f"{metrics.DISK_FREE.name} < 0.1",
         PAGE,
         for_s=60,
-        summary="The disk of the database or of the artifacts has {{ $value | humanizePercentage }} free.",
+        summary="The disk of Heddle's state or of its artifacts has {{ $value | humanizePercentage }} free.",
         description="When it is full, nothing is accepted.",
     ),
     _alert(
@@ -116,7 +109,7 @@ STATES: Final = (
         PAGE,
         for_s=300,
         summary="In {{ $value | humanizeDuration }} new runs have no partition to go to.",
-        description="The sweep makes partitions four weeks ahead; it has not for three.",
+        description="`heddle migrate` makes partitions for four weeks ahead; it has not run for three.",
     ),
     _alert(
         "HeddleOutcomeUnknown",
@@ -124,7 +117,10 @@ STATES: Final = (
         TICKET,
         for_s=30,
         summary="{{ $value }} paid attempts have an unknown outcome.",
-        description="Sent, and the answer was lost. They are not sent again until somebody or a lookup says so.",
+        description=(
+            "Sent, and the answer was lost. They are not sent again unless a lookup or the model's unknown_policy "
+            "allows it."
+        ),
     ),
     _alert(
         "HeddleEndpointSick",

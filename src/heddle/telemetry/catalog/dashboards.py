@@ -71,7 +71,6 @@ WAITING: Final = Row(
             _quantile(metrics.START_LATENCY, 0.5, "priority"),
             _quantile(metrics.START_LATENCY, 0.99, "priority"),
         ),
-        _panel("Open runs", COUNT, _value(metrics.RUNS_OPEN, "state")),
         _panel(
             "Runs admitted and refused", PER_SECOND, _rate(metrics.RUNS_ADMITTED), _rate(metrics.RUNS_REFUSED, "policy")
         ),
@@ -121,20 +120,6 @@ SPENDING: Final = Row(
             MONEY,
             Query(expression=f"sum by (endpoint) (increase({metrics.MONEY_CHARGED.name}[1h]))", legend="{{endpoint}}"),
         ),
-        _panel(
-            "Reserved and refunded an hour",
-            MONEY,
-            Query(expression=f"sum(increase({metrics.MONEY_RESERVED.name}[1h]))", legend="reserved"),
-            Query(expression=f"sum(increase({metrics.MONEY_REFUNDED.name}[1h]))", legend="refunded"),
-        ),
-        _panel(
-            "Payments made twice, a day",
-            COUNT,
-            Query(
-                expression=f"sum by (endpoint) (increase({metrics.DUPLICATE_PAYMENTS.name}[1d]))", legend="{{endpoint}}"
-            ),
-            danger_above=1,
-        ),
     ),
 )
 DOORS: Final = Row(
@@ -143,7 +128,6 @@ DOORS: Final = Row(
         _panel("Requests", PER_SECOND, _rate(metrics.HTTP_REQUESTS, "route", "status")),
         _panel("Request duration", SECONDS, _quantile(metrics.HTTP_DURATION, 0.95, "route"), danger_above=0.25),
         _panel("Callbacks in", PER_SECOND, _rate(metrics.CALLBACKS, "endpoint", "outcome")),
-        _panel("Webhooks out", PER_SECOND, _rate(metrics.WEBHOOKS, "outcome")),
         _panel("Artifact bytes", BYTES, _rate(metrics.ARTIFACT_BYTES, "direction"), meaning="Bytes a second."),
     ),
 )
@@ -168,7 +152,9 @@ MACHINES: Final = Row(
         ),
         _panel("Event loop lag", SECONDS, _value(metrics.LOOP_LAG), danger_above=1),
         _panel("Compute calls", PER_SECOND, _rate(metrics.COMPUTE_CALLS, "outcome")),
+        _panel("Compute call duration", SECONDS, _quantile(metrics.COMPUTE_DURATION, 0.95)),
         _panel("Compute pool in use", SHARE, _value(metrics.COMPUTE_BUSY)),
+        _panel("Timer lateness", SECONDS, _quantile(metrics.TIMERS_LATE, 0.99)),
         _panel("Empty claims", PER_SECOND, _rate(metrics.CLAIMS_EMPTY)),
         _panel(
             "Doorbells",

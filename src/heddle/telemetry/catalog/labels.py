@@ -66,9 +66,6 @@ FAULT = _closed("fault", "The classified failure.", _values(faults.Fault))
 RUN_STATE = _closed(
     "state", "A state in which a run ends.", _values(state for state in run.RunState if state in run.TERMINAL)
 )
-OPEN_STATE = _closed(
-    "state", "A state in which a run is not over; waiting is derived.", ("queued", "running", "waiting")
-)
 STEP_STATE = _closed(
     "state", "A state in which a step ends.", _values(state for state in step.StepState if state in step.TERMINAL)
 )
@@ -77,7 +74,7 @@ ENDPOINT = _open("endpoint", "The endpoint by its configured name; `local` for s
 WORKFLOW = _open("workflow", "The workflow by its registered name.", 60)
 ROUTE = _open("route", "Method and route template, `POST /v1/runs`; never a path.", 60)
 STATUS = _open("status", "The HTTP status code of the answer.", 15)
-POLICY = _open("policy", "The policy that refused.", 12)
+POLICY = _closed("policy", "What refused a run.", ("input", "workflow", "idempotency"))
 EVENT = _open("event", "The event by its catalogue name; `other` for lines of other libraries.", 120)
 METRIC = _open("metric", "The metric by its catalogue name.", 120)
 VERSION = _open("version", "The version of Heddle.", 4)
@@ -92,9 +89,6 @@ TRY_OUTCOME = _closed("outcome", "How a first try ended, before any retry.", ("s
 CALLBACK_OUTCOME = _closed(
     "outcome", "What became of a provider's callback.", ("stored", "duplicate", "unsigned", "refused", "stale")
 )
-WEBHOOK_OUTCOME = _closed(
-    "outcome", "What became of one delivery to a customer.", ("delivered", "failed", "throttled", "disabled")
-)
 COMPUTE_OUTCOME = _closed(
     "outcome",
     "How one call in the compute pool ended.",
@@ -104,13 +98,5 @@ DIRECTION = _closed("direction", "Which way the bytes went.", ("stored", "served
 SLO = _closed(
     "slo",
     "The objective.",
-    (
-        "admission_availability",
-        "admission_latency",
-        "start_freshness",
-        "time_to_result",
-        "correctness",
-        "coverage",
-        "callback_delivery",
-    ),
+    ("admission_availability", "admission_latency", "start_freshness", "time_to_result"),
 )

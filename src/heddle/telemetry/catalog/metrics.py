@@ -70,7 +70,7 @@ COMMITS = _counter("heddle_commits_total", "commits", "Database transactions a s
 
 # Runs and steps.
 RUNS_ADMITTED = _counter("heddle_runs_admitted_total", "runs", "Runs accepted at a door or by submit.", labels.WORKFLOW)
-RUNS_REFUSED = _counter("heddle_runs_refused_total", "runs", "Runs refused at admission or intake.", labels.POLICY)
+RUNS_REFUSED = _counter("heddle_runs_refused_total", "runs", "Runs refused at admission.", labels.POLICY)
 RUNS_FINISHED = _counter(
     "heddle_runs_finished_total", "runs", "Runs that reached a terminal state.", labels.WORKFLOW, labels.RUN_STATE
 )
@@ -81,9 +81,6 @@ RUN_DURATION = _histogram(
     labels.PRIORITY,
     buckets=RUN_BUCKETS,
     source=RUN_SOURCE,
-)
-RUNS_OPEN = _gauge(
-    "heddle_runs_open", "runs", "Runs that are not over.", labels.OPEN_STATE, merge=Merge.LATEST_OF_LIVING
 )
 STEPS_FINISHED = _counter(
     "heddle_steps_finished_total", "steps", "Steps that reached a terminal state.", labels.STEP_STATE
@@ -145,7 +142,11 @@ ENDPOINT_DURATION = _histogram(
     source=CALL_SOURCE,
 )
 ENDPOINT_ATTEMPTS = _counter(
-    "heddle_endpoint_attempts_total", "attempts", "Attempts by outcome.", labels.ENDPOINT, labels.ATTEMPT_OUTCOME
+    "heddle_endpoint_attempts_total",
+    "attempts",
+    "Attempts by the state they came to; one that is accepted first and done later is counted at both.",
+    labels.ENDPOINT,
+    labels.ATTEMPT_OUTCOME,
 )
 ENDPOINT_FAULTS = _counter(
     "heddle_endpoint_faults_total", "faults", "Attempts that failed, by fault.", labels.ENDPOINT, labels.FAULT
@@ -160,9 +161,9 @@ ENDPOINT_FIRST_TRIES = _counter(
 ENDPOINT_IN_FLIGHT = _gauge(
     "heddle_endpoint_in_flight_steps",
     "steps",
-    "Steps this worker holds at an endpoint.",
+    "Slots taken at an endpoint, by all workers.",
     labels.ENDPOINT,
-    merge=Merge.SUM_OF_LIVING,
+    merge=Merge.LATEST_OF_LIVING,
 )
 BREAKER_STATE = _gauge(
     "heddle_breaker_state",
@@ -174,17 +175,12 @@ BREAKER_STATE = _gauge(
 ATTEMPTS_UNKNOWN = _gauge(
     "heddle_attempts_unknown",
     "attempts",
-    "Attempts whose outcome at the provider is not known yet.",
+    "Attempts whose outcome at the provider is not known yet, and for which a step waits.",
     merge=Merge.LATEST_OF_LIVING,
-)
-DUPLICATE_PAYMENTS = _counter(
-    "heddle_duplicate_payments_total", "payments", "Second payments found for one step; the bar is 0.", labels.ENDPOINT
 )
 
 # Money. Counters hold USD as floats for charts; the ledger, in integer nano-USD, is the truth.
-MONEY_RESERVED = _counter("heddle_money_reserved_usd_total", "usd", "Money set aside before calls.", labels.ENDPOINT)
 MONEY_CHARGED = _counter("heddle_money_charged_usd_total", "usd", "Money that calls did cost.", labels.ENDPOINT)
-MONEY_REFUNDED = _counter("heddle_money_refunded_usd_total", "usd", "Reservations given back.", labels.ENDPOINT)
 
 # The database.
 DATABASE_UP = _gauge(
@@ -202,13 +198,13 @@ SERIALIZATION_FAILURES = _counter(
 OLDEST_TRANSACTION_AGE = _gauge(
     "heddle_database_oldest_transaction_age_seconds",
     "seconds",
-    "Age of the oldest open transaction or snapshot on the server.",
+    "Age of the oldest open transaction in the database, of the sessions Heddle's role may see.",
     merge=Merge.LATEST_OF_LIVING,
 )
 DISK_FREE = _gauge(
     "heddle_disk_free_ratio",
     "ratio",
-    "Free share of the fuller of the disks of database and artifacts, as far as this machine sees them.",
+    "Free share of the fullest disk of state_dir and artifact_dir, as each worker's machine sees them.",
     merge=Merge.SMALLEST_OF_LIVING,
 )
 PARTITIONS_AHEAD = _gauge(
@@ -237,7 +233,7 @@ COMPUTE_CALLS = _counter(
 COMPUTE_DURATION = _histogram(
     "heddle_compute_duration_seconds",
     "seconds",
-    "How long one call in the compute pool took.",
+    "How long one call in the compute pool took, from its hand-over to a process.",
     buckets=CALL_BUCKETS,
     source=CALL_SOURCE,
 )
@@ -258,11 +254,10 @@ HTTP_DURATION = _histogram(
 CALLBACKS = _counter(
     "heddle_callbacks_total", "callbacks", "Providers' callbacks by outcome.", labels.ENDPOINT, labels.CALLBACK_OUTCOME
 )
-WEBHOOKS = _counter("heddle_webhooks_total", "webhooks", "Deliveries to customers by outcome.", labels.WEBHOOK_OUTCOME)
 ARTIFACTS = _counter("heddle_artifacts_total", "artifacts", "Artifacts stored or served.", labels.DIRECTION)
 ARTIFACT_BYTES = _counter("heddle_artifacts_bytes_total", "bytes", "Bytes stored or served.", labels.DIRECTION)
 
-# Promises (RELIABILITY R23: two counters of our own, in progress past its deadline is bad).
+# Promises (RELIABILITY R23: two counters of our own).
 SLO_VALID = _counter("heddle_slo_valid_total", "things", "Things an objective is about.", labels.SLO)
 SLO_BAD = _counter("heddle_slo_bad_total", "things", "Those of them that broke the objective.", labels.SLO)
 

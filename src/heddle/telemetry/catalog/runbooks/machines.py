@@ -38,7 +38,7 @@ ALL: Final = (
     Runbook(
         alert="HeddleTransactionHeld",
         user_feels="Nothing at first; after hours, slower starts.",
-        see_it="`heddle_database_oldest_transaction_age_seconds` grows; logs say transaction.held with the holder.",
+        see_it="`heddle_database_oldest_transaction_age_seconds` grows.",
         stop_it="End the holder's transaction.",
         mend_it="Find why it was left open: a forgotten shell, a long report, an abandoned replication slot.",
         meaning="A transaction or snapshot older than a minute keeps dead rows from being removed.",
@@ -90,12 +90,10 @@ ALL: Final = (
         user_feels="Nothing yet. At the end of the last partition, submits fail.",
         see_it="`heddle_partitions_ahead_seconds` is under a week; `/readyz` names it.",
         stop_it="Make partitions now.",
-        mend_it="Find out why the sweep has not: no worker leads it, or the role may not create tables.",
+        mend_it="Run `heddle migrate` every week, by a timer of the machine or of the cluster.",
         meaning="Rows with ids of next week have no table to go to.",
         impact="New runs are refused from then on. Existing runs are not touched.",
-        diagnosis=(
-            do("See how far ahead, and what the sweep logs.", commands.DOCTOR, commands.read(metrics.PARTITIONS_AHEAD)),
-        ),
+        diagnosis=(do("See how far ahead.", commands.DOCTOR, commands.read(metrics.PARTITIONS_AHEAD)),),
         mitigation=(do("Make them by hand; a second call does nothing.", commands.MIGRATE),),
         verification=(do("Four weeks are ahead again.", commands.read(metrics.PARTITIONS_AHEAD)),),
         escalation=DATABASE_OWNER,
@@ -129,7 +127,7 @@ ALL: Final = (
     Runbook(
         alert="HeddleNoWorkers",
         user_feels="Runs are accepted and stay queued.",
-        see_it="`heddle_workers_alive` is 0.",
+        see_it="`heddle_workers_alive` is 0 or missing: living workers write it.",
         stop_it="Start one worker; it needs nothing but the database.",
         mend_it="Read why the workers ended and mend that.",
         meaning="No worker has sent a heartbeat in time.",

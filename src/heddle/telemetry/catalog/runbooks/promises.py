@@ -57,29 +57,6 @@ CAUSES: Final = (
         stop_it="Pause the slow endpoint, so that work falls back.",
         stops=(commands.PAUSE,),
     ),
-    Cause(
-        slo=slos.CORRECTNESS,
-        user_feels="Wrong results, or a bill that does not match.",
-        look_at="Bad outputs, double payments, or callbacks not delivered?",
-        reads=(commands.read(metrics.STEPS_FAILED), commands.read(metrics.DUPLICATE_PAYMENTS)),
-        stop_it="Pause the endpoint that answers wrongly.",
-        stops=(commands.PAUSE,),
-    ),
-    Cause(
-        slo=slos.COVERAGE,
-        user_feels="Runs that never end.",
-        look_at="Unknown outcomes, missing workers for a version, or a stopped sweep?",
-        reads=(commands.read(metrics.RUNS_OPEN), commands.read(metrics.ATTEMPTS_UNKNOWN)),
-        stop_it="Start a worker with the missing version; settle what is unknown.",
-        stops=(commands.WORKER,),
-    ),
-    Cause(
-        slo=slos.CALLBACK_DELIVERY,
-        user_feels="Customers are not told that their runs are over; polling still shows it.",
-        look_at="One receiver, or all of them? Is the deliver stage failing?",
-        reads=(commands.read(metrics.WEBHOOKS), commands.read(metrics.STAGE_ERRORS)),
-        stop_it="If the network out is cut, restore it; deliveries are retried for three days.",
-    ),
 )
 
 

@@ -57,7 +57,7 @@ ALL: Final = (
     Runbook(
         alert="HeddleBreakerOpen",
         user_feels="Slower runs, or none where no other endpoint serves the model.",
-        see_it="`heddle_breaker_state` is 2; logs say breaker.opened with the reason.",
+        see_it="`heddle_breaker_state` is 2; logs say step.retried and step.failed with the reasons.",
         stop_it="Nothing to stop: no calls go there but one probe at a time.",
         mend_it="Wait for the provider, or mend address, credential or network.",
         meaning="An endpoint has failed its probes for five minutes.",
@@ -70,32 +70,24 @@ ALL: Final = (
     Runbook(
         alert="HeddleOutcomeUnknown",
         user_feels="Those runs wait.",
-        see_it="`heddle_attempts_unknown` is above 0; logs say attempt.unknown with endpoint and price.",
+        see_it="`heddle_attempts_unknown` is above 0; logs say attempt.unknown with run, step and reason.",
         stop_it="Nothing is sent again by itself where that could pay twice.",
-        mend_it="Look the job up at the provider and settle the step by what is found.",
+        mend_it="Find out why answers get lost on the way back: a timeout that is too short, a proxy, the network.",
         meaning="A request was sent and its answer was lost, at a provider that cannot tell, or not yet.",
         impact="The run of each, and at most its stated price.",
         diagnosis=(do("Which runs, which endpoint, which reference.", commands.RUN_SHOW),),
         mitigation=(
             do(
-                "Found at the provider: book its result. Not found past its bound: retry. Not worth it: cancel.",
+                "Wait while it is looked up: an endpoint that can be asked is asked again for at most "
+                "HEDDLE_UNKNOWN_AT_MOST_S, and at each callback of its. What is found settles the step by itself."
+            ),
+            do(
+                "Past that, or at an endpoint that cannot be asked, it stays unknown until the run is cancelled. Look "
+                "the job up at the provider, then cancel the run; a result that is still wanted is submitted anew.",
                 commands.RUN_CANCEL,
             ),
         ),
         verification=(do("The gauge is 0.", commands.read(metrics.ATTEMPTS_UNKNOWN)),),
-        escalation=MONEY_OWNER,
-    ),
-    Runbook(
-        alert="HeddlePaidTwice",
-        user_feels="Nothing; the second payment is ours.",
-        see_it="`heddle_duplicate_payments_total` rose; logs say payment.duplicated with run, step and price.",
-        stop_it="Pause the endpoint if it rises further.",
-        mend_it="Read both attempts; find whether the provider retried by itself or we sent twice.",
-        meaning="Two paid jobs exist for one step.",
-        impact="Money, and trust in the ledger.",
-        diagnosis=(do("Both attempts of the step.", commands.RUN_SHOW, commands.read(metrics.DUPLICATE_PAYMENTS)),),
-        mitigation=(do("Stop new calls there until the cause is known.", commands.PAUSE),),
-        verification=(do("The counter stands still.", commands.read(metrics.DUPLICATE_PAYMENTS)),),
         escalation=MONEY_OWNER,
     ),
     Runbook(
