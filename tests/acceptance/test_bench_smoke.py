@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT_S = 120.0
-MEASURED = ("pure_sql_noop", "noop_steps", "http_steps", "submit")
+MEASURED = ("pure_sql_noop", "noop_steps", "http_steps")
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ def test_promtool_finds_nothing_in_the_metrics() -> None:
     assert (result.returncode, result.stdout + result.stderr) == (0, b"")
 
 
-FAST, SLOWLY = "HeddleCallbackDeliveryBurnsFast", "HeddleCallbackDeliveryBurnsSlowly"
+FAST, SLOWLY = "HeddleAdmissionAvailabilityBurnsFast", "HeddleAdmissionAvailabilityBurnsSlowly"
 
 
 def rules_of(folder: Path, *groups: str) -> Path:
@@ -102,11 +102,11 @@ def rules_of(folder: Path, *groups: str) -> Path:
 
 
 def firing(name: str) -> list[dict[str, object]]:
-    """Give what promtool expects of one alert about callbacks that fires."""
+    """Give what promtool expects of one alert that fires."""
     (alert,) = (each for each in alerts.ALL if each.name == name)
     labels = {"severity": alert.severity.value}
     if alert in alerts.BURNS:
-        labels["slo"] = slos.CALLBACK_DELIVERY.key
+        labels["slo"] = slos.ADMISSION_AVAILABILITY.key
     annotations = {
         "summary": alert.summary,
         "description": alert.description,
@@ -146,14 +146,14 @@ def check_alerts(
 @pytest.mark.parametrize(
     ("interval", "before", "during", "valid", "bad", "expected"),
     [
-        ("1m", 360, 5, 600, 600.0, [("360m", FAST, False), ("363m", FAST, True)]),
-        ("1m", 360, 10, 600, 90.0, [("365m", FAST, False), ("368m", FAST, True)]),
-        ("10m", 36, 24, 6000, 60.0, [("570m", FAST, False), ("590m", FAST, True)]),
-        ("30m", 144, 78, 18_000, 36.0, [("106h", SLOWLY, False), ("110h", SLOWLY, True), ("110h", FAST, False)]),
-        ("30m", 144, 78, 18_000, 9.0, [("110h", SLOWLY, False)]),
+        ("1m", 360, 5, 600, 300.0, [("360m", FAST, False), ("363m", FAST, True)]),
+        ("1m", 360, 10, 600, 45.0, [("365m", FAST, False), ("368m", FAST, True)]),
+        ("10m", 36, 24, 6000, 30.0, [("570m", FAST, False), ("590m", FAST, True)]),
+        ("30m", 144, 78, 18_000, 18.0, [("106h", SLOWLY, False), ("110h", SLOWLY, True), ("110h", FAST, False)]),
+        ("30m", 144, 78, 18_000, 4.5, [("110h", SLOWLY, False)]),
         ("1m", 360, 1, 1, 1.0, [("361m", FAST, False)]),
     ],
-    ids=["100 %", "15 %", "1 %", "0.2 %", "half the budget", "one failure at one a minute"],
+    ids=["50 %", "7.5 %", "0.5 %", "0.1 %", "half the budget", "one failure at one a minute"],
 )
 def test_burn_alert_fires_when_its_budget_burns(
     interval: str,
@@ -164,12 +164,12 @@ def test_burn_alert_fires_when_its_budget_burns(
     expected: list[tuple[str, str, bool]],
     tmp_path: Path,
 ) -> None:
-    slo = slos.CALLBACK_DELIVERY
+    slo = slos.ADMISSION_AVAILABILITY
     series = {
         slo.valid: f"0+{valid}x{before + during}",
         slo.bad: f"0x{before} {bad:g}+{bad:g}x{during - 1}",
     }
-    rules = rules_of(tmp_path, "heddle-slo-callback-delivery", "heddle-burns")
+    rules = rules_of(tmp_path, "heddle-slo-admission-availability", "heddle-burns")
 
     code, said = check_alerts(rules=rules, interval=interval, series=series, expected=expected)
 
@@ -178,10 +178,10 @@ def test_burn_alert_fires_when_its_budget_burns(
 
 @needs_promtool
 def test_burn_alert_ends_soon_after_the_errors_do(tmp_path: Path) -> None:
-    slo = slos.CALLBACK_DELIVERY
-    series = {slo.valid: "0+600x380", slo.bad: "0x360 600 1200x18"}
-    rules = rules_of(tmp_path, "heddle-slo-callback-delivery", "heddle-burns")
-    # Two minutes of outage are past the fast pair's limit and just below that of six hours.
+    slo = slos.ADMISSION_AVAILABILITY
+    series = {slo.valid: "0+600x380", slo.bad: "0x360 300 600x18"}
+    rules = rules_of(tmp_path, "heddle-slo-admission-availability", "heddle-burns")
+    # Two minutes of half the requests failing are past the fast pair's limit and just below that of six hours.
     expected = [("362m", FAST, True), ("368m", FAST, False)]
 
     code, said = check_alerts(rules=rules, interval="1m", series=series, expected=expected)

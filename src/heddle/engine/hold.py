@@ -67,8 +67,8 @@ class Hold:
         return any(run == run_id and ordinal > 0 for run, ordinal in self._leases)
 
     def cancel_run(self, run_id: uuid.UUID, *, still_leased: set[tuple[uuid.UUID, int, int]]) -> int:
-        """Cancel the tasks of a stopped run's calls whose lease (run, ordinal, fence) is gone; its activation and its cleanup
-        calls go on. Give how many.
+        """Cancel the tasks of a stopped run's calls whose lease (run, ordinal, fence) is gone; its activation and its
+        cleanup calls go on. Give how many.
         """
         found = [
             held.task

@@ -22,7 +22,7 @@ class Doorbell(Protocol):
         ...
 
     def tell_stopped(self, run_id: uuid.UUID) -> None:
-        """Tell every process that a run was stopped, so that its calls in flight end at once. Never blocks or raises."""
+        """Tell every process of a stopped run, so that its calls in flight end at once. Never blocks or raises."""
         ...
 
     async def wait(self, *, timeout_s: float) -> bool:

@@ -37,6 +37,8 @@ def claimed(**changes: Any) -> store.Claimed:
         "unknown_for_s": None,
         "attempt_state": None,
         "result": None,
+        "priority": "standard",
+        "waited_s": 0.5,
     }
     return store.Claimed(**{**given, **changes})
 

@@ -85,7 +85,7 @@ async def test_cancel_run_then_its_calls_in_flight_are_cancelled_and_its_activat
     other = await _started(hold, claims.claimed(run_id=claims.OTHER_RUN, ordinal=1))
     hold.add(claims.claimed(ordinal=2), kind="send", now_s=1.0)
 
-    count = hold.cancel_run(claims.RUN)
+    count = hold.cancel_run(claims.RUN, still_leased=set())
     await asyncio.sleep(0)
     spared = [activation.cancelling(), other.cancelling()]
     hold.cancel_all()
@@ -103,3 +103,19 @@ async def test_cancel_all_then_every_task_ends_and_the_leases_are_still_known() 
 
     assert [task.cancelled() for task in tasks] == [True, True]
     assert len(hold) == 2
+
+
+async def test_cancel_run_when_a_call_is_leased_after_the_stop_then_it_goes_on() -> None:
+    hold = hold_module.Hold()
+    stopped = await _started(hold, claims.claimed(ordinal=1))
+    cleanup = await _started(hold, claims.claimed(ordinal=2))
+    kept = hold.get((claims.RUN, 2))
+    assert kept is not None
+
+    count = hold.cancel_run(claims.RUN, still_leased={(claims.RUN, 2, kept.fence)})
+    await asyncio.sleep(0)
+    spared = cleanup.cancelling()
+    hold.cancel_all()
+    await asyncio.gather(stopped, cleanup, return_exceptions=True)
+
+    assert (count, stopped.cancelled(), spared) == (1, True, 0)

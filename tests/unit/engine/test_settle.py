@@ -14,7 +14,7 @@ from tests.unit.engine import claims
 DOWN = faults.StepFault(fault=faults.Fault.REJECTED_TRANSIENT, message="answered 503", where="endpoint studio")
 BUSY = faults.StepFault(fault=faults.Fault.THROTTLED, message="answered 429", where="endpoint studio")
 LOST = faults.StepFault(fault=faults.Fault.SENT_UNKNOWN, message="no answer")
-CALL = claims.claimed(endpoint_id=7, purpose="send", kind="model", name="relight")
+CALL = claims.claimed(endpoint_id=7, purpose="send", kind="model", name="relight", attempt_state="reserved")
 
 
 def _fault(fault: faults.StepFault) -> str:
@@ -22,7 +22,15 @@ def _fault(fault: faults.StepFault) -> str:
 
 
 def _written(**changes: Any) -> store.Settlement:
-    base: dict[str, Any] = {"run_id": claims.RUN, "ordinal": 3, "fence": 41, "number": 2, "is_local": False}
+    base: dict[str, Any] = {
+        "run_id": claims.RUN,
+        "ordinal": 3,
+        "fence": 41,
+        "number": 2,
+        "is_local": False,
+        "endpoint_id": 7,
+        "attempt_before": "reserved",
+    }
     return store.Settlement(**{**base, **changes})
 
 
@@ -92,6 +100,19 @@ def test_settlement_when_a_fault_is_written_then_the_breaker_hears_of_it_exactly
     written = settle_stage.settlement(CALL, settle.Fail(fault=faults.StepFault(fault=fault, message="m")))
 
     assert written.breaker == (-1 if faults.FAULTS[fault].counts_for_breaker else 0)
+
+
+@pytest.mark.parametrize(("number", "before", "is_first"), [(1, 0, True), (2, 0, False), (3, 2, True), (4, 2, False)])
+def test_settlement_when_tries_before_do_not_count_then_the_next_one_is_the_first(
+    number: int, before: int, is_first: bool
+) -> None:
+    call = claims.claimed(endpoint_id=7, number=number, attempts_before=before)
+
+    assert settle_stage.settlement(call, settle.Complete(output=1, cost_nano_usd=0)).is_first_try is is_first
+
+
+def test_settlement_when_nothing_was_sent_then_no_endpoint_is_counted() -> None:
+    assert settle_stage.settlement(CALL, settle.Fail(fault=DOWN), is_sent=False).endpoint_id is None
 
 
 def test_settlement_when_nothing_was_billed_then_no_charge_is_written() -> None:

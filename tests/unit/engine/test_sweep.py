@@ -47,9 +47,6 @@ class _Store:
     async def fold_idle(self) -> None:
         self.asked.append("fold_idle")
 
-    async def gauges(self) -> store.Gauges:
-        return store.Gauges(ready={}, leases={}, slots={}, late_timers=0)
-
 
 class _House:
     """Hold a sweeper with a clock and a store that a test moves."""

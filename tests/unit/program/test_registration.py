@@ -187,12 +187,14 @@ def test_step_when_called_outside_of_a_workflow_then_it_is_the_plain_function() 
 def test_workflow_and_model_when_called_outside_then_they_say_what_to_use() -> None:
     workflow = heddle.workflow(name="unit.outside")(journals_noop)
 
-    with pytest.raises(heddle.OutsideWorkflow, match=r"Heddle\(\)\.submit\('unit\.outside'"):
+    with pytest.raises(heddle.OutsideWorkflow, match=r"wiring\.client\(\)\.submit\('unit\.outside'"):
         workflow()
     with pytest.raises(heddle.OutsideWorkflow, match=r"POST /v1/models/unit\.model/infer"):
         heddle.model("unit.model")(image="x")
     with pytest.raises(heddle.OutsideWorkflow, match=r"asyncio\.sleep"):
         heddle.sleep(1)
+    with pytest.raises(heddle.OutsideWorkflow, match=r"heddle\.wiring\.client\(\)\.signal\(run_id, name"):
+        heddle.signal("go")
 
 
 def test_step_when_bound_wrongly_then_pythons_words_name_the_parameter() -> None:

@@ -63,7 +63,9 @@ def test_optional_dump_when_there_is_nothing_then_it_is_null_and_not_the_json_nu
 
 def test_ended_then_runs_are_read_whether_or_not_there_are_any() -> None:
     assert rows.ended(None) == ()
-    assert rows.ended([["shoot", "failed"]]) == (("shoot", "failed"),)
+    assert rows.ended([["shoot", "failed", "batch", 2.5]]) == (
+        store.EndedRun(workflow="shoot", state="failed", priority="batch", duration_s=2.5),
+    )
 
 
 def test_entry_then_a_journalled_call_is_read_with_its_fault() -> None:

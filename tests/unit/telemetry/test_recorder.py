@@ -32,7 +32,7 @@ def test_counters_with_known_labels_begin_at_zero() -> None:
     text = text_of(recorder.Recorder())
 
     assert 'heddle_commits_total{stage="claim"} 0.0' in text
-    assert 'heddle_slo_bad_total{slo="coverage"} 0.0' in text
+    assert 'heddle_slo_bad_total{slo="time_to_result"} 0.0' in text
 
 
 def test_gauge_nobody_set_is_absent() -> None:
@@ -166,16 +166,16 @@ def test_web_process_shows_what_workers_recorded(tmp_path: Path) -> None:
     first, second = (int(run_python(WORKER, amount, directory=tmp_path)) for amount in ("2", "5"))
 
     both = run_python(WEB, directory=tmp_path)
-    multiprocess.forget(directory=tmp_path, pid=first)
+    multiprocess.forget(directory=tmp_path, pid=second)
     after_death = run_python(WEB, directory=tmp_path)
 
     assert first != second
     assert 'heddle_commits_total{stage="settle"} 7.0' in both
-    assert 'heddle_endpoint_in_flight_steps{endpoint="relight"} 7.0' in both
+    assert 'heddle_endpoint_in_flight_steps{endpoint="relight"} 5.0' in both
     assert 'heddle_batch_size_items_count{stage="claim"} 2.0' in both
     assert "heddle_database_up 1.0" in both
     assert 'heddle_commits_total{stage="settle"} 7.0' in after_death
-    assert 'heddle_endpoint_in_flight_steps{endpoint="relight"} 5.0' in after_death
+    assert 'heddle_endpoint_in_flight_steps{endpoint="relight"} 2.0' in after_death
 
 
 def test_prepare_begins_with_an_empty_directory(tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""Hold what was measured, and give it as a table and as JSON: the median of the rounds with the lowest and the highest.
+
+Nothing is measured or judged here. Before it: the measurements. After it: the terminal and `bench/results`.
+"""
+
+import dataclasses
+import enum
+import json
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+
+
+class Unit(enum.StrEnum):
+    """What a figure counts."""
+
+    PER_S = "1/s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "µs"
+    COUNT = "count"
+    MIB = "MiB"
+    RATIO = "ratio"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured value; a dot in the name sets a side figure apart from the one it belongs to."""
+
+    name: str
+    value: float
+    unit: Unit
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One figure over all rounds."""
+
+    name: str
+    unit: Unit
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Give the middle value."""
+        return statistics.median(self.values)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Heading:
+    """What a table needs above it: the machine in one line and in parts, and what the run was asked for."""
+
+    line: str
+    machine: Mapping[str, str]
+    options: Mapping[str, object]
+
+    def described(self) -> dict[str, object]:
+        """Give the parts for the JSON file."""
+        return {"machine": dict(self.machine), "options": dict(self.options)}
+
+
+def summarise(figures: Sequence[Figure]) -> list[Summary]:
+    """Gather the rounds of each figure, in the order in which names first came."""
+    names = list(dict.fromkeys(figure.name for figure in figures))
+    return [
+        Summary(
+            name=name,
+            unit=next(figure.unit for figure in figures if figure.name == name),
+            values=tuple(figure.value for figure in figures if figure.name == name),
+        )
+        for name in names
+    ]
+
+
+def ratios(summaries: Sequence[Summary], pairs: Mapping[str, tuple[str, str]]) -> list[Summary]:
+    """Divide figures of one run by each other, round by round; a pair with a missing side is left out."""
+    known = {summary.name: summary for summary in summaries}
+    made = []
+    for name, (above, below) in pairs.items():
+        if above in known and below in known:
+            both = zip(known[above].values, known[below].values, strict=False)
+            values = tuple(over / under for over, under in both if under > 0)
+            if values:
+                made.append(Summary(name=name, unit=Unit.RATIO, values=values))
+    return made
+
+
+def table(summaries: Sequence[Summary]) -> str:
+    """Give a Markdown table: name, median, lowest and highest, unit, rounds."""
+    lines = ["| figure | median | lowest | highest | unit | rounds |", "|---|---:|---:|---:|---|---:|"]
+    for each in summaries:
+        low, high = _shown(min(each.values)), _shown(max(each.values))
+        lines.append(f"| {each.name} | {_shown(each.median)} | {low} | {high} | {each.unit} | {len(each.values)} |")
+    return "\n".join(lines)
+
+
+def write(
+    folder: pathlib.Path, *, stem: str, heading: Heading, summaries: Sequence[Summary]
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Write `<stem>.json` with every round's value and `<stem>.md` with the table; both whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {each.name: {"unit": each.unit, "median": each.median, "rounds": list(each.values)} for each in summaries}
+    text = json.dumps({**heading.described(), "figures": values}, indent=2, ensure_ascii=False)
+    return (
+        _replace(folder / f"{stem}.json", text + "\n"),
+        _replace(folder / f"{stem}.md", f"{heading.line}\n\n{table(summaries)}\n"),
+    )
+
+
+def _replace(path: pathlib.Path, text: str) -> pathlib.Path:
+    scratch = path.with_name(f"{path.name}.tmp")
+    scratch.write_text(text, encoding="utf-8")
+    return scratch.replace(path)
+
+
+def _shown(value: float) -> str:
+    if value == 0:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -1,0 +1,69 @@
+"""Measure the door and the way to the first step: submit rates, and the time from submit to start on an idle house.
+
+Submissions go through the public client on Django's connection, one process, one thread. Start is when the step's own
+code runs in a worker, told by this machine's clock, which both processes read.
+"""
+
+import random
+import statistics
+import time
+
+from bench import drains
+from bench.figures import Figure, Unit
+from bench.house import House
+
+BATCH = 500
+WAIT_S = 10.0
+PAUSE_LEAST_S = 0.02
+PAUSE_MOST_S = 0.12
+WARM_UP = 20
+SEED = 20
+
+
+def rates(house: House, *, singles: int, batched: int) -> list[Figure]:
+    """Submit one-step runs, each in a transaction of its own, then in batches of 500; no worker runs."""
+    from heddle import wiring
+    from heddle.client import RunRequest
+
+    house.empty()
+    client = wiring.client()
+    owner = client.tenant("default")
+    started_s = time.perf_counter()
+    for _ in range(singles):
+        client.submit("bench_noop_calls", {"calls": 1}, tenant=owner)
+    single_s = time.perf_counter() - started_s
+    request = RunRequest(workflow="bench_noop_calls", input={"calls": 1})
+    started_s = time.perf_counter()
+    for start in range(0, batched, BATCH):
+        client.submit_many([request] * min(BATCH, batched - start), tenant=owner)
+    batch_s = time.perf_counter() - started_s
+    return [
+        Figure(name="submit_single_per_s", value=singles / single_s, unit=Unit.PER_S),
+        Figure(name="submit_batch_per_s", value=batched / batch_s, unit=Unit.PER_S),
+    ]
+
+
+def start_latency(house: House, *, samples: int) -> list[Figure]:
+    """Submit one run at a time to two idle workers. Raises DrainFailed when one is not over in 10 s."""
+    from heddle import wiring
+
+    house.empty()
+    client = wiring.client()
+    owner = client.tenant("default")
+    rng = random.Random(SEED)
+    starts_s: list[float] = []
+    with house.workers():
+        for sample in range(samples + WARM_UP):
+            time.sleep(rng.uniform(PAUSE_LEAST_S, PAUSE_MOST_S))
+            submitted_s = time.time()
+            run_id = client.submit("bench_stamp", {}, tenant=owner).run.id
+            view = client.wait(run_id, timeout_s=WAIT_S, tenant=owner)
+            if not isinstance(view.output, float):
+                raise drains.DrainFailed(f"run {run_id} is {view.state} after at most {WAIT_S:g} s; {view.error}")
+            if sample >= WARM_UP:
+                starts_s.append(view.output - submitted_s)
+    parts = statistics.quantiles(starts_s, n=100, method="inclusive")
+    return [
+        Figure(name="submit_to_start_p50_ms", value=parts[49] * 1000, unit=Unit.MILLISECONDS),
+        Figure(name="submit_to_start_p99_ms", value=parts[98] * 1000, unit=Unit.MILLISECONDS),
+    ]

@@ -1,0 +1,68 @@
+"""What the ends of runs and the starts of steps do to the numbers, and which disk is the fullest."""
+
+import pathlib
+
+import prometheus_client.parser
+import pytest
+
+from heddle.engine import observe
+from heddle.ports import store
+from heddle.telemetry import recorder
+from tests.unit.engine import claims
+
+
+def value(name: str, **labels: str) -> float:
+    families = prometheus_client.parser.text_string_to_metric_families(recorder.render()[1].decode())
+    return sum(
+        sample.value for each in families for sample in each.samples if (sample.name, sample.labels) == (name, labels)
+    )
+
+
+def slo(key: str) -> tuple[float, float]:
+    return value("heddle_slo_valid_total", slo=key), value("heddle_slo_bad_total", slo=key)
+
+
+def grown(before: tuple[float, float], after: tuple[float, float]) -> tuple[float, float]:
+    return after[0] - before[0], after[1] - before[1]
+
+
+@pytest.mark.parametrize(
+    ("state", "counted"), [("succeeded", (1, 0)), ("failed", (1, 0)), ("expired", (1, 1)), ("cancelled", (0, 0))]
+)
+def test_ended_when_a_run_is_over_then_only_a_passed_deadline_breaks_the_promise(
+    state: str, counted: tuple[float, float]
+) -> None:
+    before = slo("time_to_result")
+
+    observe.ended([store.EndedRun(workflow="shoot", state=state, priority="batch", duration_s=2.0)])
+
+    assert grown(before, slo("time_to_result")) == counted
+
+
+@pytest.mark.parametrize(
+    ("purpose", "priority", "waited_s", "counted"),
+    [
+        ("activate", "interactive", 1.9, (1, 0)),
+        ("activate", "interactive", 2.1, (1, 1)),
+        ("activate", "standard", 2.1, (1, 0)),
+        ("activate", "batch", 61.0, (1, 1)),
+        ("execute", "interactive", 9.0, (0, 0)),
+        ("poll", "interactive", 9.0, (0, 0)),
+    ],
+)
+def test_started_when_it_has_waited_then_the_promise_of_its_class_is_judged_by_activations(
+    purpose: str, priority: str, waited_s: float, counted: tuple[float, float]
+) -> None:
+    before = slo("start_freshness")
+    starts = value("heddle_start_latency_seconds_count", priority=priority)
+
+    observe.started(claims.claimed(purpose=purpose, priority=priority, waited_s=waited_s))
+
+    assert grown(before, slo("start_freshness")) == counted
+    assert value("heddle_start_latency_seconds_count", priority=priority) - starts == (purpose != "poll")
+
+
+def test_free_ratio_when_a_directory_is_not_made_yet_then_its_disk_counts_all_the_same(tmp_path: pathlib.Path) -> None:
+    ratio = observe._free_ratio((tmp_path / "not" / "made", tmp_path))
+
+    assert 0 < ratio <= 1
