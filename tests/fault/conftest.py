@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests import pg
-from tests.fault import harness
+from tests.fault import harness, programs
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[harness.Nursery]:
+def nursery() -> Iterator[programs.Nursery]:
     """Give the process that workers are forked from."""
-    made = harness.Nursery()
+    made = programs.Nursery()
     try:
         yield made
     finally:
@@ -21,7 +21,7 @@ def nursery() -> Iterator[harness.Nursery]:
 
 @pytest.fixture(scope="module")
 def site(
-    database: pg.Database, nursery: harness.Nursery, tmp_path_factory: pytest.TempPathFactory
+    database: pg.Database, nursery: programs.Nursery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[harness.Site]:
     """Give this file an installation without workers on a database of its own."""
     folder: pathlib.Path = tmp_path_factory.mktemp("site")

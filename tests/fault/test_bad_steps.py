@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fault import harness
+from tests.fault import harness, programs
 
 # step, fault, what the message must name
 CASES = [
@@ -21,13 +21,13 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def worker(site: harness.Site) -> harness.Program:
+def worker(site: harness.Site) -> programs.Program:
     return site.start_worker("bad-steps")
 
 
 @pytest.mark.parametrize(("step", "fault", "said"), CASES, ids=[case[0] for case in CASES])
 def test_bad_step_when_run_then_its_run_fails_with_the_place_named(
-    site: harness.Site, worker: harness.Program, step: str, fault: str, said: str
+    site: harness.Site, worker: programs.Program, step: str, fault: str, said: str
 ) -> None:
     run = site.ended(site.submit(f"runs_{step}", number=1))[0]
 
@@ -36,14 +36,14 @@ def test_bad_step_when_run_then_its_run_fails_with_the_place_named(
     assert worker.is_up()
 
 
-def test_garbage_printer_when_run_then_its_result_stands(site: harness.Site, worker: harness.Program) -> None:
+def test_garbage_printer_when_run_then_its_result_stands(site: harness.Site, worker: programs.Program) -> None:
     run = site.ended(site.submit("runs_prints_garbage", number=7))[0]
 
     assert (run.state, run.output) == ("succeeded", 7)
 
 
 def test_poisoned_results_when_settled_with_good_ones_then_no_good_run_is_lost(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     poisoned = [site.submit("runs_returns_nul", number=n) for n in range(3)]
     good = [site.submit("sums", number=n) for n in range(10)]
@@ -54,7 +54,7 @@ def test_poisoned_results_when_settled_with_good_ones_then_no_good_run_is_lost(
 
 
 def test_workflow_when_it_plans_what_cannot_be_kept_then_it_fails_and_the_others_go_on(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     poisoned = site.submit("plans_nul", number=1)
     good = [site.submit("sums", number=n) for n in range(5)]
@@ -66,7 +66,7 @@ def test_workflow_when_it_plans_what_cannot_be_kept_then_it_fails_and_the_others
 
 
 def test_workflow_when_it_holds_its_thread_then_it_is_blocked_and_the_others_go_on(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     blocked = site.submit("blocks", number=1)
     good = [site.submit("sums", number=n) for n in range(5)]
@@ -81,7 +81,7 @@ def test_workflow_when_it_holds_its_thread_then_it_is_blocked_and_the_others_go_
 
 
 def test_workflow_when_it_raises_then_its_run_fails_and_its_calls_stop(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     run = site.ended(site.submit("raises_itself", number=3))[0]
 
@@ -91,7 +91,7 @@ def test_workflow_when_it_raises_then_its_run_fails_and_its_calls_stop(
 
 
 def test_unknown_version_when_submitted_then_it_waits_and_why_names_it(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     run_id = site.submit("sums", version=77, number=1)
     site.ended(site.submit("sums", number=1))

@@ -10,7 +10,7 @@ from django.db import connections
 
 from heddle.service import postgres
 from tests import pg
-from tests.fault import harness
+from tests.fault import harness, programs
 
 RUNS = 10
 SETTINGS = postgres.PostgresSettings(shared_buffers_mib=32, max_wal_size_mib=64, max_connections=60)
@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Embedd
 
 @pytest.fixture
 def mortal(
-    server: postgres.EmbeddedPostgres, nursery: harness.Nursery, tmp_path: pathlib.Path
+    server: postgres.EmbeddedPostgres, nursery: programs.Nursery, tmp_path: pathlib.Path
 ) -> Iterator[harness.Site]:
     """Give an installation on a server of its own."""
     dsn = server.ensure().dsn
@@ -65,6 +65,6 @@ def test_database_when_killed_under_load_then_workers_survive_and_every_run_ends
 def kill_and_restart(server: postgres.EmbeddedPostgres) -> None:
     """Kill -9 the server as the kernel would, bring it back, and let Django connect anew."""
     os.kill(server.ensure().pid, signal.SIGKILL)
-    harness.until(lambda: server.poll() is not None, what="the server is gone")
+    programs.until(lambda: server.poll() is not None, what="the server is gone")
     server.ensure()
     connections.close_all()

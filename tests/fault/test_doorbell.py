@@ -4,14 +4,14 @@ import statistics
 
 import pytest
 
-from tests.fault import harness
+from tests.fault import harness, programs
 
 RUNS = 5
 LISTENERS = "application_name = 'heddle-doorbell' and query ilike 'listen%%' and datname = current_database()"
 
 
 @pytest.fixture(scope="module")
-def worker(site: harness.Site) -> harness.Program:
+def worker(site: harness.Site) -> programs.Program:
     return site.start_worker("listener", FAULT_COMPUTE="none", HEDDLE_POLL_INTERVAL_S="1")
 
 
@@ -25,7 +25,7 @@ def start_latency_s(site: harness.Site) -> float:
 
 
 def test_listening_connection_when_killed_then_runs_still_start_and_the_bell_is_heard_again(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     heard_s = start_latency_s(site)
 

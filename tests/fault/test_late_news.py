@@ -12,7 +12,7 @@ import pytest
 from django.db import connections
 
 from heddle.client import tokens
-from tests.fault import harness
+from tests.fault import harness, programs
 
 MAILBOX_MAX = 100
 
@@ -31,13 +31,13 @@ class Mailbox(http.server.ThreadingHTTPServer):
 
     def take(self) -> bool:
         """Wait for a callback and tell whether the door had not known it."""
-        return self.answers.get(timeout=harness.WAIT_S)
+        return self.answers.get(timeout=programs.WAIT_S)
 
     def close(self) -> None:
         """Stop receiving."""
         self.shutdown()
         self.server_close()
-        self._thread.join(timeout=harness.WAIT_S)
+        self._thread.join(timeout=programs.WAIT_S)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         _, _, endpoint, token = self.path.split("/")
-        attempt_id = tokens.read_callback_token(secret_key=harness.SECRET_KEY, token=token)
+        attempt_id = tokens.read_callback_token(secret_key=programs.SECRET_KEY, token=token)
         for _ in range(self.server.copies):
             is_new = self.server.site.doors.callback(
                 endpoint=endpoint, attempt_id=str(attempt_id), event_id=self.headers["webhook-id"]
@@ -144,7 +144,7 @@ class PaidServer(http.server.ThreadingHTTPServer):
         self.gate.set()
         self.shutdown()
         self.server_close()
-        self._thread.join(timeout=harness.WAIT_S)
+        self._thread.join(timeout=programs.WAIT_S)
 
 
 class _PaidHandler(http.server.BaseHTTPRequestHandler):
@@ -153,7 +153,7 @@ class _PaidHandler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.payments.append(asked["number"])
-        self.server.gate.wait(harness.WAIT_S)
+        self.server.gate.wait(programs.WAIT_S)
         body = json.dumps({"answer": asked["number"] * 10}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -194,16 +194,16 @@ endpoint = "oracle"
     slow = {"FAULT_COMPUTE": "none", "HEDDLE_SEND_MARGIN_S": "8"}
     zombie = site.start_worker("zombie", **slow)
     run_id = site.submit("guesses", number=4)
-    harness.until(lambda: paid.payments, what="the call is in flight")
+    programs.until(lambda: paid.payments, what="the call is in flight")
 
     zombie.send(signal.SIGSTOP)
     heir = site.start_worker("heir", **slow)
     site.until_row("select true from heddle_step where run_id = %s and state = 'unknown'", [run_id], what="reclaim")
     paid.gate.set()
-    paid.answered.wait(harness.WAIT_S)
+    paid.answered.wait(programs.WAIT_S)
     zombie.send(signal.SIGCONT)
     run = site.ended(run_id)[0]
-    harness.until(lambda: zombie.said("write.fenced"), what="the late write is counted")
+    programs.until(lambda: zombie.said("write.fenced"), what="the late write is counted")
     heir.kill()
     zombie.kill()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault import harness
+from tests.fault import harness, programs
 
 CALLS = 4
 KILLS = 2
@@ -41,7 +41,7 @@ def test_paid_call_when_its_worker_is_killed_then_it_is_paid_once(
     bought = {seed: count for seed, count in provider.payments_by_seed().items() if seed in seeds}
     assert run.output == list(seeds)
     assert bought == dict.fromkeys(seeds, 1)
-    assert run.cost_nano_usd == CALLS * harness.PRICE_NANO_USD
+    assert run.cost_nano_usd == CALLS * programs.PRICE_NANO_USD
     assert kills >= 1
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault import harness
+from tests.fault import harness, programs
 
 HANG_S = 60.0
 
@@ -25,7 +25,7 @@ class HangingServer:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(ready),))
         self._thread.start()
-        ready.wait(harness.WAIT_S)
+        ready.wait(programs.WAIT_S)
 
     async def _serve(self, ready: threading.Event) -> None:
         async with await asyncio.start_server(self._hang, "127.0.0.1", 0) as server:
@@ -44,7 +44,7 @@ class HangingServer:
     def close(self) -> None:
         """Stop serving."""
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=harness.WAIT_S)
+        self._thread.join(timeout=programs.WAIT_S)
         self._loop.close()
 
 
@@ -63,7 +63,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Simul
 
 
 @pytest.fixture(scope="module")
-def worker(site: harness.Site, hanging: HangingServer, provider: harness.Simulator) -> harness.Program:
+def worker(site: harness.Site, hanging: HangingServer, provider: harness.Simulator) -> programs.Program:
     site.configure(
         harness.simulated_endpoint("studio", provider.url, model="slow_paint")
         + f"""
@@ -82,15 +82,15 @@ endpoint = "oracle"
 
 
 def test_cancel_when_a_call_hangs_then_it_is_cut_and_its_slot_comes_back(
-    site: harness.Site, worker: harness.Program, hanging: HangingServer
+    site: harness.Site, worker: programs.Program, hanging: HangingServer
 ) -> None:
     run_id = site.submit("guesses", number=1)
-    harness.until(lambda: hanging.arrived == 1, what="the call is in flight")
+    programs.until(lambda: hanging.arrived == 1, what="the call is in flight")
 
     site.doors.cancel(tenant=site.tenant, run_id=run_id)
     asked_at = datetime.datetime.now(tz=datetime.UTC)
     run = site.ended(run_id)[0]
-    left_at = harness.until(lambda: hanging.left_at, what="the connection is cut")[0]
+    left_at = programs.until(lambda: hanging.left_at, what="the connection is cut")[0]
     site.until_quiet()
 
     print(f"cut {(left_at - asked_at).total_seconds():.3f} s after the cancel")
@@ -99,7 +99,7 @@ def test_cancel_when_a_call_hangs_then_it_is_cut_and_its_slot_comes_back(
 
 
 def test_cancel_when_a_job_was_accepted_then_the_provider_is_asked_to_stop_it_and_its_slot_comes_back(
-    site: harness.Site, worker: harness.Program, provider: harness.Simulator
+    site: harness.Site, worker: programs.Program, provider: harness.Simulator
 ) -> None:
     run_id = site.submit("slow_picture", seed=1)
     site.until_row(
@@ -115,7 +115,7 @@ def test_cancel_when_a_job_was_accepted_then_the_provider_is_asked_to_stop_it_an
 
 
 def test_deadline_when_it_passes_then_the_run_expires_and_nothing_is_started_after(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     run = site.ended(site.submit("waits", name="never", deadline_s=0.5))[0]
 
@@ -128,7 +128,7 @@ def test_deadline_when_it_passes_then_the_run_expires_and_nothing_is_started_aft
 
 
 def test_deadline_when_the_workflow_cleans_up_then_its_cleanup_runs_and_the_run_expires(
-    site: harness.Site, worker: harness.Program
+    site: harness.Site, worker: programs.Program
 ) -> None:
     run = site.ended(site.submit("cleans_up", number=1, deadline_s=0.5))[0]
 
@@ -139,7 +139,9 @@ def test_deadline_when_the_workflow_cleans_up_then_its_cleanup_runs_and_the_run_
     ]
 
 
-def test_deadline_when_the_cleanup_does_not_end_then_its_time_does(site: harness.Site, worker: harness.Program) -> None:
+def test_deadline_when_the_cleanup_does_not_end_then_its_time_does(
+    site: harness.Site, worker: programs.Program
+) -> None:
     run = site.ended(site.submit("cleans_up_for_ever", number=1, deadline_s=0.5))[0]
 
     assert run.state == "expired"
@@ -147,7 +149,7 @@ def test_deadline_when_the_cleanup_does_not_end_then_its_time_does(site: harness
 
 
 def test_drain_when_asked_then_what_is_held_is_finished_and_nothing_new_is_claimed(
-    site: harness.Site, worker: harness.Program, tmp_path: pathlib.Path
+    site: harness.Site, worker: programs.Program, tmp_path: pathlib.Path
 ) -> None:
     gate = tmp_path / "gate"
     worker.kill()
@@ -156,7 +158,7 @@ def test_drain_when_asked_then_what_is_held_is_finished_and_nothing_new_is_claim
     site.until_traced("held.1")
 
     drained.send(signal.SIGTERM)
-    harness.until(lambda: drained.said("worker.drain_started"), what="the drain starts")
+    programs.until(lambda: drained.said("worker.drain_started"), what="the drain starts")
     new = site.submit("guesses", number=2)
     gate.touch()
 
@@ -169,7 +171,7 @@ def test_drain_when_asked_then_what_is_held_is_finished_and_nothing_new_is_claim
 
 
 def test_drain_when_its_time_is_over_then_what_is_held_is_given_back(
-    site: harness.Site, worker: harness.Program, tmp_path: pathlib.Path
+    site: harness.Site, worker: programs.Program, tmp_path: pathlib.Path
 ) -> None:
     gate = tmp_path / "gate"
     hurried = site.start_worker("hurried", FAULT_COMPUTE="none", HEDDLE_DRAIN_S="0.2")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault import harness
+from tests.fault import harness, programs
 
 RUNS = 12
 HOLDS = """
@@ -28,7 +28,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory, site: harness.Site) -> It
 def test_workers_when_killed_under_all_kinds_of_steps_then_every_run_ends_right_and_is_paid_once(
     site: harness.Site, provider: harness.Simulator
 ) -> None:
-    chance = random.Random(harness.seed())
+    chance = random.Random(programs.seed())
     takes_s = [chance.uniform(0.1, 0.5) for _ in range(RUNS)]
     workers = [site.launch_worker(f"mortal-{n}") for n in range(3)]
     for worker in workers:
@@ -82,7 +82,7 @@ def test_zombie_when_it_wakes_after_its_lease_then_its_heirs_result_stands_and_i
     run = site.ended(run_id)[0]
 
     zombie.send(signal.SIGCONT)
-    harness.until(lambda: zombie.said("worker.retired"), what="the zombie notices")
+    programs.until(lambda: zombie.said("worker.retired"), what="the zombie notices")
     heir.kill()
     after = site.ended(site.submit("sums", number=1))[0]
 

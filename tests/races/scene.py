@@ -116,7 +116,7 @@ async def in_thread(work: Callable[[], Any]) -> Any:
 
 
 def engine_store(
-    database: pg.Database, *, on_retry: Callable[[], None] = lambda: None, size: int = 6
+    database: pg.Database, *, on_retry: Callable[[str, Exception], None] = lambda *_: None, size: int = 6
 ) -> postgres.PostgresStore:
     """Make a store as a worker has it."""
     return postgres.PostgresStore(

@@ -188,9 +188,7 @@ def _after_unknown(message: str, facts: AttemptFacts, *, rng: random.Random) -> 
         return Bury(message=message)
     # By age, since the number does not grow while one attempt is looked up: an hour is some hundred questions.
     by_age_s = min(facts.unknown_for_s / 4, _UNKNOWN_WAIT_MAX_S)
-    delay_s = by_age_s + backoff.delay_s(
-        attempt_number=facts.number, is_throttled=False, retry_after_s=None, rng=rng
-    )
+    delay_s = by_age_s + backoff.delay_s(attempt_number=facts.number, is_throttled=False, retry_after_s=None, rng=rng)
     match facts.idempotency:
         case attempt.IdempotencyClass.A:
             return RetryAt(delay_s=delay_s, fault=unknown, is_same_attempt=True)

@@ -357,6 +357,10 @@ class EngineStore(Protocol):
         """Note that a tenant owns an artifact."""
         ...
 
+    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
+        """Make the partitions that are missing and name them. A second call makes none."""
+        ...
+
     async def prune(self, *, idempotency_hours: int, limit: int) -> int:
         """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
         ...

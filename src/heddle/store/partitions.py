@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import psycopg
+
 from heddle.core import ids
 from heddle.core.policy import retention
 
@@ -55,6 +57,12 @@ def ensure(cursor: Any, *, weeks_ahead: int) -> list[str]:
         return [name for week in missing for name in _create(cursor, week)]
     finally:
         cursor.execute("select pg_advisory_unlock(hashtext('heddle.partitions'))")
+
+
+def ensure_at(dsn: str, *, weeks_ahead: int) -> list[str]:
+    """Do what ``ensure`` does over a connection of its own. Raises psycopg.Error."""
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=5, application_name="heddle-partitions") as connection:
+        return ensure(connection.cursor(), weeks_ahead=weeks_ahead)
 
 
 def _create(cursor: Any, week: retention.Week) -> Iterable[str]:

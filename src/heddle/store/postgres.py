@@ -5,6 +5,7 @@ Nothing here decides: placement comes from ``core.placement``, verdicts come in 
 ``engine`` above, ``store/sql`` below.
 """
 
+import asyncio
 import dataclasses
 import secrets
 import time
@@ -12,9 +13,11 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
+
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, planning, rows, schedule
+from heddle.store import connections, partitions, planning, rows, schedule
 
 _TENANTS_MAX = 256
 
@@ -43,6 +46,7 @@ class PostgresStore:
             is_prepared=is_prepared,
             on_retry=on_retry,
         )
+        self._dsn = dsn
         self._send_window_s = send_window_s
         self._claim_endpoints = claim_endpoints
         self._journal_bytes_max = journal_bytes_max
@@ -337,6 +341,13 @@ class PostgresStore:
             "record_artifact",
             {"tenant_id": tenant_id, "sha256": sha256, "media_type": media_type, "size_bytes": size_bytes},
         )
+
+    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
+        """Make the partitions that are missing, from a thread and on a connection of its own: it is a matter of DDL."""
+        try:
+            return await asyncio.to_thread(partitions.ensure_at, self._dsn, weeks_ahead=weeks_ahead)
+        except psycopg.Error as error:
+            raise store.StoreLost(str(error)) from error
 
     async def prune(self, *, idempotency_hours: int, limit: int) -> int:
         """Remove what is past its time, in small batches."""
