@@ -44,6 +44,10 @@ class _Store:
         self.asked.append("reclaim")
         return store.ReclaimReport()
 
+    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
+        assert weeks_ahead == settings.Settings().partition_weeks_ahead
+        return []
+
     async def fold_idle(self) -> None:
         self.asked.append("fold_idle")
 
