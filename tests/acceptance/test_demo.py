@@ -12,9 +12,9 @@ from tests.acceptance import program
 pytestmark = pytest.mark.slow
 
 DEMO_TIMEOUT_S = 180.0
-FEW_PHOTOS = 8
+FEW_PHOTOS = 6
 SCENES = 3
-# Enough that work is under way everywhere, and little enough that much is left.
+# Enough that work is under way everywhere, and little enough that much is left: a photo makes twelve steps and more.
 STEPS_BEFORE_THE_KILL = 20
 
 
