@@ -41,7 +41,7 @@ def run_page(page: str, folder: pathlib.Path, **names: object) -> types.ModuleTy
     module.__dict__.update(names)
     sys.modules[path.stem] = module
     try:
-        with registry.isolated(), warnings.catch_warnings():
+        with registry.isolated(is_empty=True), warnings.catch_warnings():
             warnings.simplefilter("error", WorkflowWarning)
             spec.loader.exec_module(module)
     finally:

@@ -100,14 +100,16 @@ def add_model(definition: ModelDefinition) -> None:
 
 
 @contextlib.contextmanager
-def isolated() -> collections.abc.Iterator[None]:
-    """Forget on leaving what was registered inside: for tests."""
+def isolated(*, is_empty: bool = False) -> collections.abc.Iterator[None]:
+    """Forget on leaving what was registered inside: for tests. ``is_empty``: know nothing of what is outside either."""
     before = dataclasses.replace(
         _names,
         workflows={name: dict(versions) for name, versions in _names.workflows.items()},
         steps=dict(_names.steps),
         models=dict(_names.models),
     )
+    if is_empty:
+        _names.workflows, _names.steps, _names.models = {}, {}, {}
     try:
         yield
     finally:

@@ -266,3 +266,14 @@ def test_workflow_when_it_only_uses_heddles_forms_then_nothing_is_warned_about()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         heddle.workflow(name="unit.pure")(pure)
+
+
+def test_isolated_when_empty_then_nothing_of_outside_is_known_inside_and_all_of_it_again_after() -> None:
+    with registry.isolated():
+        heddle.model("known_outside")
+        with registry.isolated(is_empty=True):
+            inside = [model.name for model in registry.models()]
+        after = [model.name for model in registry.models()]
+
+    assert inside == []
+    assert "known_outside" in after
