@@ -14,7 +14,7 @@ from heddle.core import lanes
 from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.ports import store
-from heddle.program import registry
+from heddle.program import definitions, registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
@@ -45,7 +45,9 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
         store.LaneWish(lane=lanes.of_poll(row.name), group=POLLS, purpose="poll", share=1.0) for row in endpoints
     )
     models = tuple(
-        store.ModelWish(lane=lanes.number("model", model, 1, priority.value), model=model, share=float(share))
+        store.ModelWish(
+            lane=lanes.number("model", model, definitions.UNVERSIONED, priority.value), model=model, share=float(share)
+        )
         for priority, share in run_law.CLASS_SHARE.items()
         for model in sorted({model for row in endpoints for model in row.models})
     )

@@ -17,7 +17,7 @@ from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.engine import sweep
 from heddle.ports import store
-from heddle.program import registry
+from heddle.program import definitions, registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics, slos
 
@@ -107,7 +107,11 @@ def _classes(parts: parts_module.Parts) -> dict[int, run_law.Priority]:
     named = {
         *(("activation", each.name, each.version) for each in registry.workflows()),
         *(("step", each.name, each.version) for each in registry.steps()),
-        *(("model", model, 1) for endpoint in parts.endpoints.values() for model in endpoint.row.models),
+        *(
+            ("model", model, definitions.UNVERSIONED)
+            for endpoint in parts.endpoints.values()
+            for model in endpoint.row.models
+        ),
     }
     return {
         lanes.number(kind, name, version, priority.value): priority

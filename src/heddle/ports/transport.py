@@ -7,6 +7,10 @@ import uuid
 from collections.abc import Callable
 from typing import Protocol
 
+# What rings: work may be ready; a run was stopped (its id is the payload). Doors ring these too, outside of the engine.
+CHANNEL_READY = "heddle_ready"
+CHANNEL_STOPPED = "heddle_stopped"
+
 
 class Doorbell(Protocol):
     """Ring when work became ready somewhere, and wait for a ring."""

@@ -16,12 +16,10 @@ import django.db
 from django.db import transaction
 
 from heddle.core import artifact, identity, ids
-from heddle.ports import doors, records
+from heddle.ports import doors, records, transport
 from heddle.store import reading, schedule, statements
 
 _LOG = logging.getLogger("heddle.store")
-CHANNEL_READY = "heddle_ready"
-CHANNEL_STOPPED = "heddle_stopped"
 
 
 class DjangoDoors:
@@ -39,7 +37,7 @@ class DjangoDoors:
     def _atomic(self) -> transaction.Atomic:
         return transaction.atomic(using=self._using)
 
-    def _ring(self, channel: str = CHANNEL_READY, payload: str = "") -> None:
+    def _ring(self, channel: str = transport.CHANNEL_READY, payload: str = "") -> None:
         """Ring after the commit. A doorbell that cannot be rung costs a poll interval, never the answer."""
 
         def ring() -> None:
@@ -206,7 +204,7 @@ class DjangoDoors:
             )
             stopped = found[0][0]
             self._ring()
-            self._ring(CHANNEL_STOPPED, str(run_id))
+            self._ring(transport.CHANNEL_STOPPED, str(run_id))
         return bool(stopped) or self._own(tenant, run_id) in ("queued", "running")
 
     def retry(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> None:

@@ -17,11 +17,10 @@ from typing import Any
 import psycopg
 
 from heddle.ports import clock as clock_port
+from heddle.ports import transport
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
-CHANNEL_READY = "heddle_ready"
-CHANNEL_STOPPED = "heddle_stopped"
 _LOG = logging.getLogger("heddle.transports")
 _NOTIFY = "select pg_notify(%s, %s)"
 _RECONNECT_MAX_S = 5.0
@@ -88,8 +87,8 @@ class PostgresDoorbell:
         while not self._is_closing:  # the driver may answer a cancellation with an error of its own
             try:
                 async with await self._connect() as connection:
-                    await connection.execute(f"listen {CHANNEL_READY}")
-                    await connection.execute(f"listen {CHANNEL_STOPPED}")
+                    await connection.execute(f"listen {transport.CHANNEL_READY}")
+                    await connection.execute(f"listen {transport.CHANNEL_STOPPED}")
                     failures = 0
                     self._rung.set()
                     async for note in connection.notifies():
@@ -101,7 +100,7 @@ class PostgresDoorbell:
 
     def _hear(self, note: psycopg.Notify) -> None:
         recorder.count(metrics.NOTIFICATIONS_RECEIVED)
-        if note.channel == CHANNEL_STOPPED:
+        if note.channel == transport.CHANNEL_STOPPED:
             with contextlib.suppress(ValueError):
                 self._told(uuid.UUID(note.payload))
         self._rung.set()
@@ -116,8 +115,8 @@ class PostgresDoorbell:
                         await self._to_send.wait()
                         self._to_send.clear()
                         while self._stopped:
-                            await connection.execute(_NOTIFY, (CHANNEL_STOPPED, str(self._stopped.popleft())))
-                        await connection.execute(_NOTIFY, (CHANNEL_READY, ""))
+                            await connection.execute(_NOTIFY, (transport.CHANNEL_STOPPED, str(self._stopped.popleft())))
+                        await connection.execute(_NOTIFY, (transport.CHANNEL_READY, ""))
                         recorder.count(metrics.NOTIFICATIONS_SENT)
                         await self._clock.sleep(self._debounce_s)
             except (psycopg.Error, OSError) as error:
