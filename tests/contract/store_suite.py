@@ -329,15 +329,16 @@ class FailureSuite:
 
         await house.settle(*(scene.faulted(item) for item in both))
 
-        names = house.rows("select name from heddle_event where run_id = %s order by seq", run_id)
-        assert [name for (name,) in names] == [
-            "run.queued",
-            "run.started",
-            "step.failed",
-            "step.failed",
-            "step.skipped",
-            "run.failed",
+        told = await house.events(run_id)
+        assert [(event.seq, event.name, event.ordinal) for event in told] == [
+            (1, "run.queued", None),
+            (2, "run.started", None),
+            (3, "step.failed", 1),
+            (4, "step.failed", 2),
+            (5, "step.skipped", 3),
+            (6, "run.failed", None),
         ]
+        assert await house.events(run_id, after_seq=3, limit=2) == told[3:5]
 
     async def test_failure_when_the_function_handled_it_then_the_run_succeeds(self, house: House) -> None:
         run_id, worker = await started(house, call(1, "step", "a"), ending=suspended(1))

@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from heddle.core import lanes
-from heddle.store import rows, schedule, statements
+from heddle.store import plan_arrays, rows, schedule, statements
 from tests import pg
 from tests.races import scene
 
@@ -151,12 +151,16 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "ordinals": [row[1] for row in leases],
         "fences": [row[2] for row in leases],
     }
-    planned: dict[str, Any] = {name: [] for name in rows.PlanArrays().values}
+    planned: dict[str, Any] = {name: [] for name in plan_arrays.PlanArrays(None).values} | {
+        "worker": 1,
+        "claim_id": RUN,
+    }
     return {
         "claim_local": local_claim(),
         "claim_model": model_claim(),
         "settle": rows.settlements(settled),
         "plan": planned,
+        "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},
         "plan_facts": {"run_ids": [run_id], "fences": [1], "runs": [run_id, run_id], "ordinals": [1, 2]},
         "journal_runs": {"run_ids": [run_id]},
         "journal_steps": {"run_ids": [run_id], "ordinals": [1], "eager_runs": [run_id], "bytes_max": 1 << 24},

@@ -82,8 +82,12 @@ RULES: dict[str, str] = {
     "no scope is over its concurrency": """
         select id, name, in_flight, concurrency from heddle_limit_state where in_flight > concurrency""",
     "events of a run have no gap": """
-        select r.id, r.event_seq, count(e.seq), max(e.seq) from heddle_run r left join heddle_event e on e.run_id = r.id
-        group by r.id, r.event_seq having r.event_seq <> count(e.seq) or r.event_seq <> coalesce(max(e.seq), 0)""",
+        select r.id, r.event_seq, q.told, q.last from heddle_run r
+        cross join lateral (
+          select coalesce(max(e.seq), 1) as last,
+            1 + coalesce(sum(case e.name when 'batch' then jsonb_array_length(e.detail -> 'of') else 1 end), 0) as told
+          from heddle_event e where e.run_id = r.id) q
+        where r.event_seq <> q.told or r.event_seq <> q.last""",
     "an activation is due exactly when it is in line, leased or timed": f"""
         select r.id, r.is_activation_due, q.places from heddle_run r
         cross join lateral (select

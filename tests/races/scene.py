@@ -245,13 +245,23 @@ class House:
         return await self.store.claim_models(worker=worker, claim_id=uuid.uuid4(), lanes=wishes, want=want)
 
     async def write(
-        self, claimed: store.Claimed, *calls: plan.PlannedCall, ending: plan.Ending, **more: Any
+        self,
+        claimed: store.Claimed,
+        *calls: plan.PlannedCall,
+        ending: plan.Ending,
+        direct: store.Direct | None = None,
+        **more: Any,
     ) -> store.PlanReport:
-        """Write one plan under a claimed activation."""
-        journal = (await self.store.journals(run_ids=[claimed.run_id], outputs_of={}))[claimed.run_id]
+        """Write one plan under a claimed activation: a first one by what its claim brought."""
+        seen, first = claimed.wake_seq, claimed
+        if seen is None:
+            seen = (await self.store.journals(run_ids=[claimed.run_id], outputs_of={}))[claimed.run_id].wake_seq
+            first = None
         made = plan.Plan(run_id=claimed.run_id, calls=calls, ending=ending, **more)
         return await self.store.write_plans(
-            plans=[store.PlanWrite(plan=made, fence=claimed.fence, wake_seq=journal.wake_seq)], cleanup_s=CLEANUP_S
+            plans=[store.PlanWrite(plan=made, fence=claimed.fence, wake_seq=seen, first=first)],
+            cleanup_s=CLEANUP_S,
+            direct=direct,
         )
 
     async def begin(
@@ -284,6 +294,13 @@ class House:
         """Look at the calls of a run as its customer does."""
         views = await in_thread(lambda: self.doors().steps(tenant=self.tenant, run_id=run_id))
         return {view.ordinal: view for view in views}
+
+    async def events(self, run_id: uuid.UUID, *, after_seq: int = 0, limit: int = 100) -> list[records.EventView]:
+        """Read what happened to a run as its customer does."""
+        told: list[records.EventView] = await in_thread(
+            lambda: self.doors().events(tenant=self.tenant, run_id=run_id, after_seq=after_seq, limit=limit)
+        )
+        return told
 
     async def admit(self, **more: Any) -> records.Submission:
         """Submit a run through the doors."""

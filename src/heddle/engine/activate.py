@@ -12,10 +12,10 @@ import sys
 import threading
 import types
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from heddle.core import faults, plan
-from heddle.engine import observe, supervise
+from heddle.engine import claim, observe, supervise
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
@@ -27,6 +27,8 @@ from heddle.telemetry.catalog import events, metrics
 # Each round loads at least one output that the one before asked for; it bounds how many awaits one activation may pass.
 _ROUNDS_MAX = 1_000
 _LOOK_S = 0.1
+# One statement with 20,000 calls holds its locks for half a second.
+_CALLS_MAX = 1_000
 _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
 
@@ -82,11 +84,54 @@ def _without_end(made: plan.Plan, journal: plan.Journal) -> plan.Plan:
     return _failed(journal, faults.Fault.WORKFLOW_BLOCKED, message, journal.workflow)
 
 
+def _is_first(claimed: store.Claimed) -> bool:
+    return claimed.wake_seq is not None
+
+
+def _first(claimed: store.Claimed) -> store.LoadedJournal:
+    """Give the journal of a run's first activation, which is empty: the claim brought all there is to know."""
+    assert claimed.wake_seq is not None, "_is_first was asked"
+    journal = plan.Journal(
+        run_id=claimed.run_id,
+        workflow=claimed.workflow,
+        version=claimed.workflow_version,
+        input=claimed.input,
+        entries={},
+        patches=frozenset(),
+        now_s=claimed.now_s,
+    )
+    return store.LoadedJournal(
+        journal=journal, wake_seq=claimed.wake_seq, tenant_id=claimed.tenant_id, priority=claimed.priority
+    )
+
+
+def _cut(writes: Sequence[store.PlanWrite]) -> Iterator[list[store.PlanWrite]]:
+    """Cut a batch so that one transaction writes about ``_CALLS_MAX`` calls; a single plan is never cut."""
+    part: list[store.PlanWrite] = []
+    calls = 0
+    for write in writes:
+        if part and calls + len(write.plan.calls) > _CALLS_MAX:
+            yield part
+            part, calls = [], 0
+        part.append(write)
+        calls += len(write.plan.calls)
+    if part:
+        yield part
+
+
 class Activator:
     """Activate batches of runs, one function at a time."""
 
-    def __init__(self, parts: parts_module.Parts) -> None:
+    def __init__(
+        self,
+        parts: parts_module.Parts,
+        *,
+        claimer: claim.Claimer,
+        hand_over: Callable[[Sequence[store.Claimed]], None],
+    ) -> None:
         self._parts = parts
+        self._claimer = claimer
+        self._hand_over = hand_over
         self._thread = self._new_thread()
 
     def _new_thread(self) -> concurrent.futures.ThreadPoolExecutor:
@@ -106,7 +151,9 @@ class Activator:
         todo, done = list(leases), []
         loaded: dict[uuid.UUID, store.LoadedJournal] = {}
         for turn in range(_ROUNDS_MAX):
-            found = await self._load(todo, outputs_of)
+            found = {run_id: _first(leases[run_id]) for run_id in todo if turn == 0 and _is_first(leases[run_id])}
+            if len(found) < len(todo):
+                found |= await self._load([run_id for run_id in todo if run_id not in found], outputs_of)
             loaded.update(found)
             plans = await self._run([item.journal for item in found.values()])
             if turn == _ROUNDS_MAX - 1:
@@ -120,11 +167,18 @@ class Activator:
             todo = list(outputs_of)
             if not todo:
                 break
-        writes = [
-            store.PlanWrite(plan=made, fence=leases[made.run_id].fence, wake_seq=loaded[made.run_id].wake_seq)
-            for made in done
-        ]
-        await self._write(writes)
+        for writes in _cut(
+            [
+                store.PlanWrite(
+                    plan=made,
+                    fence=leases[made.run_id].fence,
+                    wake_seq=loaded[made.run_id].wake_seq,
+                    first=leases[made.run_id] if _is_first(leases[made.run_id]) else None,
+                )
+                for made in done
+            ]
+        ):
+            await self._write(writes)
         unread = [store.LeaseRef(run_id=run, ordinal=0, fence=leases[run].fence) for run in leases if run not in loaded]
         await self._parts.store.give_back(leases=unread)
         for item in claimed:
@@ -145,7 +199,14 @@ class Activator:
 
         async def write() -> store.SettleReport:
             nonlocal report
-            report = await self._parts.store.write_plans(plans=writes, cleanup_s=self._parts.settings.cleanup_s)
+            direct = self._claimer.direct()
+            try:
+                report = await self._parts.store.write_plans(
+                    plans=writes, cleanup_s=self._parts.settings.cleanup_s, direct=direct
+                )
+            except store.StoreLost:
+                self._claimer.doubt(direct)
+                raise
             return store.SettleReport(readied=report.readied)
 
         try:
@@ -157,6 +218,8 @@ class Activator:
         if report.dropped:
             recorder.count(metrics.WRITES_FENCED, report.dropped, stage="activate")
         observe.ended(report.ended)
+        self._claimer.note_planned(writes)
+        self._hand_over(report.leased)
         self._parts.wake(readied=report.readied + report.timed)
 
     async def _write_apart(self, writes: Sequence[store.PlanWrite], error: Exception, tries_left: int) -> None:

@@ -6,12 +6,15 @@ and ready. After: activate, execute and poll.
 """
 
 import asyncio
+import collections
 import dataclasses
+import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from heddle.core import lanes
 from heddle.core import run as run_law
+from heddle.core import step as step_law
 from heddle.engine import parts as parts_module
 from heddle.ports import store
 from heddle.program import definitions, registry
@@ -20,6 +23,9 @@ from heddle.telemetry.catalog import metrics
 
 ACTIVATIONS, ASYNC_STEPS, SYNC_STEPS, POLLS = 1, 2, 3, 4
 _IDLE_FIRST_S = 0.004
+_ACTIVATE_EVERY_S = 0.1
+# What an activation is taken to plan before the first is seen: a guess too low floods the queue once, at the start.
+_STEPS_PER_ACTIVATION = 32.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +67,40 @@ class Claimer:
         self._parts = parts
         self._hand_over = hand_over
         self._wishes = Wishes(local=(), models=())
-        self._unknown: list[uuid.UUID] = []
+        self._step_groups: dict[int, int] = {}
+        self._unknown: set[uuid.UUID] = set()
         self._empty_in_row = 0
+        self._steps_per_activation = _STEPS_PER_ACTIVATION
+        self._has_step_backlog = False
+        self._activated_at_s = 0.0
         # Held from before a claim until what it took is handed over: a drain that has held it once finds everything.
         self.claiming = asyncio.Lock()
 
     def refresh(self) -> None:
         """Look anew which lanes can be served."""
         self._wishes = wishes([endpoint.row for endpoint in self._parts.endpoints.values()])
+        self._step_groups = {wish.lane: wish.group for wish in self._wishes.local if wish.purpose == "execute"}
+
+    def direct(self) -> store.Direct | None:
+        """Offer the free places to local steps that are about to be planned; None while nothing more is taken."""
+        parts = self._parts
+        if parts.is_draining or not parts.is_alive.is_set():
+            return None
+        claim_id = uuid.UUID(int=parts.clock.rng.getrandbits(128))
+        return store.Direct(
+            worker=parts.worker, claim_id=claim_id, lanes=self._step_groups, places=self._free_step_places()
+        )
+
+    def doubt(self, direct: store.Direct | None) -> None:
+        """Note that the outcome of a plan is not known: what it may have leased is read back before the next claim."""
+        if direct is not None:
+            self._unknown.add(direct.claim_id)
+
+    def note_planned(self, writes: Sequence[store.PlanWrite]) -> None:
+        """Learn how many local steps an activation plans: up at once, down by half with each batch."""
+        steps = sum(1 for write in writes for call in write.plan.calls if call.kind is step_law.StepKind.STEP)
+        known, seen = self._steps_per_activation, max(1.0, steps / len(writes))
+        self._steps_per_activation = max(seen, (known + seen) / 2)
 
     async def one_pass(self) -> None:
         """Claim once; then wait for the doorbell when there was nothing or no place is left."""
@@ -112,17 +144,39 @@ class Claimer:
         settings, hold = self._parts.settings, self._parts.hold
         batch = settings.worker_batch
         caps = [0, 0, 0, 0]
-        caps[ACTIVATIONS - 1] = max(0, 2 * batch - hold.count("activate"))
-        caps[ASYNC_STEPS - 1] = max(0, max(settings.worker_steps_max, 2 * batch) - hold.count("async"))
-        caps[SYNC_STEPS - 1] = max(0, self._parts.compute.size + 1 - hold.count("sync"))
+        free = self._free_step_places()
+        caps[ACTIVATIONS - 1] = min(max(0, 2 * batch - hold.count("activate")), self._activations_now(free))
+        caps[ASYNC_STEPS - 1] = free[ASYNC_STEPS]
+        caps[SYNC_STEPS - 1] = free[SYNC_STEPS]
         caps[POLLS - 1] = max(0, batch - hold.count("poll"))
         return [min(cap, batch) for cap in caps], min(batch, max(0, settings.worker_in_flight_max - hold.count("send")))
+
+    def _free_step_places(self) -> dict[int, int]:
+        settings, hold = self._parts.settings, self._parts.hold
+        async_places = max(settings.worker_steps_max, 2 * settings.worker_batch)
+        return {
+            ASYNC_STEPS: max(0, async_places - hold.count("async")),
+            SYNC_STEPS: max(0, self._parts.compute.size + 1 - hold.count("sync")),
+        }
+
+    def _activations_now(self, free: Mapping[int, int]) -> int:
+        """Begin as many runs as there are places for their steps; while steps wait, only a few every 0.1 s.
+
+        Finishing what is begun before beginning more keeps the queues short, and steps go to the worker that planned
+        them without being queued. The few are for runs whose calls are not for this worker.
+        """
+        promised = self._parts.hold.count("activate") * self._steps_per_activation
+        places = 0.0 if self._has_step_backlog else max(0.0, sum(free.values()) - promised)
+        if self._parts.clock.monotonic_s() - self._activated_at_s >= _ACTIVATE_EVERY_S:
+            places = max(places, self._parts.settings.worker_batch)
+        return math.ceil(places / self._steps_per_activation)
 
     async def _claim(self, caps: list[int], want: int) -> list[store.Claimed]:
         parts, worker = self._parts, self._parts.worker
         rng = parts.clock.rng
         local_id, model_id = uuid.UUID(int=rng.getrandbits(128)), uuid.UUID(int=rng.getrandbits(128))
-        self._unknown = [local_id, model_id]
+        made_here = {local_id, model_id}
+        self._unknown |= made_here
         waiting = []
         if any(caps) and self._wishes.local:
             waiting.append(
@@ -136,18 +190,26 @@ class Claimer:
         claimed = [item for result in results if isinstance(result, list) for item in result]
         lost = next((result for result in results if isinstance(result, BaseException)), None)
         if lost is None:
-            self._unknown = []
+            self._unknown -= made_here
+            self._note_claimed(claimed)
             return claimed
         # What one of the two did take is worked on; what the other may have taken is read back before the next claim.
         self._hand_over(claimed)
         raise lost
 
+    def _note_claimed(self, claimed: Sequence[store.Claimed]) -> None:
+        """Remember whether steps are left waiting, and when a run was begun last."""
+        purposes = collections.Counter(item.purpose for item in claimed)
+        self._has_step_backlog = purposes["execute"] > 0
+        if purposes["activate"]:
+            self._activated_at_s = self._parts.clock.monotonic_s()
+
     async def _read_back(self) -> None:
         """Give back what claims of unknown outcome took, except what was handed over after all."""
         if not self._unknown:
             return
-        parts = self._parts
-        found = await parts.store.readback(worker=parts.worker, claim_ids=self._unknown)
+        parts, asked = self._parts, set(self._unknown)
+        found = await parts.store.readback(worker=parts.worker, claim_ids=sorted(asked))
         strangers = [ref for ref in found if parts.hold.get((ref.run_id, ref.ordinal)) is None]
         await parts.store.give_back(leases=strangers)
-        self._unknown = []
+        self._unknown -= asked

@@ -12,7 +12,7 @@ import pickle
 from typing import Any
 
 from heddle.core import artifact, attempt, faults, identity, ids, plan, settle
-from heddle.engine import intent, media, observe
+from heddle.engine import intent, media, observe, within
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import blobs as blobs_port
@@ -97,8 +97,12 @@ class Executor:
         """Let the law decide on an outcome and hand the verdict in. ``is_sent``: False when nothing reached the
         endpoint.
         """
-        known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
-        verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
+        verdict: settle.Verdict
+        if isinstance(outcome, settle.Completed):
+            verdict = settle.Complete(output=outcome.output, cost_nano_usd=outcome.cost_nano_usd)
+        else:
+            known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
+            verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
         price = 0 if endpoint is None else endpoint.row.price_nano_usd
         is_absent = isinstance(outcome, settle.Absent)
         written = settle_stage.settlement(claimed, verdict, price_nano_usd=price, is_sent=is_sent and not is_absent)
@@ -162,8 +166,7 @@ class Executor:
         with artifacts.working_for(tenant) as written:
             keywords = definition.decode_arguments(arguments)
             try:
-                async with asyncio.timeout(timeout_s):
-                    value = await definition.function(**keywords)
+                value = await within.seconds(definition.function(**keywords), timeout_s)
             except TimeoutError as error:
                 message = str(error) or f"the step did not end within {timeout_s:g} s"
                 return failed(faults.Fault.CODE_RAISED, f"TimeoutError: {message}", where)

@@ -21,6 +21,8 @@ from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 _WRITERS = 2
+# Made once: json.dumps with options makes an encoder for each call.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
 
@@ -46,7 +48,7 @@ def settlement(
     match verdict:
         case settle.Complete():
             written.verdict, written.attempt_state, written.breaker = "complete", "done", 1
-            written.output = json.dumps(verdict.output, separators=(",", ":"), ensure_ascii=False)
+            written.output = _encode(verdict.output)
             if not is_local:
                 written.cost_nano_usd = price_nano_usd if verdict.cost_nano_usd is None else verdict.cost_nano_usd
         case settle.RetryAt(is_same_attempt=True):
@@ -151,7 +153,7 @@ class SettleQueue:
 
     async def _write(self, batch: list[store.Settlement], *, tries_left: int = _TRIES_MAX) -> None:
         started_s = self._parts.clock.monotonic_s()
-        unique = {(item.run_id, item.ordinal, item.number, item.fence): item for item in batch}
+        unique = {(item.fence, item.number): item for item in batch}
         try:
             report = await supervise.until_stored(
                 self._parts, "settle", lambda: self._parts.store.settle(settlements=list(unique.values()))

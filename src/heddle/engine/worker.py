@@ -29,13 +29,13 @@ class Worker:
     def __init__(self, parts: parts_module.Parts) -> None:
         self._parts = parts
         parts.settling = settle_stage.SettleQueue(parts)
-        self._activator = activate.Activator(parts)
         self._executor = execute.Executor(parts)
         self._poller = poll.Poller(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
         self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
+        self._activator = activate.Activator(parts, claimer=self._claimer, hand_over=self._hand_over)
         self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rebirth: asyncio.Task[None] | None = None

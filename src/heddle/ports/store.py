@@ -8,7 +8,7 @@ matches makes it harmless). Nothing here decides: verdicts come from ``core.sett
 import dataclasses
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
 
@@ -38,14 +38,14 @@ class ModelWish:
     share: float
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
-class Claimed:
+class Claimed(NamedTuple):
     """Hold one leased step with all that is needed to act on it.
 
     ``number`` is the attempt's, of which ``attempts_before`` do not count against the retry limit. ``outputs`` has
     the results of the calls it takes values from, by ordinal. ``purpose``: activate, execute, send or poll.
     ``state`` and ``attempt_state`` tell a poll what it is about. ``priority`` is the run's; ``waited_s`` is the time
-    from being ready to this claim.
+    from being ready to this claim. A run's first activation has no journal to load: it comes with the run's ``input``,
+    the ``wake_seq`` to write its plan against (otherwise None) and the store's time ``now_s`` in seconds since 1970.
     """
 
     run_id: uuid.UUID
@@ -75,6 +75,8 @@ class Claimed:
     result: Any
     priority: str
     waited_s: float
+    wake_seq: int | None = None
+    now_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +100,27 @@ class LoadedJournal:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanWrite:
-    """Hold one finished activation: the plan, the lease it was made under, the wake-up count it saw."""
+    """Hold one finished activation: the plan, the lease it was made under, the wake-up count it saw, and the claim of a
+    run's first activation (None for a later one).
+    """
 
     plan: plan.Plan
     fence: int
     wake_seq: int
+    first: Claimed | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Direct:
+    """Let the worker that plans local steps lease them in the same transaction, where nobody waits in their lane.
+
+    ``lanes``: lane → group of places; ``places``: free places by group, counted down as calls are planned.
+    """
+
+    worker: int
+    claim_id: uuid.UUID
+    lanes: Mapping[int, int]
+    places: dict[int, int]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +136,7 @@ class EndedRun:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
     """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they
-    had not seen.
+    had not seen. ``leased``: calls that the planning worker took at once.
     """
 
     written: int = 0
@@ -127,6 +145,7 @@ class PlanReport:
     readied: int = 0
     timed: int = 0
     ended: tuple[EndedRun, ...] = ()
+    leased: tuple[Claimed, ...] = ()
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -301,8 +320,10 @@ class EngineStore(Protocol):
         """
         ...
 
-    async def write_plans(self, *, plans: Sequence[PlanWrite], cleanup_s: float) -> PlanReport:
-        """Write plans whose lease and wake-up count still match, in one transaction."""
+    async def write_plans(
+        self, *, plans: Sequence[PlanWrite], cleanup_s: float, direct: Direct | None = None
+    ) -> PlanReport:
+        """Write plans whose lease and wake-up count still match; ``direct`` takes steps of first activations at once."""
         ...
 
     async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:

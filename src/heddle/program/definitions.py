@@ -121,9 +121,9 @@ class StepDefinition:
                 decoded[name] = codec.decode(value)
             except pydantic.ValidationError as error:
                 problems.extend(types.sentences(error, root=name))
-        problems.extend(
-            f"{name}: missing" for name in self.parameters.names if name in self.parameters.required - encoded.keys()
-        )
+        missing = self.parameters.required - encoded.keys()
+        if missing:
+            problems.extend(f"{name}: missing" for name in self.parameters.names if name in missing)
         if problems:
             raise ArgumentsRefused(fitting.bad_arguments(f"step {self.name}", problems))
         return decoded

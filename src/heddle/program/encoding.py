@@ -171,6 +171,8 @@ def size_bytes(encoded: identity.JsonValue) -> int:
 
 def oversize(encoded: identity.JsonValue, *, place: str) -> str | None:
     """Give the sentence that refuses a value over ``INLINE_BYTES_MAX``, naming its innermost part over it, or None."""
+    if encoded is None or isinstance(encoded, bool | float):
+        return None
     size = size_bytes(encoded)
     if size <= INLINE_BYTES_MAX:
         return None

@@ -172,7 +172,7 @@ class DjangoDoors:
         """Show what happened after a point."""
         self._own(tenant, run_id)
         found = self._rows("event_views", {"run_id": run_id, "after_seq": after_seq, "limit": limit})
-        return [reading.event_view(row) for row in found]
+        return reading.event_views(found, after_seq=after_seq, limit=limit)
 
     def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
         """Say in one sentence what a run waits for."""

@@ -229,12 +229,30 @@ class PostgresStore:
             entries[run_id][entry.ordinal] = entry
         return {row[0]: rows.journal(row, entries[row[0]]) for row in await runs_cursor.fetchall()}
 
-    async def write_plans(self, *, plans: Sequence[store.PlanWrite], cleanup_s: float) -> store.PlanReport:
-        """Write plans under their runs' locks."""
-        return await self._connections.run(
-            lambda transaction: planning.write(transaction, plans, cleanup_s=cleanup_s, new_run_id=self.new_run_id),
-            stage="activate",
-        )
+    async def write_plans(
+        self, *, plans: Sequence[store.PlanWrite], cleanup_s: float, direct: store.Direct | None = None
+    ) -> store.PlanReport:
+        """Write plans under their runs' locks: first activations on the guard, the others by what is known of them."""
+        first = [made for made in plans if planning.is_guardable(made)]
+        others = [made for made in plans if not planning.is_guardable(made)]
+        reports = []
+        if first:
+            try:
+                report = await self._connections.run(
+                    lambda transaction: planning.write_first(transaction, first, direct), stage="activate"
+                )
+                reports.append(await report())
+            except psycopg.errors.DivisionByZero:
+                others = list(plans)
+        if others:
+            report = await self._connections.run(
+                lambda transaction: planning.write(
+                    transaction, others, cleanup_s=cleanup_s, new_run_id=self.new_run_id
+                ),
+                stage="activate",
+            )
+            reports.append(await report())
+        return planning.added(reports)
 
     # Execute and settle
 

@@ -19,6 +19,9 @@ def decode(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str | bytes) else value
 
 
+_BATCH = "batch"
+
+
 def _fault(value: Any) -> faults.StepFault | None:
     found = decode(value)
     return None if found is None else faults.StepFault.from_json(found)
@@ -182,10 +185,18 @@ def _shown_arguments(value: Any) -> Any:
     return value
 
 
-def event_view(row: Sequence[Any]) -> records.EventView:
-    """Read one row of event_views."""
-    seq, name, ordinal, at, detail = row
-    return records.EventView(seq=seq, name=name, ordinal=ordinal, at=at, detail=decode(detail) or {})
+def event_views(found: Sequence[Sequence[Any]], *, after_seq: int, limit: int) -> list[records.EventView]:
+    """Read rows of event_views: those named ``batch`` hold the events that one settlement told, in order."""
+    views: list[records.EventView] = []
+    for seq, name, ordinal, at, stored in found:
+        detail = decode(stored) or {}
+        told = detail["of"] if name == _BATCH else [(ordinal, name, detail)]
+        views.extend(
+            records.EventView(seq=seq - len(told) + place, name=each[1], ordinal=each[0], at=at, detail=each[2] or {})
+            for place, each in enumerate(told, start=1)
+            if seq - len(told) + place > after_seq
+        )
+    return views[:limit]
 
 
 def endpoint_view(row: Sequence[Any]) -> records.EndpointView:

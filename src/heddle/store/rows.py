@@ -6,17 +6,19 @@ decode for themselves.
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from heddle.core import artifact, faults, placement, plan, step
-from heddle.core import run as run_law
+from heddle.core import artifact, faults, plan, step
 from heddle.ports import store
+
+# Made once: json.dumps with options makes an encoder for each call.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def dump(value: Any) -> str:
     """Write JSON for a jsonb parameter: marked artifacts are plain JSON already."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return _encode(value)
 
 
 def optional_dump(value: Any) -> str | None:
@@ -31,6 +33,8 @@ def array(values: Sequence[Any]) -> str:
     ``bench/README.md`` has the figures. Elements are of one type, or None: int, float, bool, UUID or str.
     """
     sample = next((value for value in values if value is not None), None)
+    if sample is None:
+        return "{}"  # unnest fills up with nulls whatever is shorter than its longest argument
     if isinstance(sample, str):
         return text_array(values)
     if isinstance(sample, bool):
@@ -55,65 +59,8 @@ def _quoted(value: str) -> str:
 
 
 def claimed(row: Sequence[Any]) -> store.Claimed:
-    """Read one row of claim_local or claim_model."""
-    (
-        run_id,
-        ordinal,
-        fence,
-        number,
-        purpose,
-        endpoint_id,
-        tenant_id,
-        kind,
-        name,
-        version,
-        value,
-        options,
-        state,
-        attempts_before,
-        epoch,
-        crashes,
-        outputs,
-        workflow,
-        workflow_version,
-        traceparent,
-        deadline_in_s,
-        handle,
-        unknown_for_s,
-        attempt_state,
-        result,
-        priority,
-        waited_s,
-    ) = row
-    return store.Claimed(
-        run_id=run_id,
-        ordinal=ordinal,
-        fence=fence,
-        number=number,
-        purpose=purpose,
-        endpoint_id=endpoint_id,
-        tenant_id=tenant_id,
-        kind=kind,
-        name=name,
-        version=version,
-        input=value,
-        options=options,
-        state=state,
-        attempts_before=attempts_before,
-        epoch=epoch,
-        crashes=crashes,
-        outputs=outputs,
-        workflow=workflow,
-        workflow_version=workflow_version,
-        traceparent=traceparent,
-        deadline_in_s=deadline_in_s,
-        handle=handle,
-        unknown_for_s=unknown_for_s,
-        attempt_state=attempt_state,
-        result=result,
-        priority=priority,
-        waited_s=waited_s,
-    )
+    """Read one row of claim_local or claim_model, whose columns are the record's fields in order."""
+    return store.Claimed(*row)
 
 
 def journal(row: Sequence[Any], entries: dict[int, plan.JournalEntry]) -> store.LoadedJournal:
@@ -199,134 +146,6 @@ def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
         "locals": [item.is_local for item in batch],
         "breakers": [item.breaker for item in batch],
     }
-
-
-_PLAN_ARRAYS = (
-    "run_ids",
-    "fences",
-    "functions",
-    "shapes",
-    "refs",
-    "awaits",
-    "lefts",
-    "failures_lefts",
-    "handled",
-    "awaited",
-    "patches",
-    "planned",
-    "opens",
-    "wakes",
-    "overs",
-    "broken",
-    "call_runs",
-    "ordinals",
-    "kinds",
-    "names",
-    "versions",
-    "lanes",
-    "tenants",
-    "states",
-    "digests",
-    "inputs",
-    "options",
-    "outputs",
-    "faults",
-    "blockers",
-    "parents",
-    "children",
-    "child_runs",
-    "edge_runs",
-    "edge_parents",
-    "edge_children",
-    "timer_runs",
-    "timer_ordinals",
-    "timer_kinds",
-    "timer_delays",
-)
-
-
-class PlanArrays:
-    """Collect the parameters of plan.sql for a batch of placements."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, list[Any]] = {name: [] for name in _PLAN_ARRAYS}
-
-    def _add(self, **values: Any) -> None:
-        for name, value in values.items():
-            self.values[name].append(value)
-
-    def add(
-        self,
-        *,
-        write: store.PlanWrite,
-        placed: placement.Placement,
-        tenant_id: int,
-        priority: run_law.Priority,
-        planned: int,
-        lane_of: Any,
-        child_ids: Mapping[int, uuid.UUID],
-    ) -> None:
-        """Add one run with its calls, edges and timers."""
-        made = write.plan
-        ending = made.ending
-        returned = ending if isinstance(ending, plan.Returned) else None
-        suspended = ending if isinstance(ending, plan.Suspended) else None
-        self._add(
-            run_ids=made.run_id,
-            fences=write.fence,
-            functions=placed.function_state.value,
-            shapes=None if returned is None else dump(returned.shape),
-            refs=None if returned is None else int_array(returned.refs),
-            awaits=None if suspended is None or placed.is_woken else int_array(suspended.need.ordinals),
-            lefts=placed.await_left,
-            failures_lefts=placed.await_failures_left,
-            handled=int_array(made.handled),
-            awaited=int_array(made.awaited),
-            patches=text_array(made.patches),
-            planned=max([planned, *(item.call.ordinal for item in placed.calls)]),
-            opens=placed.opened,
-            wakes=placed.is_woken,
-            overs=placed.is_over,
-            broken=placed.is_broken,
-        )
-        for item in placed.calls:
-            self._call(
-                made.run_id,
-                item,
-                tenant_id=tenant_id,
-                lane=lane_of(item.call, priority),
-                child=child_ids.get(item.call.ordinal),
-            )
-        for parent, child in placed.edges:
-            self._add(edge_runs=made.run_id, edge_parents=parent, edge_children=child)
-        for timer in placed.timers:
-            self._add(
-                timer_runs=made.run_id, timer_ordinals=timer.ordinal, timer_kinds=timer.kind, timer_delays=timer.delay_s
-            )
-
-    def _call(
-        self, run_id: uuid.UUID, item: placement.PlacedCall, *, tenant_id: int, lane: int, child: uuid.UUID | None
-    ) -> None:
-        call = item.call
-        self._add(
-            call_runs=run_id,
-            ordinals=call.ordinal,
-            kinds=call.kind.value,
-            names=call.name,
-            versions=call.version,
-            lanes=lane,
-            tenants=tenant_id,
-            states=item.state.value,
-            digests=call.digest,
-            inputs=dump(call.arguments),
-            options=optional_dump(call.options.as_json() or None),
-            outputs=optional_dump(call.output),
-            faults=None if item.fault is None else dump(item.fault.as_json()),
-            blockers=item.blockers,
-            parents=int_array(call.parents) if call.parents else None,
-            children=int_array(item.children) if item.children else None,
-            child_runs=child,
-        )
 
 
 def revive(value: Any) -> Any:

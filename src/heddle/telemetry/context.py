@@ -70,7 +70,7 @@ class bind:  # noqa: N801 - it reads as a verb where it is used: `with context.b
     not be entered twice at once.
     """
 
-    __slots__ = ("_changes", "_token")
+    __slots__ = ("_attempt", "_run_id", "_step", "_tenant", "_token", "_trace")
 
     def __init__(
         self,
@@ -81,24 +81,24 @@ class bind:  # noqa: N801 - it reads as a verb where it is used: `with context.b
         tenant: str | None = None,
         trace: Trace | None = None,
     ) -> None:
-        changes: dict[str, str | int] = {}
-        if run_id is not None:
-            changes["run_id"] = str(run_id)
-        if step is not None:
-            changes["step"] = step
-        if attempt is not None:
-            changes["attempt"] = attempt
-        if tenant is not None:
-            changes["tenant"] = tenant
-        if trace is not None:
-            changes["trace_id"] = trace.trace_id
-            changes["span_id"] = trace.span_id
-        self._changes = changes
+        self._run_id = run_id
+        self._step = step
+        self._attempt = attempt
+        self._tenant = tenant
+        self._trace = trace
         self._token: contextvars.Token[Ids] | None = None
 
     def __enter__(self) -> Ids:
         assert self._token is None, "a binding is entered once"
-        merged = dataclasses.replace(_current.get(), **self._changes)  # type: ignore[arg-type] # built above, by name
+        outer, trace = _current.get(), self._trace
+        merged = Ids(
+            run_id=outer.run_id if self._run_id is None else str(self._run_id),
+            step=outer.step if self._step is None else self._step,
+            attempt=outer.attempt if self._attempt is None else self._attempt,
+            tenant=outer.tenant if self._tenant is None else self._tenant,
+            trace_id=outer.trace_id if trace is None else trace.trace_id,
+            span_id=outer.span_id if trace is None else trace.span_id,
+        )
         self._token = _current.set(merged)
         return merged
 

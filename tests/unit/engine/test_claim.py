@@ -11,7 +11,7 @@ import pytest
 
 import heddle
 from heddle.config import settings
-from heddle.core import lanes, run
+from heddle.core import lanes, plan, run, step
 from heddle.engine import claim, hold
 from heddle.engine import parts as parts_module
 from heddle.ports import store
@@ -32,9 +32,17 @@ def _own_names() -> Iterator[None]:
 def _claimer(**limits: Any) -> tuple[claim.Claimer, hold.Hold]:
     held = hold.Hold()
     parts = types.SimpleNamespace(
-        settings=settings.Settings(**limits), hold=held, compute=types.SimpleNamespace(size=2)
+        settings=settings.Settings(**limits),
+        hold=held,
+        compute=types.SimpleNamespace(size=2),
+        clock=types.SimpleNamespace(monotonic_s=lambda: 1_000.0, rng=random.Random(7)),
+        is_draining=False,
+        is_alive=types.SimpleNamespace(is_set=lambda: True),
+        worker=5,
     )
-    return claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _: None), held
+    claimer = claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _: None)
+    claimer._steps_per_activation = 1.0
+    return claimer, held
 
 
 def test_wishes_when_nothing_is_loaded_then_nothing_is_asked_for() -> None:
@@ -127,6 +135,69 @@ def test_places_when_some_are_held_then_what_is_left_and_never_less_than_none(
         held.add(claims.claimed(ordinal=ordinal), kind=kind, now_s=0.0)
 
     assert claimer._places() == places
+
+
+def _planned(steps: int, *, runs: int = 1) -> list[store.PlanWrite]:
+    calls = tuple(
+        plan.PlannedCall(
+            ordinal=ordinal,
+            kind=step.StepKind.STEP,
+            name="score",
+            version=1,
+            digest="d",
+            arguments={},
+            parents=(),
+            options=plan.CallOptions(),
+        )
+        for ordinal in range(1, steps + 1)
+    )
+    ending = plan.Returned(shape=None, refs=())
+    made = plan.Plan(run_id=claims.RUN, calls=calls, ending=ending)
+    return [store.PlanWrite(plan=made, fence=1, wake_seq=0) for _ in range(runs)]
+
+
+def test_places_when_runs_plan_many_steps_then_only_as_many_begin_as_there_are_places_for() -> None:
+    claimer, held = _claimer(worker_batch=100)
+    claimer._activated_at_s = 1_000.0
+    claimer.note_planned(_planned(50, runs=3))
+
+    assert claimer._places()[0][claim.ACTIVATIONS - 1] == 5  # 203 places for steps, 50 steps a run
+
+    held.add(claims.claimed(ordinal=0), kind="activate", now_s=0.0)
+    held.add(claims.claimed(ordinal=1), kind="activate", now_s=0.0)
+    assert claimer._places()[0][claim.ACTIVATIONS - 1] == 3  # two runs that are being planned will want 100 of them
+
+
+def test_places_when_steps_are_left_waiting_then_runs_begin_only_every_tenth_of_a_second() -> None:
+    claimer, _ = _claimer(worker_batch=100)
+    claimer._note_claimed([claims.claimed(purpose="activate", ordinal=0), claims.claimed()])
+
+    assert claimer._places()[0][claim.ACTIVATIONS - 1] == 0
+
+    claimer._activated_at_s -= claim._ACTIVATE_EVERY_S
+    assert claimer._places()[0][claim.ACTIVATIONS - 1] == 100
+
+
+def test_note_planned_then_up_at_once_and_down_by_half() -> None:
+    claimer, _ = _claimer()
+
+    claimer.note_planned(_planned(40))
+    assert claimer._steps_per_activation == 40
+
+    claimer.note_planned(_planned(10))
+    assert claimer._steps_per_activation == 25
+
+
+def test_direct_then_free_places_are_offered_and_a_doubted_offer_is_read_back() -> None:
+    claimer, held = _claimer(worker_batch=10, worker_steps_max=20)
+    held.add(claims.claimed(), kind="async", now_s=0.0)
+
+    offer = claimer.direct()
+
+    assert offer is not None
+    assert (offer.worker, offer.places) == (5, {claim.ASYNC_STEPS: 19, claim.SYNC_STEPS: 3})
+    claimer.doubt(offer)
+    assert claimer._unknown == {offer.claim_id}
 
 
 class _LosingStore:

@@ -1,7 +1,16 @@
--- Purpose: show the attempts of a run. Caller: doors' steps. Rows: reads attempt, endpoint, worker. Indexes: keys. Locks: none.
+-- Purpose: show the attempts of a run. Caller: doors' steps. Rows: reads attempt, step, endpoint, worker. Indexes: keys. Locks: none.
+-- A local step that succeeded at once has no attempt row: its step row says the same.
 select a.ordinal, a.number, e.name as endpoint, w.name as worker, a.state, a.handle, a.fault, a.cost_nano_usd, a.started_at, a.sent_at, a.finished_at
-from heddle_attempt a
+from (
+  select ordinal, number, endpoint_id, worker_id, state, handle, fault, cost_nano_usd, started_at, sent_at, finished_at
+  from heddle_attempt
+  where run_id = %(run_id)s
+  union all
+  select s.ordinal, 1, null, s.worker_id, 'done', null, null, null, s.started_at, null, s.finished_at
+  from heddle_step s
+  where s.run_id = %(run_id)s and s.kind = 'step' and s.state = 'succeeded' and s.attempts = 1 and s.started_at is not null
+    and not exists (select 1 from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)
+) a
 left join heddle_endpoint e on e.id = a.endpoint_id
 left join heddle_worker w on w.id = a.worker_id
-where a.run_id = %(run_id)s
 order by a.ordinal, a.number

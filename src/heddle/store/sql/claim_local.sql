@@ -75,12 +75,13 @@ with recursive wanted as materialized (
     case when m.purpose = 'poll' then greatest(s.attempts, 1) else coalesce(s.attempts, 0) + 1 end as number,
     case when m.purpose = 'poll' then (select a.endpoint_id from heddle_attempt a
       where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end as endpoint_id,
-    s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
-    r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority
+    s.kind, s.name, s.version, coalesce(s.input, case when r.is_first then r.input end) as input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
+    r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority, case when r.is_first then r.wake_seq end as wake_seq
   from gone g
   join mine m using (lane, tenant_id)
   cross join lateral (
-    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.is_activation_due, r.state
+    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.is_activation_due, r.state, r.wake_seq,
+      case when m.purpose = 'activate' and r.planned = 0 and r.stopping is null and r.patches = '{}' then true end as is_first, r.input
     from heddle_run r where r.id = g.run_id offset 0
   ) r
   left join lateral (
@@ -105,7 +106,8 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
   f.workflow, f.workflow_version, f.traceparent,
   extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
   extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result,
-  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s
+  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, f.wake_seq,
+  case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s
 from found f
 left join lateral (
   select a.handle, a.unknown_at, a.state, a.result from heddle_attempt a

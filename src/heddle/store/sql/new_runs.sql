@@ -1,5 +1,6 @@
 -- Purpose: write runs and their first ready entries (or the timer that starts them). Callers: doors' submit, engine.activate and
---   engine.schedule for child runs. Rows: inserts run, ready, timer, event. Locks: none that exist: joins any transaction.
+--   engine.schedule for child runs. Rows: inserts run, ready, timer. Locks: none that exist: joins any transaction.
+-- The run's first event, that it was queued, is its own row (event_seq 1); `event_views` shows it.
 with n as materialized (
   select * from unnest(
     %(ids)s::uuid[], %(tenants)s::int[], %(workflows)s::text[], %(versions)s::int[], %(priorities)s::text[], %(lanes)s::bigint[],
@@ -15,8 +16,6 @@ with n as materialized (
   select id, tenant_id, workflow, version, priority, lane, input, coalesce(labels, '{}'), webhook_url, max_cost, now,
     now + make_interval(secs => deadline_s), parent_run, parent_ordinal, traceparent, 1
   from n cross join moment
-), told as (
-  insert into heddle_event (run_id, seq, name, at) select id, 1, 'run.queued', now from n cross join moment
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select id, 0, 'deadline', now + make_interval(secs => deadline_s) from n cross join moment where deadline_s is not null

@@ -1,6 +1,10 @@
 -- Purpose: write what a batch of activations decided: new calls with their edges, ready entries and timers, and where each function stands.
 -- Caller: engine.activate, after plan_facts in the same transaction; every decision was made in core.plan.
 -- Rows: step (inserts; children of existing parents), ready, timer, lease (the activation's), event, run.
+-- Calls: one row each; what is called stands once in kinds … tenants and is named by its place, the run by its place in run_ids. A column that is
+--   usual throughout is empty: `unnest` fills it with nulls.
+-- A call marked direct is leased to the planning worker at once, where nothing is ready in its lane: nobody is overtaken, and fairness is among
+--   those who wait. It spares the ready row, the second claim and the way of its input through the database.
 -- Locks in order: run (held) -> step -> ready -> lease. Indexes: keys. `edges` updates parents that existed before; `steps` inserts the rest.
 with moment as materialized (
   select clock_timestamp() as now
@@ -11,13 +15,26 @@ with moment as materialized (
     %(opens)s::int[], %(wakes)s::boolean[], %(overs)s::boolean[], %(broken)s::boolean[]
   ) as p (run_id, fence, function_state, shape, refs, awaits, await_left, await_failures_left, handled, awaited, patches, planned, open,
     is_woken, is_over, is_broken)
+), open_lane as materialized (
+  select array_agg(l.lane) as lanes from (select distinct lane from unnest(%(lanes)s::bigint[]) as l (lane)) l
+  where %(worker)s::bigint is not null and not exists (select 1 from heddle_ready y where y.lane = l.lane)
 ), c as materialized (
-  select * from unnest(
-    %(call_runs)s::uuid[], %(ordinals)s::int[], %(kinds)s::text[], %(names)s::text[], %(versions)s::int[], %(lanes)s::bigint[],
-    %(tenants)s::int[], %(states)s::text[], %(digests)s::text[], %(inputs)s::jsonb[], %(options)s::jsonb[], %(outputs)s::jsonb[],
-    %(faults)s::jsonb[], %(blockers)s::int[], %(parents)s::text[], %(children)s::text[], %(child_runs)s::uuid[]
-  ) as c (run_id, ordinal, kind, name, version, lane, tenant_id, state, digest, input, options, output, fault, blockers, parents, children,
-    child_run)
+  select x.k, (%(run_ids)s::uuid[])[x.run] as run_id, x.ordinal, (%(kinds)s::text[])[x.callee] as kind, (%(names)s::text[])[x.callee] as name,
+    (%(versions)s::int[])[x.callee] as version, (%(lanes)s::bigint[])[x.callee] as lane, (%(tenants)s::int[])[x.callee] as tenant_id,
+    coalesce(x.state, 'due') as state, x.digest, x.input, x.options, x.output, x.fault, coalesce(x.blockers, 0) as blockers, x.parents,
+    x.children, x.child_run,
+    case when x.is_direct and (%(lanes)s::bigint[])[x.callee] = any(o.lanes) then nextval('heddle_fence_seq') end as fence
+  from unnest(
+    %(call_runs)s::int[], %(ordinals)s::int[], %(callees)s::int[], %(states)s::text[], %(digests)s::text[], %(inputs)s::jsonb[],
+    %(options)s::jsonb[], %(outputs)s::jsonb[], %(faults)s::jsonb[], %(blockers)s::int[], %(parents)s::text[], %(children)s::text[],
+    %(child_runs)s::uuid[], %(directs)s::boolean[]
+  ) with ordinality as x (run, ordinal, callee, state, digest, input, options, output, fault, blockers, parents, children, child_run,
+    is_direct, k)
+  cross join open_lane o
+), leased as (
+  insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at)
+  select run_id, ordinal, %(worker)s, fence, %(claim_id)s, 1, lane, tenant_id, 'execute', now
+  from c cross join moment where fence is not null
 ), steps as (
   insert into heddle_step (run_id, ordinal, kind, name, version, lane, tenant_id, state, digest, input, options, output, fault, blockers,
     parents, children, child_run, created_at, finished_at)
@@ -34,7 +51,7 @@ with moment as materialized (
   where s.run_id = e.run_id and s.ordinal = e.ordinal
 ), readied as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, run_id, ordinal from c where state = 'due' order by run_id, ordinal
+  select lane, tenant_id, run_id, ordinal from c where state = 'due' and fence is null order by run_id, ordinal
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select t.run_id, t.ordinal, t.kind, now + make_interval(secs => t.delay_s)
@@ -91,6 +108,7 @@ with moment as materialized (
 ), tidied as (
   delete from heddle_timer t using runs r where r.is_over and t.run_id = r.id and t.ordinal = 0
 )
-select (select count(*) from c where state = 'due')::int + (select count(*) from runs where is_woken)::int as readied,
+select (select count(*) from c where state = 'due' and fence is null)::int + (select count(*) from runs where is_woken)::int as readied,
   (select count(*) from unnest(%(timer_runs)s::uuid[]))::int as timed,
-  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended,
+  (select array_agg(fence order by k) from c) as fences

@@ -1,5 +1,6 @@
 -- Purpose: write what became of a batch of leased steps: facts of the attempts, then the steps whose fence matches, their successors, the
---   wake-up of their activations, limits given back, events, and the end of runs with nothing left open.
+--   wake-up of their activations, limits given back, events (one row for all that a batch tells of a run; `store.reading` takes it apart), and the
+--   end of runs with nothing left open. A local step that succeeds at once leaves no attempt row: its step row says who ran it, from when to when.
 -- Caller: engine.settle, after lock_runs in the same transaction.
 -- Rows: attempt (facts, never fenced), lease, step, ready, timer, slot, limit_delta, ledger, event, run.
 -- A claim waits for nothing, so it may lease a step while the run is being stopped: such a step stays as it was stopped, its slot is let go,
@@ -34,7 +35,7 @@ with recursive moment as materialized (
   insert into heddle_attempt (run_id, ordinal, number, worker_id, fence, state, fault, started_at, finished_at)
   select f.run_id, f.ordinal, f.number, f.worker_id, f.fence, f.attempt_state, f.fault, f.claimed_at, now
   from freed f cross join moment
-  where f.is_local and f.attempt_state is not null
+  where f.is_local and f.attempt_state is not null and not (f.verdict = 'complete' and f.number = 1)
   on conflict do nothing
 ), facts as (
   update heddle_attempt a set
@@ -71,6 +72,8 @@ with recursive moment as materialized (
     attempts = greatest(s.attempts, f.number - case when f.verdict = 'release' and f.is_local then 1 else 0 end),
     attempts_before = s.attempts_before + case when f.verdict = 'release' and not f.is_local then 1 else 0 end,
     cost_nano_usd = s.cost_nano_usd + coalesce(b.amount_nano_usd, 0),
+    started_at = f.claimed_at,
+    worker_id = f.worker_id,
     finished_at = case when f.verdict in ('complete', 'fail') then now end
   from freed f
   left join booked b on b.run_id = f.run_id and b.ordinal = f.ordinal and b.number = f.number
@@ -218,17 +221,18 @@ with recursive moment as materialized (
   from judged j
   cross join moment
   where r.id = j.id
-  returning r.id, r.state, r.event_seq - case when j.is_over then 1 else 0 end - j.told as seq, r.event_seq as last_seq, j.is_woken, j.is_over,
-    r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at,
-    j.ordinals, j.events, j.details
+  returning r.id, r.state, r.event_seq, j.is_woken, j.is_over, r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority,
+    r.created_at, r.finished_at, j.ordinals,
+    case when j.is_over then j.events || ('run.' || r.state) else j.events end as events, j.details
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at, detail)
-  select r.id, r.seq + n.place, n.event, n.ordinal, now, n.detail
-  from runs r
-  cross join moment
-  cross join lateral unnest(r.ordinals, r.events, r.details) with ordinality as n (ordinal, event, detail, place)
-  union all
-  select r.id, r.last_seq, 'run.' || r.state, null, now, null from runs r cross join moment where r.is_over
+  select r.id, r.event_seq, case cardinality(r.events) when 1 then r.events[1] else 'batch' end,
+    case cardinality(r.events) when 1 then r.ordinals[1] end, now,
+    case cardinality(r.events) when 1 then r.details[1] else (
+      select jsonb_build_object('of', jsonb_agg(jsonb_build_array(n.ordinal, n.event, n.detail) order by n.place))
+      from unnest(r.ordinals, r.events, r.details) with ordinality as n (ordinal, event, detail, place)) end
+  from runs r cross join moment
+  where r.events is not null
 ), woken as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, id, 0 from runs where is_woken
