@@ -7,7 +7,6 @@ before its commit. Plans are made here by hand: no workflow function runs.
 
 import asyncio
 import dataclasses
-import json
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,16 +14,22 @@ from typing import Any
 import psycopg
 
 from heddle.config import deployment
-from heddle.core import faults, ids, lanes, plan, step
+from heddle.core import faults, lanes, plan, step
 from heddle.ports import records, store
 from heddle.store import apply, postgres, schedule, statements
 from heddle.store import django as django_store
 from tests import pg
+from tests.races.verdicts import COST_NANO_USD as COST_NANO_USD
+from tests.races.verdicts import accepted as accepted
+from tests.races.verdicts import attempt_id as attempt_id
+from tests.races.verdicts import done as done
+from tests.races.verdicts import faulted as faulted
+from tests.races.verdicts import ref as ref
+from tests.races.verdicts import unsure as unsure
 
 WORKFLOW = "shoot"
 PRIORITY = "standard"
 ACTIVATIONS = lanes.number("activation", WORKFLOW, 1, PRIORITY)
-COST_NANO_USD = 1_000
 CLEANUP_S = 60.0
 PATIENCE_S = 30.0
 STOPPED = faults.StepFault(fault=faults.Fault.CANCELLED, message="stopped")
@@ -334,79 +339,3 @@ class House:
 def new_run(tenant: records.Tenant, **more: Any) -> records.NewRun:
     """Ask for a run."""
     return records.NewRun(tenant=tenant, workflow=WORKFLOW, version=1, **{"input": {}, **more})
-
-
-def done(claimed: store.Claimed, output: Any = "ok", *, cost_nano_usd: int | None = None) -> store.Settlement:
-    """Settle a claimed call as succeeded."""
-    is_local = claimed.endpoint_id is None
-    return store.Settlement(
-        run_id=claimed.run_id,
-        ordinal=claimed.ordinal,
-        fence=claimed.fence,
-        number=claimed.number,
-        verdict="complete",
-        output=json.dumps(output),
-        attempt_state="done",
-        is_local=is_local,
-        breaker=1,
-        cost_nano_usd=None if is_local else cost_nano_usd or COST_NANO_USD,
-    )
-
-
-def faulted(
-    claimed: store.Claimed, *, verdict: str = "fail", delay_s: float = 0.0, breaker: int = 0, message: str = "no"
-) -> store.Settlement:
-    """Settle a claimed call as failed for good, or (verdict retry) until later."""
-    fault = faults.StepFault(fault=faults.Fault.REJECTED_PERMANENT, message=message)
-    return store.Settlement(
-        run_id=claimed.run_id,
-        ordinal=claimed.ordinal,
-        fence=claimed.fence,
-        number=claimed.number,
-        verdict=verdict,
-        fault=json.dumps(fault.as_json()),
-        attempt_state="rejected",
-        is_local=claimed.endpoint_id is None,
-        breaker=breaker,
-        delay_s=delay_s,
-    )
-
-
-def accepted(claimed: store.Claimed, *, handle: str = "job-1", delay_s: float = 60.0) -> store.Settlement:
-    """Settle a claimed model call as taken by the provider."""
-    return store.Settlement(
-        run_id=claimed.run_id,
-        ordinal=claimed.ordinal,
-        fence=claimed.fence,
-        number=claimed.number,
-        verdict="poll",
-        delay_s=delay_s,
-        handle=handle,
-        attempt_state="accepted",
-        is_local=False,
-    )
-
-
-def unsure(claimed: store.Claimed, *, verdict: str = "reconcile", delay_s: float = 60.0) -> store.Settlement:
-    """Settle a claimed model call as unknown."""
-    return store.Settlement(
-        run_id=claimed.run_id,
-        ordinal=claimed.ordinal,
-        fence=claimed.fence,
-        number=claimed.number,
-        verdict=verdict,
-        delay_s=delay_s,
-        note="no answer",
-        attempt_state="unknown",
-        is_local=False,
-    )
-
-
-def ref(claimed: store.Claimed) -> store.LeaseRef:
-    """Name the lease of a claimed call."""
-    return store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
-
-
-def attempt_id(claimed: store.Claimed) -> str:
-    """Name the attempt of a claimed call."""
-    return str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))

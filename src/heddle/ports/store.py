@@ -323,7 +323,7 @@ class EngineStore(Protocol):
     async def write_plans(
         self, *, plans: Sequence[PlanWrite], cleanup_s: float, direct: Direct | None = None
     ) -> PlanReport:
-        """Write plans whose lease and wake-up count still match; ``direct`` takes steps of first activations at once."""
+        """Write plans whose lease and wake-up count still match; ``direct`` takes steps of first ones at once."""
         ...
 
     async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
