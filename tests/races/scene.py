@@ -19,14 +19,9 @@ from heddle.ports import records, store
 from heddle.store import apply, postgres, schedule, statements
 from heddle.store import django as django_store
 from tests import pg
-from tests.races.verdicts import COST_NANO_USD as COST_NANO_USD
-from tests.races.verdicts import accepted as accepted
-from tests.races.verdicts import attempt_id as attempt_id
-from tests.races.verdicts import done as done
-from tests.races.verdicts import faulted as faulted
-from tests.races.verdicts import ref as ref
-from tests.races.verdicts import unsure as unsure
+from tests.races.verdicts import COST_NANO_USD, accepted, attempt_id, done, faulted, ref, unsure
 
+__all__ = ["COST_NANO_USD", "accepted", "attempt_id", "done", "faulted", "ref", "unsure"]
 WORKFLOW = "shoot"
 PRIORITY = "standard"
 ACTIVATIONS = lanes.number("activation", WORKFLOW, 1, PRIORITY)

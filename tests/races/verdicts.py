@@ -6,7 +6,7 @@ from typing import Any
 from heddle.core import faults, ids
 from heddle.ports import store
 
-COST_NANO_USD = 40_000_000
+COST_NANO_USD = 1_000
 
 
 def done(claimed: store.Claimed, output: Any = "ok", *, cost_nano_usd: int | None = None) -> store.Settlement:
