@@ -88,6 +88,49 @@ class DirectSuite:
 
         assert {item.run_id for item in taken} == {one, other}
 
+    async def test_settle_when_a_successor_becomes_due_then_the_settling_worker_holds_it_with_its_values(
+        self, house: House
+    ) -> None:
+        run_id, worker = (await house.admit()).run_id, await house.worker()
+        calls = [
+            call(1, "step", "a"),
+            call(2, "step", "b"),
+            call(3, "step", "c", parents=[1, 2]),
+            call(4, "step", "d", parents=[3]),
+        ]
+        await house.begin(run_id, worker, *calls, ending=scene.returned(4))
+        (one,) = await house.claim(worker, scene.step_lane("a"))
+        (two,) = await house.claim(worker, scene.step_lane("b"))
+        await house.settle(scene.done(one, {"x": [1, None]}))
+
+        report = await house.settle(scene.done(two, "two"), direct=offer(worker, "c"))
+
+        (third,) = report.leased
+        assert (third.ordinal, third.number, third.name, third.purpose) == (3, 1, "c", "execute")
+        assert third.outputs == {"1": {"x": [1, None]}, "2": "two"}
+        assert (third.workflow, third.workflow_version, third.priority) == (one.workflow, 1, one.priority)
+        assert (report.readied, await house.claim(worker, scene.step_lane("c"))) == (0, [])
+        last = await house.settle(scene.done(third, 3), direct=offer(worker, "c"))
+        assert (last.readied, last.leased) == (1, ())
+        (fourth,) = await house.claim(worker, scene.step_lane("d"))
+        assert fourth.outputs == {"3": 3}
+        await house.settle(scene.done(fourth, 4))
+        assert (await house.shown(run_id)).state is RunState.SUCCEEDED
+
+    async def test_settle_when_places_run_out_then_the_rest_is_queued(self, house: House) -> None:
+        run_id, worker = (await house.admit()).run_id, await house.worker()
+        calls = [call(1, "step", "a"), *(call(ordinal, "step", "b", parents=[1]) for ordinal in range(2, 7))]
+        await house.begin(run_id, worker, *calls, ending=scene.returned())
+        (one,) = await house.claim(worker, scene.step_lane("a"))
+
+        report = await house.settle(scene.done(one), direct=offer(worker, "b", places=2))
+
+        assert ([item.ordinal for item in report.leased], report.readied) == ([2, 3], 3)
+        queued = await house.claim(worker, scene.step_lane("b"))
+        assert [item.ordinal for item in queued] == [4, 5, 6]
+        await house.settle(*map(scene.done, (*report.leased, *queued)))
+        assert (await house.shown(run_id)).state is RunState.SUCCEEDED
+
     async def test_write_plans_when_the_planner_dies_then_its_steps_go_to_another(self, house: House) -> None:
         run_id, dying, other = (await house.admit()).run_id, await house.worker(), await house.worker()
         claimed = await first(house, dying, run_id)

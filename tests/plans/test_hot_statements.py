@@ -158,7 +158,7 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     return {
         "claim_local": local_claim(),
         "claim_model": model_claim(),
-        "settle": rows.settlements(settled),
+        "settle": rows.settlements(settled) | rows.direct(None),
         "plan": planned,
         "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},
         "plan_facts": {"run_ids": [run_id], "fences": [1], "runs": [run_id, run_id], "ordinals": [1, 2]},

@@ -273,9 +273,9 @@ class House:
         ]
         return await self.write(claimed, *calls, ending=ending, **more)
 
-    async def settle(self, *settled: store.Settlement) -> store.SettleReport:
+    async def settle(self, *settled: store.Settlement, direct: store.Direct | None = None) -> store.SettleReport:
         """Settle a batch."""
-        return await self.store.settle(settlements=settled)
+        return await self.store.settle(settlements=settled, direct=direct)
 
     async def pump(self, worker: int) -> store.PumpReport:
         """Carry out due timers."""

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from heddle.core import faults, plan
-from heddle.engine import claim, observe, supervise
+from heddle.engine import observe, supervise
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
@@ -122,16 +122,8 @@ def _cut(writes: Sequence[store.PlanWrite]) -> Iterator[list[store.PlanWrite]]:
 class Activator:
     """Activate batches of runs, one function at a time."""
 
-    def __init__(
-        self,
-        parts: parts_module.Parts,
-        *,
-        claimer: claim.Claimer,
-        hand_over: Callable[[Sequence[store.Claimed]], None],
-    ) -> None:
+    def __init__(self, parts: parts_module.Parts) -> None:
         self._parts = parts
-        self._claimer = claimer
-        self._hand_over = hand_over
         self._thread = self._new_thread()
 
     def _new_thread(self) -> concurrent.futures.ThreadPoolExecutor:
@@ -199,13 +191,13 @@ class Activator:
 
         async def write() -> store.SettleReport:
             nonlocal report
-            direct = self._claimer.direct()
+            direct = self._parts.claiming.direct()
             try:
                 report = await self._parts.store.write_plans(
                     plans=writes, cleanup_s=self._parts.settings.cleanup_s, direct=direct
                 )
             except store.StoreLost:
-                self._claimer.doubt(direct)
+                self._parts.claiming.doubt(direct)
                 raise
             return store.SettleReport(readied=report.readied)
 
@@ -218,8 +210,8 @@ class Activator:
         if report.dropped:
             recorder.count(metrics.WRITES_FENCED, report.dropped, stage="activate")
         observe.ended(report.ended)
-        self._claimer.note_planned(writes)
-        self._hand_over(report.leased)
+        self._parts.claiming.note_planned(writes)
+        self._parts.claiming.take(report.leased)
         self._parts.wake(readied=report.readied + report.timed)
 
     async def _write_apart(self, writes: Sequence[store.PlanWrite], error: Exception, tries_left: int) -> None:

@@ -63,7 +63,7 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
 class Claimer:
     """Claim for one worker, one claim of each kind at a time."""
 
-    def __init__(self, parts: parts_module.Parts, *, hand_over: Callable[[list[store.Claimed]], None]) -> None:
+    def __init__(self, parts: parts_module.Parts, *, hand_over: Callable[[Sequence[store.Claimed]], None]) -> None:
         self._parts = parts
         self._hand_over = hand_over
         self._wishes = Wishes(local=(), models=())
@@ -91,10 +91,14 @@ class Claimer:
             worker=parts.worker, claim_id=claim_id, lanes=self._step_groups, places=self._free_step_places()
         )
 
-    def doubt(self, direct: store.Direct | None) -> None:
-        """Note that the outcome of a plan is not known: what it may have leased is read back before the next claim."""
-        if direct is not None:
-            self._unknown.add(direct.claim_id)
+    def doubt(self, offer: store.Direct | None) -> None:
+        """Note that a commit's outcome is not known: what it may have leased is read back before the next claim."""
+        if offer is not None:
+            self._unknown.add(offer.claim_id)
+
+    def take(self, claimed: Sequence[store.Claimed]) -> None:
+        """Hand what was leased as it became due over to its stage."""
+        self._hand_over(claimed)
 
     def note_planned(self, writes: Sequence[store.PlanWrite]) -> None:
         """Learn how many local steps an activation plans: up at once, down by half with each batch."""

@@ -1,11 +1,11 @@
 """Name everything a stage of the engine works with, so that each stage takes one argument and says what it uses of it.
 
-Built once per worker by ``wiring``; the stages fill ``hold`` and ``settling``.
+Built once per worker by ``wiring``; the stages fill ``hold``, ``settling`` and ``claiming``.
 """
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from heddle.config import settings as settings_module
@@ -34,6 +34,26 @@ class Settling(Protocol):
 
     async def run(self) -> None:
         """Write until cancelled."""
+        ...
+
+
+class Claiming(Protocol):
+    """Offer this worker's free places to steps that become due, and take what was leased (``engine.claim``)."""
+
+    def direct(self) -> store_port.Direct | None:
+        """Offer the free places; None while nothing more is taken."""
+        ...
+
+    def doubt(self, offer: store_port.Direct | None) -> None:
+        """Note that it is not known what was leased under an offer."""
+        ...
+
+    def note_planned(self, writes: Sequence[store_port.PlanWrite]) -> None:
+        """Learn how many local steps an activation plans."""
+        ...
+
+    def take(self, claimed: Sequence[store_port.Claimed]) -> None:
+        """Hand what was leased over to its stage."""
         ...
 
 
@@ -66,6 +86,7 @@ class Parts:
     is_draining: bool = False
     is_alive: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     settling: Settling = dataclasses.field(init=False)
+    claiming: Claiming = dataclasses.field(init=False)
 
     def wake(self, *, readied: int) -> None:
         """Ring the doorbell when work became ready."""

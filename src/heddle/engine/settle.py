@@ -155,16 +155,25 @@ class SettleQueue:
         started_s = self._parts.clock.monotonic_s()
         unique = {(item.fence, item.number): item for item in batch}
         try:
-            report = await supervise.until_stored(
-                self._parts, "settle", lambda: self._parts.store.settle(settlements=list(unique.values()))
-            )
+            report = await supervise.until_stored(self._parts, "settle", lambda: self._settle(list(unique.values())))
         except Exception as error:  # noqa: BLE001 - one value that the store refuses must not take its batch with it
             await self._write_apart(batch, error, tries_left - 1)
             return
         for item in batch:
             self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
+        self._parts.claiming.take(report.leased)
         self._parts.wake(readied=report.readied)
         _record(batch, report, self._parts, started_s)
+
+    async def _settle(self, settlements: list[store.Settlement]) -> store.SettleReport:
+        # Of two settlements of one step only the store knows which counts, and so which output a successor gets.
+        is_plain = len({(item.run_id, item.ordinal) for item in settlements}) == len(settlements)
+        offer = self._parts.claiming.direct() if is_plain else None
+        try:
+            return await self._parts.store.settle(settlements=settlements, direct=offer)
+        except store.StoreLost:
+            self._parts.claiming.doubt(offer)
+            raise
 
     async def _write_apart(self, batch: list[store.Settlement], error: Exception, tries_left: int) -> None:
         """Write what the store refused as a batch one by one; what it refuses by itself fails its step instead.

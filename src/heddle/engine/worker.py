@@ -34,8 +34,8 @@ class Worker:
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
-        self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
-        self._activator = activate.Activator(parts, claimer=self._claimer, hand_over=self._hand_over)
+        parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
+        self._activator = activate.Activator(parts)
         self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rebirth: asyncio.Task[None] | None = None

@@ -112,7 +112,7 @@ class PlanWrite:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Direct:
-    """Let the worker that plans local steps lease them in the same transaction, where nobody waits in their lane.
+    """Let a worker lease local steps in the transaction that makes them due, where nobody waits in their lane.
 
     ``lanes``: lane → group of places; ``places``: free places by group, counted down as calls are planned.
     """
@@ -189,6 +189,7 @@ class SettleReport:
     readied: int = 0
     timed: int = 0
     ended: tuple[EndedRun, ...] = ()
+    leased: tuple[Claimed, ...] = ()
 
     @property
     def late(self) -> int:
@@ -334,7 +335,7 @@ class EngineStore(Protocol):
         """
         ...
 
-    async def settle(self, *, settlements: Sequence[Settlement]) -> SettleReport:
+    async def settle(self, *, settlements: Sequence[Settlement], direct: Direct | None = None) -> SettleReport:
         """Write a batch of verdicts in one transaction. Facts are written even where the fence no longer matches."""
         ...
 

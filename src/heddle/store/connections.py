@@ -73,14 +73,15 @@ class Connections:
             statements.load("session"), {"statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms"}
         )
 
-    async def run(self, work: Callable[["Transaction"], Awaitable[Result]], *, stage: str) -> Result:
+    async def run(self, work: Callable[["Transaction"], Awaitable[Result]], *, stage: str, suffix: str = "") -> Result:
         """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away.
 
-        ``stage``: whose transaction it is, for the count of deadlocks.
+        ``stage``: whose transaction it is, for the count of deadlocks. ``suffix``: that of the partitions it keeps to
+        (``partitions.suffix_of``), empty for all.
         """
         for attempt in range(1, _RETRIES_MAX + 1):
             try:
-                async with self._pool.connection() as connection, self._transaction(connection) as transaction:
+                async with self._pool.connection() as connection, self._transaction(connection, suffix) as transaction:
                     return await work(transaction)
             except _AGAIN as error:
                 self._on_retry(stage, error)
@@ -94,9 +95,9 @@ class Connections:
         raise AssertionError("the loop returns or raises")
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, connection: Connection) -> AsyncIterator["Transaction"]:
+    async def _transaction(self, connection: Connection, suffix: str) -> AsyncIterator["Transaction"]:
         async with connection.pipeline() as pipeline:
-            transaction = Transaction(connection, pipeline, is_prepared=self._is_prepared)
+            transaction = Transaction(connection, pipeline, is_prepared=self._is_prepared, suffix=suffix)
             try:
                 transaction.begin()
                 yield transaction
@@ -110,10 +111,11 @@ class Connections:
 class Transaction:
     """Send named statements down one pipelined transaction."""
 
-    def __init__(self, connection: Connection, pipeline: Any, *, is_prepared: bool) -> None:
+    def __init__(self, connection: Connection, pipeline: Any, *, is_prepared: bool, suffix: str) -> None:
         self._connection = connection
         self._pipeline = pipeline
         self._prepare = True if is_prepared else None
+        self._suffix = suffix
         self._is_begun = False
 
     def begin(self) -> None:
@@ -130,7 +132,8 @@ class Transaction:
         """Queue a named statement; its rows are there after the next ``rows`` or the commit."""
         await self._start()
         sent = {key: rows.array(value) if type(value) is list else value for key, value in parameters.items()}
-        return await self._connection.execute(statements.load(name), sent, prepare=self._prepare)
+        text = statements.load_in(name, self._suffix) if self._suffix else statements.load(name)
+        return await self._connection.execute(text, sent, prepare=self._prepare)
 
     async def rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run a named statement and fetch its rows: one round trip together with all that was queued."""

@@ -6,8 +6,10 @@ readiness names the shortage long before.
 """
 
 import datetime
+import functools
 import re
-from collections.abc import Iterable
+import uuid
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import psycopg
@@ -17,12 +19,20 @@ from heddle.core.policy import retention
 
 PARENTS = ("run", "step", "attempt", "event")
 _FILLFACTOR = {"run": 70, "step": 60, "attempt": 70, "event": 100}
+_FIRST_S = retention.Week(number=0).starts_at_s
 _NAME = re.compile(r"heddle_run_p(\d{8})\Z")
 
 
+@functools.lru_cache(maxsize=64)
 def _week_name(week: retention.Week) -> str:
     moment = datetime.datetime.fromtimestamp(week.starts_at_s, tz=datetime.UTC)
     return f"{moment:%Y%m%d}"
+
+
+def suffix_of(run_ids: Collection[uuid.UUID]) -> str:
+    """Give the suffix of the partitions that hold these runs; empty when they are of more than one week, or none."""
+    weeks = {(ids.unix_ms(run_id) // 1000 - _FIRST_S) // retention.WEEK_S for run_id in run_ids}
+    return "_p" + _week_name(retention.Week(number=weeks.pop())) if len(weeks) == 1 else ""
 
 
 def existing(cursor: Any) -> list[retention.Week]:

@@ -222,7 +222,8 @@ class PostgresStore:
                 await transaction.send("journal_steps", {**parameters, **extra}),
             )
 
-        runs_cursor, steps_cursor = await self._connections.run(work, stage="activate")
+        suffix = partitions.suffix_of(run_ids)
+        runs_cursor, steps_cursor = await self._connections.run(work, stage="activate", suffix=suffix)
         entries: dict[uuid.UUID, dict[int, plan.JournalEntry]] = {run_id: {} for run_id in run_ids}
         for row in await steps_cursor.fetchall():
             run_id, entry = rows.entry(row)
@@ -239,7 +240,9 @@ class PostgresStore:
         if first:
             try:
                 report = await self._connections.run(
-                    lambda transaction: planning.write_first(transaction, first, direct), stage="activate"
+                    lambda transaction: planning.write_first(transaction, first, direct),
+                    stage="activate",
+                    suffix=partitions.suffix_of([made.plan.run_id for made in first]),
                 )
                 reports.append(await report())
             except psycopg.errors.DivisionByZero:
@@ -273,23 +276,19 @@ class PostgresStore:
         cursor = await self._connections.run(work, stage="execute")
         return {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
 
-    async def settle(self, *, settlements: Sequence[store.Settlement]) -> store.SettleReport:
+    async def settle(
+        self, *, settlements: Sequence[store.Settlement], direct: store.Direct | None = None
+    ) -> store.SettleReport:
         """Write a batch of verdicts in one round trip."""
 
         async def work(transaction: connections.Transaction) -> Any:
             await transaction.send("lock_runs", {"run_ids": sorted({item.run_id for item in settlements})})
-            return await transaction.send("settle", rows.settlements(settlements))
+            return await transaction.send("settle", rows.settlements(settlements) | rows.direct(direct))
 
-        cursor = await self._connections.run(work, stage="settle")
-        settled, fenced, late, readied, timed, ended = (await cursor.fetchall())[0]
-        return store.SettleReport(
-            settled=settled,
-            fenced=fenced,
-            late_at=rows.late_at(late),
-            readied=readied,
-            timed=timed,
-            ended=rows.ended(ended),
-        )
+        suffix = partitions.suffix_of({item.run_id for item in settlements})
+        cursor = await self._connections.run(work, stage="settle", suffix=suffix)
+        (row,) = await cursor.fetchall()
+        return rows.settle_report(row, settlements)
 
     async def close_cancelled(self, *, closings: Sequence[tuple[store.LeaseRef, str, int | None]]) -> None:
         """Close cancelled steps whose provider job is known to be over."""

@@ -6,7 +6,7 @@ decode for themselves.
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from heddle.core import artifact, faults, plan, step
@@ -146,6 +146,79 @@ def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
         "locals": [item.is_local for item in batch],
         "breakers": [item.breaker for item in batch],
     }
+
+
+def direct(offer: store.Direct | None) -> dict[str, Any]:
+    """Write the parameters by which steps that become due are leased at once; nothing is, without an offer."""
+    if offer is None:
+        return {"worker": None, "claim_id": None, "direct_lanes": [], "direct_groups": [], "direct_places": []}
+    return {
+        "worker": offer.worker,
+        "claim_id": offer.claim_id,
+        "direct_lanes": list(offer.lanes),
+        "direct_groups": list(offer.lanes.values()),
+        "direct_places": [offer.places.get(group, 0) for group in range(1, max(offer.places, default=0) + 1)],
+    }
+
+
+def settle_report(row: Sequence[Any], settled: Sequence[store.Settlement]) -> store.SettleReport:
+    """Read the one row of settle."""
+    count, fenced, late, readied, timed, over, taken = row
+    return store.SettleReport(
+        settled=count,
+        fenced=fenced,
+        late_at=late_at(late),
+        readied=readied,
+        timed=timed,
+        ended=ended(over),
+        leased=leased(taken, settled),
+    )
+
+
+def leased(found: Any, settled: Sequence[store.Settlement]) -> tuple[store.Claimed, ...]:
+    """Read the steps that a settlement leased at once; outputs that it has just written itself are taken from it."""
+    if not found:
+        return ()
+    fresh = {(str(item.run_id), item.ordinal): item.output for item in settled if item.output is not None}
+    return tuple(_leased(row, fresh) for row in found)
+
+
+def _leased(row: Sequence[Any], fresh: Mapping[tuple[str, int], str]) -> store.Claimed:
+    run, ordinal, fence, number, tenant_id, name, version, value, options, before, epoch, crashes, parents = row[:13]
+    outputs, workflow, workflow_version, traceparent, deadline_in_s, priority = row[13:]
+    known = dict(outputs or {})
+    for parent in parents or ():
+        if str(parent) not in known:
+            known[str(parent)] = json.loads(fresh[run, parent])
+    return store.Claimed(
+        run_id=uuid.UUID(run),
+        ordinal=ordinal,
+        fence=fence,
+        number=number,
+        purpose="execute",
+        endpoint_id=None,
+        tenant_id=tenant_id,
+        kind="step",
+        name=name,
+        version=version,
+        input=value,
+        options=options,
+        state="due",
+        attempts_before=before,
+        epoch=epoch,
+        crashes=crashes,
+        outputs=known,
+        workflow=workflow,
+        workflow_version=workflow_version,
+        traceparent=traceparent,
+        deadline_in_s=deadline_in_s,
+        handle=None,
+        unknown_for_s=None,
+        attempt_state=None,
+        result=None,
+        priority=priority,
+        waited_s=0.0,
+    )
 
 
 def revive(value: Any) -> Any:

@@ -261,15 +261,8 @@ async def _settle(transaction: connections.Transaction, due: Sequence[_Due], wor
                 "ordinals": [row[2] for row in taken],
             },
         )
-    settled, fenced, late, readied, timed, ended = (await transaction.rows("settle", rows.settlements(batch)))[0]
-    return store.SettleReport(
-        settled=settled,
-        fenced=fenced,
-        late_at=rows.late_at(late),
-        readied=readied,
-        timed=timed,
-        ended=rows.ended(ended),
-    )
+    (row,) = await transaction.rows("settle", rows.settlements(batch) | rows.direct(None))
+    return rows.settle_report(row, batch)
 
 
 def _is_ripe(item: _Due) -> bool:

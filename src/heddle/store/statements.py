@@ -4,8 +4,10 @@ beside each other.
 
 import functools
 import pathlib
+import re
 
 _FOLDER = pathlib.Path(__file__).parent / "sql"
+_PARTITIONED = re.compile(r"\bheddle_(?:run|step|attempt|event)\b")
 
 
 @functools.cache
@@ -13,6 +15,16 @@ def load(name: str) -> str:
     """Give the text of a statement without its heading. Raises FileNotFoundError for a name that is no file."""
     lines = (_FOLDER / f"{name}.sql").read_text().splitlines()
     return "\n".join(line for line in lines if not line.startswith("--"))
+
+
+@functools.lru_cache(maxsize=256)
+def load_in(name: str, suffix: str) -> str:
+    """Give the text of a statement with the durable tables named by the partitions of one week (``_p20261116``).
+
+    A plan over a parent opens every partition each time it runs: with five of them that was half of a settlement's time
+    (``bench/README.md``).
+    """
+    return _PARTITIONED.sub(lambda match: match[0] + suffix, load(name))
 
 
 def names() -> list[str]:

@@ -6,9 +6,11 @@
 -- A claim waits for nothing, so it may lease a step while the run is being stopped: such a step stays as it was stopped, its slot is let go,
 --   and a job that the provider took for it is asked to stop (`asked`).
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
+-- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
 -- Indexes: keys only. Leases and slots go by their ctid and rows are reached through `lateral … offset 0`, since the plan is made once, often
---   on empty queues; what belongs to one run is gathered in arrays, since a join of two of these sets would be a nested loop.
+--   on empty queues; what belongs to one run is gathered in arrays, since a join of two of these sets would be a nested loop. An update filters its target by key
+--   alone: a filter on its state lets the planner expect one row there, begin with that row, and read the whole index.
 -- Nothing matches: a lease that is gone moves no step; its facts are still written, as `late` when they are a result.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -143,6 +145,11 @@ with recursive moment as materialized (
   select run_id, ordinal, sum(ok)::int as ok, bool_or(is_bad) as is_bad, min(cause) as cause
   from (select run_id, ordinal, ok, is_bad, cause from hit union all select run_id, ordinal, 0, true, cause from doomed) k
   group by run_id, ordinal
+), blocked as materialized (
+  select k.* from kid k
+  cross join lateral (
+    select 1 from heddle_step s where s.run_id = k.run_id and s.ordinal = k.ordinal and s.state = 'blocked' offset 0
+  ) s
 ), moved as (
   update heddle_step s set
     blockers = s.blockers - k.ok,
@@ -151,13 +158,29 @@ with recursive moment as materialized (
     fault = case when k.is_bad then jsonb_build_object('fault', 'rejected_permanent', 'message',
       'skipped: call ' || k.cause || ', which it takes a value from, failed', 'where', '') end,
     finished_at = case when k.is_bad then now end
-  from kid k
+  from blocked k
   cross join moment
-  where s.run_id = k.run_id and s.ordinal = k.ordinal and s.state = 'blocked'
-  returning s.run_id, s.ordinal, s.state, s.kind, s.lane, s.tenant_id
+  where s.run_id = k.run_id and s.ordinal = k.ordinal
+  returning s.run_id, s.ordinal, s.state, s.kind, s.lane, s.tenant_id, s.name, s.version, s.input, s.options, s.parents, s.attempts,
+    s.attempts_before, s.epoch, s.crashes
+), open_lane as materialized (
+  select m.lane, (%(direct_groups)s::int[])[array_position(%(direct_lanes)s::bigint[], m.lane)] as grp
+  from (select distinct lane from moved where state = 'due' and kind = 'step') m
+  where not exists (select 1 from heddle_ready y where y.lane = m.lane)
+), placed as materialized (
+  select m.*, case when m.place <= (%(direct_places)s::int[])[m.grp] then nextval('heddle_fence_seq') end as direct_fence
+  from (
+    select m.*, o.grp, row_number() over (partition by o.grp order by m.run_id, m.ordinal) as place
+    from moved m left join open_lane o on o.lane = m.lane
+    where m.state = 'due'
+  ) m
+), leased as (
+  insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at)
+  select run_id, ordinal, %(worker)s, direct_fence, %(claim_id)s, attempts + 1, lane, tenant_id, 'execute', now
+  from placed cross join moment where direct_fence is not null
 ), readied as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, run_id, ordinal from moved where state = 'due' order by run_id, ordinal
+  select lane, tenant_id, run_id, ordinal from placed where direct_fence is null order by run_id, ordinal
 ), begun as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, 'begin', now from moved cross join moment where state = 'waiting'
@@ -248,8 +271,19 @@ select
   (select count(*) from d)::int - (select count(*) from done)::int as fenced,
   (select json_object_agg(endpoint_id, n) from (
     select endpoint_id, count(*) as n from facts where state = 'late' group by endpoint_id) l) as late,
-  (select count(*) from moved where state = 'due')::int + (select count(*) from runs where is_woken)::int
+  (select count(*) from placed where direct_fence is null)::int + (select count(*) from runs where is_woken)::int
     + (select count(*) from done where state = 'due')::int as readied,
   (select count(*) from done where verdict in ('retry', 'poll', 'reconcile'))::int + (select count(*) from moved where state = 'waiting')::int
     + (select count(*) from runs where is_over and parent_run is not null)::int as timed,
-  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended,
+  (select json_agg(json_build_array(p.run_id, p.ordinal, p.direct_fence, p.attempts + 1, p.tenant_id, p.name, p.version, p.input, p.options,
+      p.attempts_before, p.epoch, p.crashes, p.parents, (
+        select json_object_agg(s.ordinal, s.output) from heddle_step s
+        where s.run_id = p.run_id and s.ordinal = any(p.parents) and s.state = 'succeeded'),
+      r.workflow, r.version, r.traceparent, extract(epoch from r.deadline_at - now)::float8, r.priority))
+    from placed p
+    cross join moment
+    cross join lateral (
+      select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r where r.id = p.run_id offset 0
+    ) r
+    where p.direct_fence is not null) as leased
