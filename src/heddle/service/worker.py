@@ -5,6 +5,7 @@ it: the supervisor or a service manager. After it: `engine.worker`.
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -14,6 +15,12 @@ from heddle import wiring
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HURRIED_STATUS = 130
+COLLECT_AFTER_OBJECTS = 50_000
+"""New container objects, less those freed, after which the cyclic collector looks at them; CPython's default is 700.
+
+A call in flight is some forty objects and leaves no cycle, so at the default the collector goes through the calls in
+flight again and again and finds nothing: with 500 in flight it took 130 of 540 µs of CPU a call, here 9 of 340.
+"""
 
 
 def run(*, name: str | None) -> None:
@@ -30,9 +37,20 @@ def run(*, name: str | None) -> None:
 async def _work(name: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    spare_collector()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, stop)
     await wiring.run_worker(stop, name=name)
+
+
+def spare_collector() -> None:
+    """Let the collector leave alone what lives as long as the process, and look rarely at what comes and goes.
+
+    Cycles are still freed, at most ``COLLECT_AFTER_OBJECTS`` objects late. A second call freezes what was made since.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _on_signal(stop: asyncio.Event) -> None:
