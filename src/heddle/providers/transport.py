@@ -9,6 +9,7 @@ After it: the adapter's table of faults.
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
 import enum
 import io
@@ -23,7 +24,6 @@ CONNECTIONS_MAX: Final = 1_000
 CONNECT_TIMEOUT_S: Final = 5.0
 KEEPALIVE_S: Final = 4.0  # below the 5 s after which uvicorn and Node close idle connections, so that we close first
 BODY_BYTES_MAX: Final = 16 * 1024**2
-_CHUNK_BYTES: Final = 65_536
 _WHOLE_WRITE_BYTES_MAX: Final = 1_048_576
 
 
@@ -132,7 +132,7 @@ def media_type(headers: Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(slots=True)
 class _Progress:
-    """Note how far one request got; written by the client's trace hook."""
+    """Note how far one request got; written by ``_Request``."""
 
     is_dispatched: bool = False
 
@@ -180,19 +180,9 @@ class Transport:
         async with self.open(call) as opened:
             return await whole(opened) if isinstance(opened, Opened) else opened
 
-    @contextlib.asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[Opened | Lost]:
+    def open(self, call: Call) -> contextlib.AbstractAsyncContextManager[Opened | Lost]:
         """Send once and hand over the answer while its body streams; the connection is let go at the end."""
-        progress = _Progress()
-        response = await self._request(call, progress)
-        if not isinstance(response, aiohttp.ClientResponse):
-            yield response
-            return
-        try:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            yield Opened(status=response.status, headers=headers, chunks=_chunks(response, call))
-        finally:
-            response.close()
+        return _Opening(self, call)
 
     async def probe(self, url: str, *, timeout_s: float) -> str | None:
         """Open and close a connection, sending nothing; tell what is in the way, None when nothing is."""
@@ -210,10 +200,13 @@ class Transport:
             await writer.wait_closed()
         return None
 
-    async def _request(self, call: Call, progress: _Progress) -> aiohttp.ClientResponse | Lost:
+    async def request(self, call: Call) -> aiohttp.ClientResponse | Lost:
+        """Send once and give the client's answer, body unread, which the caller closes. For ``open`` alone."""
         if call.timeout_s <= 0:  # the client would read 0 as "no limit"
             return NotSent(cause=Cause.NO_TIME, message="the time allowed was over before the request began")
         session = self._session(is_pooled=call.is_repeatable)
+        progress = _Progress()
+        token = _progress.set(progress)
         try:
             return await session.request(
                 call.method,
@@ -224,14 +217,15 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(
                     total=call.timeout_s, connect=min(self._connect_timeout_s, call.timeout_s)
                 ),
-                trace_request_ctx=progress,
-                middlewares=(_once(),),
+                middlewares=(_once(),) if call.method in _REPEATED_METHODS else (),
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             cause, message = _cause(error), _sentence(error, call)
             if progress.is_dispatched:
                 return MaybeSent(cause=cause, message=message)
             return NotSent(cause=_before_dispatch(cause), message=message)
+        finally:
+            _progress.reset(token)
 
     def _session(self, *, is_pooled: bool) -> aiohttp.ClientSession:
         session = self._pooled if is_pooled else self._single
@@ -247,7 +241,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity", "User-Agent": "heddle"},
             trust_env=False,
-            trace_configs=[_trace()],
+            request_class=_Request,
         )
         if is_pooled:
             self._pooled = session
@@ -261,46 +255,86 @@ def _body(body: bytes | None) -> bytes | io.BytesIO | None:
     return io.BytesIO(body) if body is not None and len(body) > _WHOLE_WRITE_BYTES_MAX else body
 
 
-async def _chunks(response: aiohttp.ClientResponse, call: Call) -> AsyncIterator[bytes]:
-    size_bytes = 0
-    try:
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            size_bytes += len(chunk)
-            if size_bytes > call.reply_bytes_max:
-                message = f"the answer of {_place(call)} is larger than the {call.reply_bytes_max} bytes allowed"
-                raise BodyLost(MaybeSent(cause=Cause.TOO_LARGE, message=message, status=response.status))
-            yield chunk
-    except (aiohttp.ClientError, OSError) as error:
-        lost = MaybeSent(cause=_cause(error), message=_sentence(error, call), status=response.status)
-        raise BodyLost(lost) from error
+class _Opening:
+    """Send one request at the beginning of an ``async with`` block, and let its connection go at the end."""
 
+    __slots__ = ("_call", "_response", "_transport")
 
-def _trace() -> aiohttp.TraceConfig:
-    """Note the moment before the first byte of a request may be written."""
+    def __init__(self, transport: Transport, call: Call) -> None:
+        self._transport = transport
+        self._call = call
+        self._response: aiohttp.ClientResponse | None = None
 
-    async def on_headers_sent(
-        session: aiohttp.ClientSession,
-        context: types.SimpleNamespace,
-        parameters: aiohttp.TraceRequestHeadersSentParams,
+    async def __aenter__(self) -> Opened | Lost:
+        response = await self._transport.request(self._call)
+        if not isinstance(response, aiohttp.ClientResponse):
+            return response
+        self._response = response
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Opened(status=response.status, headers=headers, chunks=_Chunks(response, self._call))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: types.TracebackType | None
     ) -> None:
-        progress = context.trace_request_ctx
-        assert isinstance(progress, _Progress)
-        progress.is_dispatched = True
+        if self._response is not None:
+            self._response.close()
 
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(on_headers_sent)
-    return trace
+
+class _Chunks:
+    """Give a body as it arrives, at most the client's buffer at a time, and stop at the bytes its call allows."""
+
+    __slots__ = ("_call", "_response", "_size_bytes")
+
+    def __init__(self, response: aiohttp.ClientResponse, call: Call) -> None:
+        self._response = response
+        self._call = call
+        self._size_bytes = 0
+
+    def __aiter__(self) -> "_Chunks":
+        return self
+
+    async def __anext__(self) -> bytes:
+        call, status = self._call, self._response.status
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            lost = MaybeSent(cause=_cause(error), message=_sentence(error, call), status=status)
+            raise BodyLost(lost) from error
+        if not chunk:
+            raise StopAsyncIteration
+        self._size_bytes += len(chunk)
+        if self._size_bytes > call.reply_bytes_max:
+            message = f"the answer of {_place(call)} is larger than the {call.reply_bytes_max} bytes allowed"
+            raise BodyLost(MaybeSent(cause=Cause.TOO_LARGE, message=message, status=status))
+        return chunk
+
+
+_progress: Final[contextvars.ContextVar[_Progress]] = contextvars.ContextVar("heddle_request_progress")
+
+
+class _Request(aiohttp.ClientRequest):
+    """Note the moment before the first byte of a request may be written.
+
+    A trace hook tells the same for 25 µs a call more (bench.call_cost), since the client then makes every signal of
+    every request.
+    """
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Write the request to a connection that is there."""
+        _progress.get().is_dispatched = True
+        return await super().send(conn)
 
 
 Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+_REPEATED_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # aiohttp/client.py
 
 
 def _once() -> Callable[[aiohttp.ClientRequest, Handler], Awaitable[aiohttp.ClientResponse]]:
     """Keep the client from repeating a request.
 
-    aiohttp sends GET, HEAD, PUT and DELETE a second time when a pooled connection breaks, without an option against it
-    (client.py, ``retry_persistent_connection``). The engine is the one layer that repeats, so the second try gets the
-    first one's error.
+    aiohttp sends these methods a second time when a pooled connection breaks, without an option against it (client.py,
+    ``retry_persistent_connection``). The engine is the one layer that repeats, so the second try gets the first one's
+    error.
     """
     first_error: BaseException | None = None
 
