@@ -296,6 +296,7 @@ class Executor:
         timeout_s = (claimed.options or {}).get("timeout_s") or endpoint.row.timeout_s
         timeout_s = allowed_s(claimed, timeout_s, cleanup_s=self._parts.settings.cleanup_s)
         attempt_id = str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))
+        calls_back = endpoint.provider.capabilities.has_callback
         return provider_port.ProviderRequest(
             attempt_id=attempt_id,
             # A transport retry re-sends the same attempt under the same number; a new number follows only a known
@@ -305,7 +306,7 @@ class Executor:
             input=arguments,
             timeout_s=timeout_s,
             artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
-            callback_url=self._parts.callback_url(endpoint.row.name, attempt_id),
+            callback_url=self._parts.callback_url(endpoint.row.name, attempt_id) if calls_back else None,
         )
 
     async def answer(

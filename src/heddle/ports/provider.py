@@ -70,7 +70,7 @@ class ProviderRequest:
 
     ``input``: resolved, encoded JSON (artifacts in marked form). ``idempotency_key`` is the same for every
     transport retry of a logical call; ``attempt_id`` names this try. ``timeout_s``: what is left for this attempt.
-    ``callback_url``: where the provider may call back, None when callbacks are not configured.
+    ``callback_url``: where the provider may call back, None when it makes no callbacks or none are configured.
     """
 
     attempt_id: str

@@ -227,8 +227,9 @@ class ModelDefinition:
 
     def encode_output(self, value: object) -> identity.JsonValue:
         """Write what an endpoint gave: JSON values and artifacts. Raises OutputRefused, naming the place."""
-        codec = types.anything() if self.output_codec is None else self.output_codec
-        return codec.encode_output(value, where=f"model {self.name}")
+        if self.output_codec is None:
+            return types.encode_json_output(value, where=f"model {self.name}")
+        return self.output_codec.encode_output(value, where=f"model {self.name}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -125,15 +125,29 @@ class Codec:
     def encode_output(self, value: object, *, where: str) -> identity.JsonValue:
         """Write an output. Raises OutputRefused, bad_output or too_large, naming the part of the value."""
         try:
-            encoded = self.encode(value, path="output")
+            return _of_stored_size(self.encode(value, path="output"), where=where)
         except pydantic.ValidationError as error:
             raise OutputRefused(_bad_output(where, "; ".join(sentences(error, root="output")))) from error
         except ValueError as error:  # NotJson, and what pydantic says of values it cannot take apart
             raise OutputRefused(_bad_output(where, str(error))) from error
-        too_large = encoding.oversize(encoded, place="output")
-        if too_large is not None:
-            raise OutputRefused(faults.StepFault(fault=faults.Fault.TOO_LARGE, message=too_large, where=where))
-        return encoded
+
+
+def encode_json_output(value: object, *, where: str) -> identity.JsonValue:
+    """Write an output made of JSON values and artifacts alone, for which nobody declared a type.
+
+    Raises OutputRefused, as ``Codec.encode_output`` does. There is nothing in it for pydantic to check.
+    """
+    try:
+        return _of_stored_size(encoding.encode(value, path="output"), where=where)
+    except identity.NotJson as error:
+        raise OutputRefused(_bad_output(where, str(error))) from error
+
+
+def _of_stored_size(encoded: identity.JsonValue, *, where: str) -> identity.JsonValue:
+    too_large = encoding.oversize(encoded, place="output")
+    if too_large is not None:
+        raise OutputRefused(faults.StepFault(fault=faults.Fault.TOO_LARGE, message=too_large, where=where))
+    return encoded
 
 
 def _bad_output(where: str, message: str) -> faults.StepFault:

@@ -7,7 +7,6 @@ settle.
 
 import dataclasses
 import enum
-import json
 import time
 from collections.abc import Mapping
 from urllib import parse
@@ -138,6 +137,7 @@ class HttpProvider:
             idempotency=attempt.IdempotencyClass.A if is_keyed else attempt.IdempotencyClass.C,
             is_paid=self._options.is_paid,
         )
+        self._is_repeatable = not self._options.is_paid or is_keyed
         self._transport = connections.hold()
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
@@ -204,26 +204,30 @@ class HttpProvider:
             if len(found) != 1 or len(request.input) != 1:
                 raise wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
             return wire.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
-        given = await wire.write_out(
-            request.input,
-            reader=request.artifacts,
-            as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,
-        )
-        body = json.dumps(wire.render(self._options.body, request, given), allow_nan=False, ensure_ascii=False)
-        return wire.Payload(media_type="application/json", body=body.encode())
+        given: identity.JsonValue = request.input
+        if wire.has_artifact(request.input):
+            given = await wire.write_out(
+                request.input,
+                reader=request.artifacts,
+                as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,
+            )
+        body = wire.write_json(wire.render(self._options.body, request, given))
+        return wire.Payload(media_type="application/json", body=body)
 
     def _call(self, request: provider.ProviderRequest, payload: wire.Payload) -> transport.Call:
         headers = {**self._headers, "Content-Type": payload.media_type}
         if self._options.idempotency_header is not None:
             headers[self._options.idempotency_header] = request.idempotency_key
-        path = self._options.path.replace("{model}", parse.quote(request.model, safe=""))
+        path = self._options.path
+        if "{model}" in path:
+            path = path.replace("{model}", parse.quote(request.model, safe=""))
         return transport.Call(
             method=self._options.method.value,
             url=self._base_url + path,
             headers=headers,
             body=payload.body,
             timeout_s=min(self._config.timeout_s, request.timeout_s),
-            is_repeatable=not self.capabilities.is_paid or self.capabilities.idempotency is attempt.IdempotencyClass.A,
+            is_repeatable=self._is_repeatable,
             reply_bytes_max=self._options.response_bytes_max,
         )
 
