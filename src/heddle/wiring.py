@@ -277,7 +277,8 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
     limits, address = house_settings(), database_address()
     direct = limits.database_direct_url or address
     clock = SystemClock()
-    connections = transport.Transport()
+    # Polls are made beside a full house of calls and must not wait for a call's connection.
+    connections = transport.Transport(connections_max=limits.worker_in_flight_max + limits.worker_batch)
     sizes = {"children": limits.compute_processes} if limits.compute_processes else {}
     install_artifacts()
     made = parts.Parts(

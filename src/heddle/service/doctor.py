@@ -21,6 +21,7 @@ from heddle import wiring
 from heddle.config import deployment, settings
 from heddle.providers import registry as adapters
 from heddle.providers import transport
+from heddle.service import open_files
 from heddle.store import partitions
 
 ENDPOINT_TIMEOUT_S = 10.0
@@ -57,6 +58,7 @@ def examine(limits: settings.Settings) -> list[Finding]:
     if _database_answers(findings):
         findings += [finding for each in look for finding in _looked(each)]
     findings += _disks(limits)
+    findings.append(_open_files(limits))
     findings.append(_artifacts())
     findings += asyncio.run(_endpoints(wanted))
     return findings
@@ -200,6 +202,19 @@ def _disks(limits: settings.Settings) -> list[Finding]:
         problem = f"less than {DISK_FREE_MIN_BYTES / _GIB:.0f} GiB are free; a full disk stops the database"
         return [Finding(name="disk", value=value, problem=problem, remedy="free space, or move HEDDLE_STATE_DIR")]
     return [Finding(name="disk", value=value)]
+
+
+def _open_files(limits: settings.Settings) -> Finding:
+    """Compare what a worker may come to hold open with what it may raise its own limit to."""
+    count, allowed = open_files.needed(limits), open_files.allowed()
+    if allowed is None:
+        return Finding(name="open files", value="no limit")
+    value = f"a worker needs up to {count:,}, a process started from here may open {allowed:,}"
+    if allowed >= count:
+        return Finding(name="open files", value=value)
+    problem = f"a worker with all its calls in flight lacks {count - allowed:,} files"
+    remedy = "raise the hard limit (ulimit -Hn, LimitNOFILE=), or lower HEDDLE_WORKER_IN_FLIGHT_MAX"
+    return Finding(name="open files", value=value, problem=problem, remedy=remedy)
 
 
 def _artifacts() -> Finding:

@@ -12,6 +12,9 @@ import socket
 import sys
 
 from heddle import wiring
+from heddle.service import open_files
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 HURRIED_STATUS = 130
@@ -38,9 +41,17 @@ async def _work(name: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     spare_collector()
+    _make_room(name)
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, _on_signal, stop)
     await wiring.run_worker(stop, name=name)
+
+
+def _make_room(name: str) -> None:
+    count = open_files.needed(wiring.house_settings())
+    allowed = open_files.allow(count)
+    if allowed is not None and allowed < count:
+        recorder.event(events.WORKER_SHORT_OF_FILES, worker=name, count=count, bound=allowed)
 
 
 def spare_collector() -> None:

@@ -123,6 +123,14 @@ WORKER_DIED = _event("worker.died", WARNING, "The sweep declared a worker dead."
 WORKER_RETIRED = _event(
     "worker.retired", WARNING, "A worker found itself declared dead and took a new id.", "worker", "count"
 )
+WORKER_SHORT_OF_FILES = _event(
+    "worker.short_of_files",
+    WARNING,
+    "A worker may open fewer files than its calls in flight can come to need.",
+    "worker",
+    "count",
+    "bound",
+)
 LOOP_LAGGED = _event("loop.lagged", WARNING, "The event loop ran late.", "worker", "lag_s", "reason")
 LEASE_EXPIRED = _event("lease.expired", WARNING, "A step was taken back from a dead worker.", "worker", "fence")
 LEASE_RELEASED = _event(
