@@ -315,7 +315,7 @@ _progress: Final[contextvars.ContextVar[_Progress]] = contextvars.ContextVar("he
 class _Request(aiohttp.ClientRequest):
     """Note the moment before the first byte of a request may be written.
 
-    A trace hook tells the same for 25 µs a call more (bench.call_cost), since the client then makes every signal of
+    A trace hook tells the same for 25 µs a call more (bench/README.md), since the client then makes every signal of
     every request.
     """
 
