@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from heddle.core import lanes
-from heddle.store import plan_arrays, rows, schedule, statements
+from heddle.store import lookout, plan_arrays, rows, schedule, statements
 from tests import pg
 from tests.races import scene
 
@@ -110,6 +110,7 @@ def local_claim(cap: int = 50) -> dict[str, Any]:
         "purposes": ["execute", "poll", "activate"],
         "shares": [1.0, 1.0, 1.0],
         "caps": [cap, cap],
+        **lookout.Lookout().parameters([LANE_STEP, LANE_POLL, scene.ACTIVATIONS], now_s=0.0),
         "tenants": 256,
     }
 

@@ -17,7 +17,7 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, partitions, planning, rows, schedule
+from heddle.store import connections, lookout, partitions, planning, rows, schedule
 
 _TENANTS_MAX = 256
 
@@ -51,6 +51,7 @@ class PostgresStore:
         self._claim_endpoints = claim_endpoints
         self._journal_bytes_max = journal_bytes_max
         self._database_offset_s = 0.0
+        self._lookout = lookout.Lookout()
 
     async def open(self) -> None:
         """Connect and measure how far this machine's clock is from the database's."""
@@ -163,21 +164,21 @@ class PostgresStore:
         self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.LaneWish], caps: Sequence[int]
     ) -> list[store.Claimed]:
         """Lease activations, local steps and polls."""
-        found = await self._rows(
-            "claim_local",
-            {
-                "worker": worker,
-                "claim_id": claim_id,
-                "lanes": [wish.lane for wish in lanes],
-                "groups": [wish.group for wish in lanes],
-                "purposes": [wish.purpose for wish in lanes],
-                "shares": [wish.share for wish in lanes],
-                "caps": list(caps),
-                "tenants": _TENANTS_MAX,
-            },
-            stage="claim",
-        )
-        return [rows.claimed(row) for row in found]
+        parameters: dict[str, Any] = {
+            "worker": worker,
+            "claim_id": claim_id,
+            "lanes": [wish.lane for wish in lanes],
+            "groups": [wish.group for wish in lanes],
+            "purposes": [wish.purpose for wish in lanes],
+            "shares": [wish.share for wish in lanes],
+            "caps": list(caps),
+            "tenants": _TENANTS_MAX,
+        }
+        parameters |= self._lookout.parameters(parameters["lanes"], now_s=time.monotonic())
+        found = await self._rows("claim_local", parameters, stage="claim")
+        taken = [rows.claimed(row[:-2]) for row in found]
+        self._lookout.note((row[-2], item.tenant_id, row[-1]) for row, item in zip(found, taken, strict=True))
+        return taken
 
     async def claim_models(
         self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.ModelWish], want: int

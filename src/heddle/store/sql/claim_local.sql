@@ -5,6 +5,9 @@
 --   The advisory lock is the queue's only mutex: two claims never read the same head.
 -- Fairness: one row more than the cap is read of each queue, to tell one that is emptied (idle) from one that goes on; a queue that comes back is
 --   given the lane's lowest clock once, also when nothing of it is taken: given anew at each claim, it would never catch up.
+--   A tenant that is alone in its lane is not charged, since there is nobody to be fair to; then no row is written but when it turns idle or busy.
+-- Dead rows: while somebody holds an old snapshot, what was taken stays in ready's index, and whoever looks there steps over all of it. So queues
+--   that the worker has served are asked for from where it was a moment ago (`known_seqs`), and others are looked for between them (`gap`).
 -- Indexes: ready's key (jumped over tenant by tenant), keys of lease, step and run (joined: an `exists` would be planned as a hash of all runs).
 -- Nothing matches: no row comes back and nothing is written.
 with recursive wanted as materialized (
@@ -12,27 +15,40 @@ with recursive wanted as materialized (
     as w (lane, grp, purpose, share)
 ), cap as materialized (
   select grp, cap from unnest(%(caps)s::int[]) with ordinality as c (cap, grp) where cap > 0
-), walk (lane, tenant_id, n) as (
-  select w.lane,
-    (select y.tenant_id from heddle_ready y where y.lane = w.lane order by y.lane, y.tenant_id, y.seq limit 1), 1
-  from wanted w join cap using (grp)
+), known as materialized (
+  select k.* from unnest(%(known_lanes)s::bigint[], %(known_tenants)s::int[], %(known_seqs)s::bigint[]) as k (lane, tenant_id, seq)
+), gap as materialized (
+  select g.* from unnest(%(gap_lanes)s::bigint[], %(gap_afters)s::int[], %(gap_befores)s::int[]) as g (lane, after, before)
+), walk (lane, tenant_id, before, n) as (
+  select g.lane,
+    (select y.tenant_id from heddle_ready y where y.lane = g.lane and y.tenant_id > g.after and y.tenant_id < g.before
+     order by y.lane, y.tenant_id, y.seq limit 1), g.before, 1
+  from gap g join wanted w using (lane) join cap using (grp)
   union all
   select k.lane,
-    (select y.tenant_id from heddle_ready y where y.lane = k.lane and y.tenant_id > k.tenant_id
-     order by y.lane, y.tenant_id, y.seq limit 1), k.n + 1
+    (select y.tenant_id from heddle_ready y where y.lane = k.lane and y.tenant_id > k.tenant_id and y.tenant_id < k.before
+     order by y.lane, y.tenant_id, y.seq limit 1), k.before, k.n + 1
   from walk k
   where k.tenant_id is not null and k.n < %(tenants)s
+), found_queue as materialized (
+  select k.lane, k.tenant_id, 0::bigint as seq from walk k where k.tenant_id is not null
+  union all
+  select k.lane, k.tenant_id, k.seq from known k join wanted w using (lane) join cap using (grp)
+  where exists (
+    select 1 from heddle_ready y where y.lane = k.lane and y.tenant_id = k.tenant_id and y.seq >= k.seq)
 ), backlog as materialized (
-  select k.lane, k.tenant_id, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle
-  from walk k
+  select k.lane, k.tenant_id, k.seq, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle,
+    count(*) over (partition by k.lane) = 1 as is_alone
+  from found_queue k
   join heddle_tenant t on t.id = k.tenant_id
   left join heddle_lane_tenant l on l.lane = k.lane and l.tenant_id = k.tenant_id
 ), started as materialized (
   select b.*, case when b.is_idle
-    then greatest(b.v, coalesce(min(b.v) filter (where not b.is_idle) over (partition by b.lane), b.v)) else b.v end as start
+    then greatest(b.v, coalesce(min(b.v) filter (where not b.is_idle) over (partition by b.lane), max(b.v) over (partition by b.lane)))
+    else b.v end as start
   from backlog b
 ), head as materialized (
-  select h.lane, h.tenant_id, h.weight, h.start, h.is_idle, w.grp, w.purpose, w.share, c.cap
+  select h.lane, h.tenant_id, h.seq as low, h.weight, h.start, h.is_idle, h.is_alone, w.grp, w.purpose, w.share, c.cap
   from (select s.*, row_number() over (partition by s.lane order by s.start, random()) as place from started s) h
   join wanted w using (lane)
   join cap c using (grp)
@@ -47,7 +63,7 @@ with recursive wanted as materialized (
   cross join lateral (
     select r.ctid as tid, r.seq, row_number() over (order by r.seq) as k
     from heddle_ready r
-    where r.lane = m.lane and r.tenant_id = m.tenant_id
+    where r.lane = m.lane and r.tenant_id = m.tenant_id and r.seq >= m.low
     order by r.lane, r.tenant_id, r.seq
     limit m.cap + 1
   ) y
@@ -61,17 +77,20 @@ with recursive wanted as materialized (
 ), gone as (
   delete from heddle_ready y
   where y.ctid = any(array(select tid from chosen))
-  returning y.lane, y.tenant_id, y.run_id, y.ordinal, y.at
+  returning y.lane, y.tenant_id, y.seq, y.run_id, y.ordinal, y.at
 ), charged as (
   insert into heddle_lane_tenant as l (lane, tenant_id, v, is_idle)
-  select m.lane, m.tenant_id, m.start + coalesce(g.taken, 0)::float8 / m.weight,
-    coalesce(g.taken, 0) = (select count(*) from item i where i.lane = m.lane and i.tenant_id = m.tenant_id)
-  from mine m
-  left join (select lane, tenant_id, count(*) as taken from gone group by lane, tenant_id) g using (lane, tenant_id)
-  where g.taken > 0 or m.is_idle
+  select lane, tenant_id, start + case when is_alone then 0 else taken end / weight, is_emptied
+  from (
+    select m.*, coalesce(g.taken, 0)::float8 as taken,
+      coalesce(g.taken, 0) = (select count(*) from item i where i.lane = m.lane and i.tenant_id = m.tenant_id) as is_emptied
+    from mine m
+    left join (select lane, tenant_id, count(*) as taken from gone group by lane, tenant_id) g using (lane, tenant_id)
+  ) m
+  where m.is_idle <> m.is_emptied or not m.is_alone and (m.taken > 0 or m.is_idle)
   on conflict (lane, tenant_id) do update set v = greatest(l.v, excluded.v), is_idle = excluded.is_idle
 ), found as materialized (
-  select g.lane, g.tenant_id, g.run_id, g.ordinal, g.at, m.purpose, nextval('heddle_fence_seq') as fence,
+  select g.lane, g.tenant_id, g.seq, g.run_id, g.ordinal, g.at, m.purpose, nextval('heddle_fence_seq') as fence,
     case when m.purpose = 'poll' then greatest(s.attempts, 1) else coalesce(s.attempts, 0) + 1 end as number,
     case when m.purpose = 'poll' then (select a.endpoint_id from heddle_attempt a
       where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end as endpoint_id,
@@ -107,7 +126,8 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
   extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
   extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result,
   f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, f.wake_seq,
-  case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s
+  case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s,
+  f.lane, f.seq
 from found f
 left join lateral (
   select a.handle, a.unknown_at, a.state, a.result from heddle_attempt a
