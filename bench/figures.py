@@ -17,6 +17,7 @@ class Unit(enum.StrEnum):
     PER_S = "1/s"
     MILLISECONDS = "ms"
     MICROSECONDS = "µs"
+    SECONDS = "s"
     COUNT = "count"
     MIB = "MiB"
     RATIO = "ratio"
@@ -93,16 +94,24 @@ def table(summaries: Sequence[Summary]) -> str:
     return "\n".join(lines)
 
 
+def spread(summary: Summary) -> str:
+    """Give the median, and the lowest and the highest when there was more than one round."""
+    shown = _shown(summary.median)
+    if len(summary.values) == 1:
+        return shown
+    return f"{shown} ({_shown(min(summary.values))} to {_shown(max(summary.values))})"
+
+
 def write(
-    folder: pathlib.Path, *, stem: str, heading: Heading, summaries: Sequence[Summary]
+    folder: pathlib.Path, *, stem: str, heading: Heading, summaries: Sequence[Summary], text: str | None = None
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """Write `<stem>.json` with every round's value and `<stem>.md` with the table; both whole or not at all."""
+    """Write `<stem>.json` with every round's value and `<stem>.md` with the table, or with a text of the caller's."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {each.name: {"unit": each.unit, "median": each.median, "rounds": list(each.values)} for each in summaries}
-    text = json.dumps({**heading.described(), "figures": values}, indent=2, ensure_ascii=False)
+    document = json.dumps({**heading.described(), "figures": values}, indent=2, ensure_ascii=False)
     return (
-        _replace(folder / f"{stem}.json", text + "\n"),
-        _replace(folder / f"{stem}.md", f"{heading.line}\n\n{table(summaries)}\n"),
+        _replace(folder / f"{stem}.json", document + "\n"),
+        _replace(folder / f"{stem}.md", f"{heading.line}\n\n{text or table(summaries)}\n"),
     )
 
 

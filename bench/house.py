@@ -57,6 +57,7 @@ class House:
     postgres_pid: int
     folder: pathlib.Path
     server_log: pathlib.Path
+    model_url: str
     on_workers: list[Callable[[Sequence[int]], None]] = dataclasses.field(default_factory=list)
 
     def connect(self) -> psycopg.Connection[Any]:
@@ -115,38 +116,47 @@ class House:
 
 @contextlib.contextmanager
 def running(
-    folder: pathlib.Path, *, server_settings: Mapping[str, str] = types.MappingProxyType({})
+    folder: pathlib.Path,
+    *,
+    server_settings: Mapping[str, str] = types.MappingProxyType({}),
+    workflows: str = WORKFLOWS,
 ) -> Iterator[House]:
     """Start PostgreSQL and the model server in a folder, migrate, and give the house; stop both afterwards.
 
-    ``server_settings`` are set besides the product's own, by name; measurements set none. Changes this process's
-    environment and sets Django up: one house in a process.
+    ``server_settings`` are set besides the product's own, by name; measurements set none. ``workflows`` are the modules
+    that workers load. Changes this process's environment and sets Django up: one house in a process.
     """
     options = postgres.PostgresSettings(more=server_settings)
     server = postgres.EmbeddedPostgres(directory=folder / database.DIRECTORY, settings=options)
     try:
         found = server.ensure()
         with model_server.running() as url:
-            _write_environment(folder, address=found.dsn, model_server_url=url)
+            _write_environment(folder, address=found.dsn, model_server_url=url, workflows=workflows)
             setup.logs(setup.read_settings())
             setup.django()
             _migrate()
             try:
-                yield House(dsn=found.dsn, postgres_pid=found.pid, folder=folder, server_log=server.log_path)
+                yield House(
+                    dsn=found.dsn,
+                    postgres_pid=found.pid,
+                    folder=folder,
+                    server_log=server.log_path,
+                    model_url=url,
+                )
             finally:
                 _close_connections()
     finally:
         server.release()
 
 
-def _write_environment(folder: pathlib.Path, *, address: str, model_server_url: str) -> None:
+def _write_environment(folder: pathlib.Path, *, address: str, model_server_url: str, workflows: str) -> None:
     """Complete the environment that this process and the workers share, as `heddle up` does."""
     from heddle.telemetry import multiprocess
 
     deployment = folder / "heddle.toml"
     deployment.write_text(DEPLOYMENT.format(url=model_server_url, concurrency=CONCURRENCY))
     os.environ["HEDDLE_CONFIG_FILE"] = str(deployment)
-    os.environ["HEDDLE_WORKFLOWS"] = WORKFLOWS
+    os.environ["HEDDLE_WORKFLOWS"] = workflows
     os.environ["HEDDLE_STATE_DIR"] = str(folder)
     os.environ["HEDDLE_LOG_LEVEL"] = "warning"
     os.environ["HEDDLE_COMPUTE_PROCESSES"] = "1"
