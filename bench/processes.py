@@ -43,6 +43,14 @@ def _stat(pid: int) -> list[str]:
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
+def resident_bytes(pid: int) -> int:
+    """Give the resident memory of one process alone, 0 when it is gone."""
+    try:
+        return int(_stat(pid)[21]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
 def proportional_bytes(roots: Iterable[int]) -> int:
     """Sum up the memory of trees with each shared page counted once for all its users; slow, so ask once."""
     total = 0

@@ -111,7 +111,7 @@ def _heddle() -> Contender:
         environment="",
         needs="postgres",
         counts=_counts(20_000, 10_000, 5_000, 5_000),
-        commands=_alike([PYTHON, "-m", "heddle.cli", "worker"]),
+        commands=_alike([PYTHON, "-m", "bench.worker", "worker"]),
         stall_s=60.0,
     )
 
