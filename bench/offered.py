@@ -11,9 +11,12 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 
-from bench.house import House
+from bench import house
+from heddle.core import ids
 
 TICK_S = 0.05
+LOOK_S = 0.005
+OLDER_S = 60.0
 BATCH = 500
 KEPT_MAX = 20_000_000
 
@@ -40,7 +43,7 @@ class Offer:
 
 @contextlib.contextmanager
 def steadily(
-    house: House, workflow: str, value: Mapping[str, int], *, rate_per_s: float, is_kept: bool
+    running: house.House, workflow: str, value: Mapping[str, int], *, rate_per_s: float, is_kept: bool
 ) -> Iterator[Offer]:
     """Submit runs of a workflow, a batch every 50 ms, until the block ends; ``is_kept`` keeps ids and times.
 
@@ -58,29 +61,48 @@ def steadily(
     offer.check()
 
 
-def saturate(house: House, workflow: str, value: Mapping[str, int], *, seconds: float, backlog_max: int) -> float:
-    """Submit as fast as the workers finish, at most ``backlog_max`` ahead of them; give the runs finished a second."""
+def saturate(
+    running: house.House, workflow: str, value: Mapping[str, int], *, seconds: float, backlog_max: int
+) -> float:
+    """Submit as long as at most so many activations and steps wait or run; give the runs ended a second."""
     from heddle import wiring
     from heddle.client import RunRequest
 
     client = wiring.client()
     owner = client.tenant("default")
     request = RunRequest(workflow=workflow, input=dict(value))
-    submitted = _finished(house)
-    begun, begun_s = submitted, time.monotonic()
-    while (now_s := time.monotonic()) < begun_s + seconds:
-        room = backlog_max - (submitted - _finished(house))
-        if room > 0:
-            client.submit_many([request] * min(room, BATCH), tenant=owner)
-            submitted += min(room, BATCH)
-        else:
-            time.sleep(TICK_S / 10)
-    return (_finished(house) - begun) / (now_s - begun_s)
+    with running.connect() as connection:
+        begun_s = _database_s(connection)
+        while (now_s := _database_s(connection)) < begun_s + seconds:
+            room = backlog_max - _backlog(connection)
+            if room > 0:
+                client.submit_many([request] * min(room, BATCH), tenant=owner)
+            else:
+                time.sleep(LOOK_S)
+        return _ended(connection, begun_s, now_s) / (now_s - begun_s)
 
 
-def _finished(house: House) -> int:
-    with house.connect() as connection:
-        row = connection.execute("select count(*) from heddle_run where finished_at is not null").fetchone()
+def _database_s(connection: house.Connection) -> float:
+    row = connection.execute("select extract(epoch from clock_timestamp())::float8").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def _backlog(connection: house.Connection) -> int:
+    row = connection.execute(
+        "select (select count(*) from heddle_ready) + (select count(*) from heddle_lease)"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _ended(connection: house.Connection, begun_s: float, ended_s: float) -> int:
+    """Count the runs that ended within a time; none that ended then can be older than it by a minute."""
+    first = ids.first_id_at(database_unix_ms=int((begun_s - OLDER_S) * 1000))
+    row = connection.execute(
+        "select count(*) from heddle_run where id >= %s and finished_at between to_timestamp(%s) and to_timestamp(%s)",
+        (first, begun_s, ended_s),
+    ).fetchone()
     assert row is not None
     return int(row[0])
 
