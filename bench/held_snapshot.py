@@ -2,8 +2,8 @@
 
 One-step runs are offered steadily, 800 a second. After a while a REPEATABLE READ transaction is opened and left open,
 as a forgotten psql does it: from then on no dead row can be removed. At the end it is closed and the house recovers.
-Every few seconds a sample is taken: steps finished, the wait from ready to claim, buffers that a claim reads, buffers
-of everything a step costs, dead rows in the queue.
+Every few seconds a sample is taken: steps finished, the wait from submission to the claim of the step, buffers that a
+claim reads, buffers of everything a step costs, dead rows in the queue.
 """
 
 import argparse
@@ -37,8 +37,8 @@ class Sample:
     phase: str
     offered_per_s: float
     finished_per_s: float
-    claim_p50_ms: float | None
-    claim_p99_ms: float | None
+    start_p50_ms: float | None
+    start_p99_ms: float | None
     claim_buffers: float
     step_buffers: float
     ready_dead_rows: float
@@ -110,7 +110,7 @@ class _Sampler:
             shown = ", ".join(
                 f"{name} {getattr(each, name):,.4g}" for name in ("at_s", "finished_per_s", "claim_buffers")
             )
-            print(f"{phase}: {shown}, claim_p99_ms {each.claim_p99_ms}", flush=True)
+            print(f"{phase}: {shown}, start_p99_ms {each.start_p99_ms}", flush=True)
         return taken
 
     def _sample(self, phase: str) -> Sample:
@@ -126,21 +126,22 @@ class _Sampler:
             phase=phase,
             offered_per_s=(self._offer.runs - runs) / seconds,
             finished_per_s=finished / seconds,
-            claim_p50_ms=parts[49] if parts else None,
-            claim_p99_ms=parts[98] if parts else None,
+            start_p50_ms=parts[49] if parts else None,
+            start_p99_ms=parts[98] if parts else None,
             claim_buffers=self._claim_buffers(),
             step_buffers=read / max(1, finished),
             ready_dead_rows=self._number("select n_dead_tup from pg_stat_user_tables where relname = 'heddle_ready'"),
         )
 
     def _claimed(self, low: uuid.UUID) -> tuple[list[float], int]:
-        """Give the waits from ready to claim of steps whose runs came since, and how many steps ended in the interval.
+        """Give the waits, from the run's row to the claim of its step, of the steps that ended since, and their number.
 
         Runs of the two seconds before count as well, so that those underway at the border are in one of the samples.
         """
         rows = self._connection.execute(
-            "select extract(epoch from a.started_at - s.created_at)::float8 * 1000, a.finished_at >= %(since)s"
-            " from heddle_step s join heddle_attempt a using (run_id, ordinal) where s.run_id >= %(early)s",
+            "select extract(epoch from s.started_at - r.created_at)::float8 * 1000, s.finished_at >= %(since)s"
+            " from heddle_run r join heddle_step s on s.run_id = r.id"
+            " where r.id >= %(early)s and s.run_id >= %(early)s and s.started_at is not null",
             {"since": self._time_of(low), "early": ids.first_id_at(database_unix_ms=_ms(low) - int(LAG_S * 1000))},
         ).fetchall()
         counted = [wait_ms for wait_ms, is_inside in rows if is_inside]
@@ -205,7 +206,7 @@ def _figures(samples: Sequence[Sample], offer: offered.Offer) -> list[Figure]:
     found = []
     for name, unit in (
         ("finished_per_s", Unit.PER_S),
-        ("claim_p99_ms", Unit.MILLISECONDS),
+        ("start_p99_ms", Unit.MILLISECONDS),
         ("claim_buffers", Unit.COUNT),
         ("step_buffers", Unit.COUNT),
     ):
@@ -213,9 +214,9 @@ def _figures(samples: Sequence[Sample], offer: offered.Offer) -> list[Figure]:
         found.append(Figure(name=f"before.{name}", value=before, unit=unit))
         found.append(Figure(name=f"held.{name}", value=held, unit=unit))
         found.append(Figure(name=f"held_ratio.{name}", value=held / max(before, 1e-9), unit=Unit.RATIO))
-    recovered = _median(phases["before"], "claim_p99_ms") * RECOVERED
+    recovered = _median(phases["before"], "start_p99_ms") * RECOVERED
     ended_s = phases["held"][-1].at_s
-    well = [each.at_s - ended_s for each in phases["after"] if (each.claim_p99_ms or 0) <= recovered]
+    well = [each.at_s - ended_s for each in phases["after"] if (each.start_p99_ms or 0) <= recovered]
     if well:
         found.append(Figure(name="recovered_after_s", value=min(well), unit=Unit.SECONDS))
     found.append(Figure(name="offer_late_s", value=offer.late_s, unit=Unit.SECONDS))

@@ -101,10 +101,12 @@ def _held(document: Document) -> dict[str, str]:
     """Draw the held snapshot's series, one panel under the other."""
     series = document["series"]
     minutes = [at_s / 60 for at_s in series["at_s"]]
+    # A sample stands at its end; the snapshot was taken at the end of the last sample before.
+    begun = [before for before, is_held in zip(minutes, series["is_held"][1:], strict=False) if is_held]
     held = [at for at, is_held in zip(minutes, series["is_held"], strict=True) if is_held]
     panels = [
         svg.Panel(title="steps finished a second", ys=series["finished_per_s"]),
-        svg.Panel(title="wait from ready to claim, p99, ms", ys=series["claim_p99_ms"]),
+        svg.Panel(title="wait from submission to the step's claim, p99, ms", ys=series["start_p99_ms"]),
         svg.Panel(title="buffers that a claim of 50 reads", ys=series["claim_buffers"]),
         svg.Panel(title="dead rows in the queue", ys=series["ready_dead_rows"]),
     ]
@@ -113,7 +115,7 @@ def _held(document: Document) -> dict[str, str]:
         note=f"{document['options']['rate']} steps a second offered; grey: held. {_machine(document)}",
         x_title="minutes",
         xs=minutes,
-        shaded=(held[0], held[-1]) if held else None,
+        shaded=(begun[0], held[-1]) if begun else None,
         panels=panels,
     )
     return {"bench-held-snapshot": text}

@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
             failure = _worked(running, pids, given, series)
     if failure is not None:
         raise failure
-    longrun.write(given, described, figures.summarise(_figures(series)), series=series)
+    longrun.write(given, described, figures.summarise(summed(series)), series=series)
     return 0
 
 
@@ -80,7 +80,7 @@ def _sample(running: house.House, pids: Sequence[int], begun_s: float) -> dict[s
         row = connection.execute(
             "select (select coalesce(sum(n_tup_ins), 0)::float8 from pg_stat_user_tables where relname like %s),"
             " (select count(*)::float8 from pg_stat_activity where datname = current_database())",
-            ("heddle_attempt_p%",),
+            ("heddle_step_p%",),
         ).fetchone()
         sizes = connection.execute(
             "select sum(pg_total_relation_size(name::regclass))::float8 from unnest(%s::text[]) name",
@@ -92,7 +92,7 @@ def _sample(running: house.House, pids: Sequence[int], begun_s: float) -> dict[s
     return sample | {f"worker_{n}_mib": processes.resident_bytes(pid) / MIB for n, pid in enumerate(pids, start=1)}
 
 
-def _figures(series: dict[str, list[float | None]]) -> list[Figure]:
+def summed(series: dict[str, list[float | None]]) -> list[Figure]:
     """Give the rate, the slopes after the first quarter, and how much bigger the queues are at the end than then."""
     known = {name: [value for value in values if value is not None] for name, values in series.items()}
     start = len(known["at_s"]) // WARM_UP_SHARE

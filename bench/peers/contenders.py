@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / ".bench-peers"
 QUICK_DIVISOR = 20
+QUICK_KILL_DIVISOR = 5
 PYTHON = "python"
 
 
@@ -69,9 +70,10 @@ class Contender:
         return [str(folder / words[0]), *words[1:]]
 
     def count(self, workload: Workload, *, is_quick: bool) -> int:
-        """Give how many jobs, or a twentieth and at least twenty."""
+        """Give how many jobs, or a twentieth and at least twenty; of a kill a fifth, or it comes too late."""
         full = self.counts[workload]
-        return max(min(full, 20), full // QUICK_DIVISOR) if is_quick else full
+        divisor = QUICK_KILL_DIVISOR if workload is Workload.KILL else QUICK_DIVISOR
+        return max(min(full, 20), full // divisor) if is_quick else full
 
 
 def everyone() -> dict[str, Contender]:
