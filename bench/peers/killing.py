@@ -8,6 +8,7 @@ lost or stuck. Before it: the rig.
 
 import collections
 import dataclasses
+import itertools
 import time
 
 from bench.figures import Figure, Unit
@@ -76,6 +77,10 @@ def _figures(
     found = [Figure(name=f"{prefix}.{name}", value=value, unit=Unit.COUNT) for name, value in counts.items()]
     if again_s:
         found.append(Figure(name=f"{prefix}.resumed_after_s", value=max(again_s), unit=Unit.SECONDS))
+    ends_s = sorted((line.at_ns - killed_ns) / 1e9 for lines in log.ended.values() for line in lines)
+    pauses_s = [after - max(before, 0.0) for before, after in itertools.pairwise(ends_s) if after > 0]
+    if pauses_s:
+        found.append(Figure(name=f"{prefix}.longest_pause_s", value=max(pauses_s), unit=Unit.SECONDS))
     found.append(Figure(name=f"{prefix}.over_after_s", value=(last_ns - killed_ns) / 1e9, unit=Unit.SECONDS))
     return found
 

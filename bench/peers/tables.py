@@ -46,6 +46,7 @@ COLUMNS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("begun_twice", "begun twice"),
         ("ended_twice", "ended twice"),
         ("resumed_after_s", "resumed after s"),
+        ("longest_pause_s", "longest pause s"),
         ("over_after_s", "all over after s"),
     ),
 }
