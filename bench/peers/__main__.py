@@ -15,6 +15,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
+import psycopg
+
 from bench import figures, house, machine
 from bench.peers import contenders, killing, measures, rig, servers, tables, tally
 from bench.peers.contenders import Contender, Workload
@@ -39,6 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED_STATUS))
     taken: list[figures.Figure] = []
     failures: list[str] = []
+    paths: tuple[pathlib.Path, ...] = ()
     with _rigged(chosen) as running:
         with running.house.connect() as connection:
             described = machine.describe(connection) | _versions(chosen)
@@ -51,17 +54,23 @@ def main(words: Sequence[str] | None = None) -> int:
                     found = _measured(running, contender, workload, failures, is_quick=given.quick)
                     taken += found
                     print(f"round {number} {contender.name} {workload}: {_told(found)}", flush=True)
-    summaries = figures.summarise(taken)
-    print("\n" + tables.every(summaries))
-    stem = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{given.name}"
-    options = {"rounds": given.rounds, "quick": given.quick, "failures": failures}
-    heading = figures.Heading(line=machine.line(described), machine=described, options=options)
-    text = tables.every(summaries)
-    paths = figures.write(pathlib.Path(given.results), stem=stem, heading=heading, summaries=summaries, text=text)
+            # After each round, so that a run that is stopped leaves what it took.
+            options = {"rounds": number, "quick": given.quick, "failures": failures}
+            heading = figures.Heading(line=machine.line(described), machine=described, options=options)
+            paths = _write(given, figures.summarise(taken), heading)
+    print("\n" + tables.every(figures.summarise(taken)))
     print(f"\nwritten: {' '.join(map(str, paths))}")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _write(
+    given: argparse.Namespace, summaries: Sequence[figures.Summary], heading: figures.Heading
+) -> tuple[pathlib.Path, pathlib.Path]:
+    stem = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{given.name}"
+    text = tables.every(summaries)
+    return figures.write(pathlib.Path(given.results), stem=stem, heading=heading, summaries=summaries, text=text)
 
 
 def _measured(
@@ -80,7 +89,7 @@ def _measured(
                 if contender.careful_stall_s is not None:
                     found += killing.kill(running, contender, count, is_careful=True)
                 return found
-    except rig.ContenderFailed as error:
+    except (rig.ContenderFailed, psycopg.Error, OSError) as error:
         failures.append(f"{contender.name} {workload}: {error}")
         print(failures[-1], file=sys.stderr, flush=True)
         return []

@@ -7,7 +7,6 @@ a job done, so that what a worker costs to start is in no figure. README.md says
 
 import statistics
 import time
-from collections.abc import Callable
 
 import psycopg
 
@@ -18,6 +17,9 @@ from bench.peers import tally
 from bench.peers.contenders import JOBS_OF, KINDS, Contender, Workload
 
 DRAIN_TIMEOUT_S = 120.0
+# Looking costs CPU that the measured ones then lack, a few milliseconds a look at the memory of all processes.
+DRAIN_LOOK_S = 0.05
+MEMORY_LOOK_S = 0.5
 SINGLES_MAX = 500
 SETTLE_S = 0.3
 WARM_UP = 10
@@ -41,9 +43,9 @@ class Ended:
         """Give the jobs done so far; a model call runs no code of ours, so its runs are counted."""
         return tally.read().done if self._is_counted else self._over()[0]
 
-    def is_over(self, jobs: int, runs: int) -> bool:
-        """Say whether all is done and, for Heddle, durable."""
-        return self.done() >= (jobs if self._is_counted else runs) and (self._rows is None or self._over()[0] >= runs)
+    def is_durable(self, runs: int) -> bool:
+        """Say whether all that was tallied is committed, too; of a peer nobody asks."""
+        return self._rows is None or self._over()[0] >= runs
 
     def span_s(self) -> float:
         """Give the time from the first job to the last."""
@@ -82,10 +84,11 @@ def drain(rig: rigs.Rig, contender: Contender, workload: Workload, count: int) -
 
                 def is_over() -> bool:
                     workers.refuse_dead()
-                    cost.look(ended.done)
-                    return ended.is_over(jobs, count)
+                    done = ended.done()
+                    cost.look(done)
+                    return done >= jobs and ended.is_durable(count)
 
-                is_whole = rigs.wait_for(is_over, timeout_s=DRAIN_TIMEOUT_S)
+                is_whole = rigs.wait_for(is_over, timeout_s=DRAIN_TIMEOUT_S, look_s=DRAIN_LOOK_S)
                 time.sleep(SETTLE_S)
                 found += cost.figures(contender, workload, ended.done())
                 done = jobs if is_whole else ended.done()
@@ -126,14 +129,19 @@ class _Cost:
         self._server_pid = server_pid
         self._begun: tuple[int, processes.Usage | None, processes.Usage | None] | None = None
         self._peak_bytes = 0
+        self._looked_s = 0.0
 
-    def look(self, done: Callable[[], int]) -> None:
-        """Look once."""
+    def look(self, done: int) -> None:
+        """Look: at memory twice a second, at CPU when the first job is seen done."""
+        is_begin = self._begun is None and done > 0
+        if not is_begin and time.monotonic() < self._looked_s + MEMORY_LOOK_S:
+            return
+        self._looked_s = time.monotonic()
         workers = processes.usage(self._pids)
         if workers is not None:
             self._peak_bytes = max(self._peak_bytes, workers.resident_bytes)
-        if self._begun is None and (seen := done()):
-            self._begun = (seen, processes.usage(self._pids), processes.usage([self._server_pid]))
+        if is_begin:
+            self._begun = (done, workers, processes.usage([self._server_pid]))
 
     def figures(self, contender: Contender, workload: Workload, done: int) -> list[Figure]:
         """Give seconds of CPU a thousand jobs, and the memory of all workers together."""
@@ -141,6 +149,8 @@ class _Cost:
             return []
         seen, *begun = self._begun
         found = []
+        self._looked_s = 0.0
+        self.look(done)
         ended = [processes.usage(self._pids), processes.usage([self._server_pid])]
         for whose, before, after in zip(("worker", "server"), begun, ended, strict=True):
             if before is not None and after is not None:

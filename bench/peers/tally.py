@@ -16,7 +16,7 @@ import time
 
 VARIABLE = "BENCH_PEERS_TALLY"
 SLOT = struct.Struct("qqqq")
-SLOTS = 8_192
+SLOTS = 1_024
 LINE_WORDS = 4
 
 
