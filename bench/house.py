@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 WORKFLOWS = "bench.workloads"
 DEPLOYMENT_FILE = "heddle.toml"
 WORKERS = 2
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 40.0
 LOOK_S = 0.02
 DURABLE = ("run", "step", "attempt", "event", "idempotency", "signal", "inbox", "ledger")
@@ -128,7 +128,7 @@ class House:
     def workers(self, count: int = WORKERS) -> Iterator[list[int]]:
         """Run workers and give their process ids once each is registered; drain them afterwards.
 
-        Raises WorkersFailed when one does not come up in 120 s or ends in between.
+        Raises WorkersFailed when one does not come up in 300 s or ends in between.
         """
         logs = [self.folder / f"worker-{number}.log" for number in range(1, count + 1)]
         processes = [_start(f"bench-{number}", log) for number, log in enumerate(logs, start=1)]
