@@ -7,6 +7,9 @@ SHELL := /bin/bash
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.heddle-environment
+# Environments of the queues that we are measured beside; nothing of theirs is in ours.
+PEERS := .bench-peers
+PEERS_STAMP := $(PEERS)/.environments
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	if "$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$name"; break; fi; done)
 # UV_PYTHON and friends of the caller must not send packages elsewhere than into our environment.
@@ -16,10 +19,10 @@ PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help env up demo test quick check format lock bench clean
+.PHONY: help env up demo test quick check format lock bench bench-peers plots clean
 
 help: ## Show these commands.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## Make .venv from the lock files, or do nothing when it is current.
 
@@ -58,10 +61,25 @@ format: env ## Format the code and sort its imports.
 lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions).
 	@$(UV) pip compile $(COMPILE) --extra service --extra demo --extra dev pyproject.toml --output-file requirements.lock $(ARGS) > /dev/null
 	@printf 'setuptools>=77\nuv>=0.7\n' | $(UV) pip compile $(COMPILE) - --output-file requirements-uv.txt $(ARGS) > /dev/null
+	@for name in requirements requirements-arq; do \
+		$(UV) pip compile $(COMPILE) bench/peers/$$name.in --output-file bench/peers/$$name.txt $(ARGS) > /dev/null; done
 
 bench: env ## Measure throughput and latency here and print the machine beside the figures.
 	@$(BIN)/python -m bench $(ARGS)
 
-clean: ## Remove what was built and measured; .venv and .heddle stay.
+bench-peers: env $(PEERS_STAMP) ## Measure Celery, Dramatiq, taskiq and six others beside Heddle; about an hour.
+	@$(BIN)/python -m bench.peers $(ARGS)
+
+$(PEERS_STAMP): bench/peers/requirements.txt bench/peers/requirements-arq.txt | env
+	@for pair in venv:requirements venv-arq:requirements-arq; do \
+		folder=$(PEERS)/$${pair%%:*}; \
+		if ! [[ -x $$folder/bin/python ]]; then "$(PYTHON)" -m venv --without-pip $$folder; fi; \
+		VIRTUAL_ENV=$(abspath $(PEERS))/$${pair%%:*} $(BIN)/uv --quiet pip sync --require-hashes bench/peers/$${pair#*:}.txt; done
+	@touch $@
+
+plots: env ## Draw the newest results of bench/results into docs/pictures.
+	@$(BIN)/python -m bench.plots $(ARGS)
+
+clean: ## Remove what was built and measured; .venv, .bench-peers and .heddle stay.
 	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
 	@find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -14,14 +14,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
-from bench import drains, figures, house, machine, pure_sql, shapes, submissions
+from bench import bare_http, drains, figures, house, in_flight, loaded, machine, pure_sql, shapes, submissions
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 ROUNDS_MAX = 50
 STOPPED_STATUS = 130
 RATIOS = {
     "noop_steps_ratio": ("noop_steps_per_s", "pure_sql_noop_steps_per_s"),
+    "noop_runs_ratio": ("noop_runs_per_s", "pure_sql_noop_steps_per_s"),
     "chain_steps_ratio": ("chain_steps_per_s", "pure_sql_chain_steps_per_s"),
+    "http_ratio_to_bare_client": ("http_steps_per_s", "bare_http_per_s"),
 }
 
 Measurement = Callable[[house.House], list[figures.Figure]]
@@ -36,8 +38,11 @@ def measurements(*, is_quick: bool) -> dict[str, Measurement]:
     }
     drained = shapes.all_shapes(is_quick=is_quick)
     found |= {name: functools.partial(drains.measure, shape=shape) for name, shape in drained.items()}
+    found["bare_http"] = functools.partial(bare_http.measure, posts=size(10_000))
+    found["http_in_flight"] = functools.partial(in_flight.measure, calls=size(4_000))
     found["submit"] = functools.partial(submissions.rates, singles=size(1_000), batched=size(10_000))
     found["start_latency"] = functools.partial(submissions.start_latency, samples=size(200))
+    found["start_at_80_percent"] = functools.partial(loaded.measure, seconds=2.0 if is_quick else 20.0)
     return found
 
 

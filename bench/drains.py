@@ -41,13 +41,20 @@ class _Counters:
 
 def measure(house: House, shape: Shape) -> list[Figure]:
     """Drain once. Raises DrainFailed when a run fails or is not over in 180 s."""
+    if not shape.endpoints:
+        return _drained(house, shape)
+    with house.endpoints(shape.endpoints):
+        return _drained(house, shape)
+
+
+def _drained(house: House, shape: Shape) -> list[Figure]:
     house.empty()
     with house.connect() as watcher:
-        with house.workers() as pids, _preloaded(shape) as begin:
+        with house.workers(shape.workers) as pids, _preloaded(shape) as begin:
             before = _counters(watcher, house, pids)
             begin()
-            claimed_at = _first_claim(watcher)
-            _wait_over(watcher, shape)
+            claimed_at = first_claim(watcher)
+            wait_over(watcher, name=shape.name)
             after = _counters(watcher, house, pids)
         # Ended sessions have reported their counts; a live one does so at most once a second.
         settled = _counters(watcher, house, [])
@@ -88,7 +95,7 @@ def _counters(connection: psycopg.Connection[Any], house: House, pids: list[int]
     )
 
 
-def _first_claim(connection: psycopg.Connection[Any]) -> datetime.datetime:
+def first_claim(connection: psycopg.Connection[Any]) -> datetime.datetime:
     """Watch for the first lease: an activation's is gone when its plan is written, and nothing else keeps its time."""
     until_s = time.monotonic() + FIRST_CLAIM_TIMEOUT_S
     while time.monotonic() < until_s:
@@ -102,14 +109,15 @@ def _first_claim(connection: psycopg.Connection[Any]) -> datetime.datetime:
     raise DrainFailed(f"nothing was claimed within {FIRST_CLAIM_TIMEOUT_S:g} s")
 
 
-def _wait_over(connection: psycopg.Connection[Any], shape: Shape) -> None:
+def wait_over(connection: psycopg.Connection[Any], *, name: str) -> None:
+    """Wait until every run is over. Raises DrainFailed after 180 s."""
     until_s = time.monotonic() + DRAIN_TIMEOUT_S
     while time.monotonic() < until_s:
         row = connection.execute("select exists (select 1 from heddle_run where finished_at is null)").fetchone()
         if row == (False,):
             return
         time.sleep(LOOK_S)
-    raise DrainFailed(f"{shape.name}: runs were not over within {DRAIN_TIMEOUT_S:g} s")
+    raise DrainFailed(f"{name}: runs were not over within {DRAIN_TIMEOUT_S:g} s")
 
 
 def _seconds(connection: psycopg.Connection[Any], claimed_at: datetime.datetime) -> float:

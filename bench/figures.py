@@ -17,6 +17,7 @@ class Unit(enum.StrEnum):
     PER_S = "1/s"
     MILLISECONDS = "ms"
     MICROSECONDS = "µs"
+    SECONDS = "s"
     COUNT = "count"
     MIB = "MiB"
     RATIO = "ratio"
@@ -52,10 +53,34 @@ class Heading:
     line: str
     machine: Mapping[str, str]
     options: Mapping[str, object]
+    series: Mapping[str, Sequence[float | None]] = dataclasses.field(default_factory=dict)
 
     def described(self) -> dict[str, object]:
         """Give the parts for the JSON file."""
-        return {"machine": dict(self.machine), "options": dict(self.options)}
+        parts: dict[str, object] = {"machine": dict(self.machine), "options": dict(self.options)}
+        return parts | ({"series": dict(self.series)} if self.series else {})
+
+
+# The figures that other tools read, under names that stay: README.md says what each is.
+HEADLINE = {
+    "noop_steps_per_s": "noop_steps_per_s",
+    "noop_runs_per_s": "noop_runs_per_s",
+    "chain_steps_per_s": "chain_steps_per_s",
+    "fan_in_steps_per_s": "fan_in_steps_per_s",
+    "http_steps_per_s": "http_steps_per_s",
+    "submit_batch_per_s": "submit_batch_per_s",
+    "start_p50_ms": "start_p50_ms",
+    "start_p99_ms": "start_p99_ms",
+    "ratio_to_pure_sql": "noop_steps_ratio",
+    "commits_per_step": "noop_steps.commits_per_step",
+    "worker_cpu_us_per_step": "noop_steps.worker_cpu_us_per_step",
+}
+
+
+def headline(summaries: Sequence[Summary]) -> dict[str, float]:
+    """Give the medians of the headline figures that were measured, under their fixed keys."""
+    medians = {summary.name: summary.median for summary in summaries}
+    return {key: medians[name] for key, name in HEADLINE.items() if name in medians}
 
 
 def summarise(figures: Sequence[Figure]) -> list[Summary]:
@@ -93,16 +118,26 @@ def table(summaries: Sequence[Summary]) -> str:
     return "\n".join(lines)
 
 
+def spread(summary: Summary) -> str:
+    """Give the median, and the lowest and the highest when there was more than one round."""
+    shown = _shown(summary.median)
+    if len(summary.values) == 1:
+        return shown
+    return f"{shown} ({_shown(min(summary.values))} to {_shown(max(summary.values))})"
+
+
 def write(
-    folder: pathlib.Path, *, stem: str, heading: Heading, summaries: Sequence[Summary]
+    folder: pathlib.Path, *, stem: str, heading: Heading, summaries: Sequence[Summary], text: str | None = None
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """Write `<stem>.json` with every round's value and `<stem>.md` with the table; both whole or not at all."""
+    """Write `<stem>.json` with every round's value and `<stem>.md` with the table, or with a text of the caller's."""
     folder.mkdir(parents=True, exist_ok=True)
     values = {each.name: {"unit": each.unit, "median": each.median, "rounds": list(each.values)} for each in summaries}
-    text = json.dumps({**heading.described(), "figures": values}, indent=2, ensure_ascii=False)
+    document = json.dumps(
+        {**heading.described(), "headline": headline(summaries), "figures": values}, indent=2, ensure_ascii=False
+    )
     return (
-        _replace(folder / f"{stem}.json", text + "\n"),
-        _replace(folder / f"{stem}.md", f"{heading.line}\n\n{table(summaries)}\n"),
+        _replace(folder / f"{stem}.json", document + "\n"),
+        _replace(folder / f"{stem}.md", f"{heading.line}\n\n{text or table(summaries)}\n"),
     )
 
 

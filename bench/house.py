@@ -17,13 +17,14 @@ from typing import Any
 
 import psycopg
 
-from bench import model_server
+from bench import instant, model_server
 from heddle.service import database, postgres, setup
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WORKFLOWS = "bench.workloads"
+DEPLOYMENT_FILE = "heddle.toml"
 WORKERS = 2
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 40.0
 LOOK_S = 0.02
 DURABLE = ("run", "step", "attempt", "event", "idempotency", "signal", "inbox", "ledger")
@@ -41,8 +42,37 @@ concurrency = {concurrency}
 [[routes]]
 model = "bench-model"
 endpoint = "bench"
+
+[endpoints.bench-slow]
+adapter = "http"
+url = "{url}"
+path = "/slow"
+timeout_s = 60.0
+scopes = ["bench-slow"]
+
+[scopes.bench-slow]
+concurrency = {concurrency}
+
+[[routes]]
+model = "bench-slow-model"
+endpoint = "bench-slow"
+"""
+# One of many endpoints that a fan-in's calls are spread over, each with a scope of its own.
+ENDPOINT = """
+[endpoints.{name}]
+adapter = "instant"
+url = "instant:"
+scopes = ["{name}"]
+
+[scopes.{name}]
+concurrency = {concurrency}
+
+[[routes]]
+model = "bench-instant-model"
+endpoint = "{name}"
 """
 CONCURRENCY = 1_000
+Connection = psycopg.Connection[Any]
 
 
 class WorkersFailed(RuntimeError):
@@ -57,6 +87,7 @@ class House:
     postgres_pid: int
     folder: pathlib.Path
     server_log: pathlib.Path
+    model_url: str
     on_workers: list[Callable[[Sequence[int]], None]] = dataclasses.field(default_factory=list)
 
     def connect(self) -> psycopg.Connection[Any]:
@@ -76,10 +107,28 @@ class House:
             connection.execute("checkpoint")
 
     @contextlib.contextmanager
+    def endpoints(self, count: int) -> Iterator[None]:
+        """Deploy so many endpoints for `bench-instant-model` besides what is deployed; none of them afterwards."""
+        text = "".join(
+            ENDPOINT.format(name=f"instant-{number}", concurrency=CONCURRENCY) for number in range(1, count + 1)
+        )
+        self._deploy(text)
+        try:
+            yield
+        finally:
+            self._deploy("")
+
+    def _deploy(self, more: str) -> None:
+        (self.folder / DEPLOYMENT_FILE).write_text(
+            DEPLOYMENT.format(url=self.model_url, concurrency=CONCURRENCY) + more
+        )
+        _migrate()
+
+    @contextlib.contextmanager
     def workers(self, count: int = WORKERS) -> Iterator[list[int]]:
         """Run workers and give their process ids once each is registered; drain them afterwards.
 
-        Raises WorkersFailed when one does not come up in 60 s or ends in between.
+        Raises WorkersFailed when one does not come up in 300 s or ends in between.
         """
         logs = [self.folder / f"worker-{number}.log" for number in range(1, count + 1)]
         processes = [_start(f"bench-{number}", log) for number, log in enumerate(logs, start=1)]
@@ -115,38 +164,48 @@ class House:
 
 @contextlib.contextmanager
 def running(
-    folder: pathlib.Path, *, server_settings: Mapping[str, str] = types.MappingProxyType({})
+    folder: pathlib.Path,
+    *,
+    server_settings: Mapping[str, str] = types.MappingProxyType({}),
+    workflows: str = WORKFLOWS,
 ) -> Iterator[House]:
     """Start PostgreSQL and the model server in a folder, migrate, and give the house; stop both afterwards.
 
-    ``server_settings`` are set besides the product's own, by name; measurements set none. Changes this process's
-    environment and sets Django up: one house in a process.
+    ``server_settings`` are set besides the product's own, by name; measurements set none. ``workflows`` are the modules
+    that workers load. Changes this process's environment and sets Django up: one house in a process.
     """
     options = postgres.PostgresSettings(more=server_settings)
     server = postgres.EmbeddedPostgres(directory=folder / database.DIRECTORY, settings=options)
     try:
         found = server.ensure()
         with model_server.running() as url:
-            _write_environment(folder, address=found.dsn, model_server_url=url)
+            _write_environment(folder, address=found.dsn, model_server_url=url, workflows=workflows)
             setup.logs(setup.read_settings())
             setup.django()
+            instant.make_known()
             _migrate()
             try:
-                yield House(dsn=found.dsn, postgres_pid=found.pid, folder=folder, server_log=server.log_path)
+                yield House(
+                    dsn=found.dsn,
+                    postgres_pid=found.pid,
+                    folder=folder,
+                    server_log=server.log_path,
+                    model_url=url,
+                )
             finally:
                 _close_connections()
     finally:
         server.release()
 
 
-def _write_environment(folder: pathlib.Path, *, address: str, model_server_url: str) -> None:
+def _write_environment(folder: pathlib.Path, *, address: str, model_server_url: str, workflows: str) -> None:
     """Complete the environment that this process and the workers share, as `heddle up` does."""
     from heddle.telemetry import multiprocess
 
-    deployment = folder / "heddle.toml"
+    deployment = folder / DEPLOYMENT_FILE
     deployment.write_text(DEPLOYMENT.format(url=model_server_url, concurrency=CONCURRENCY))
     os.environ["HEDDLE_CONFIG_FILE"] = str(deployment)
-    os.environ["HEDDLE_WORKFLOWS"] = WORKFLOWS
+    os.environ["HEDDLE_WORKFLOWS"] = workflows
     os.environ["HEDDLE_STATE_DIR"] = str(folder)
     os.environ["HEDDLE_LOG_LEVEL"] = "warning"
     os.environ["HEDDLE_COMPUTE_PROCESSES"] = "1"
@@ -181,7 +240,7 @@ def _listed(names: Sequence[str]) -> str:
 def _start(name: str, log: pathlib.Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "heddle.cli", "worker", "--name", name],
+            [sys.executable, "-m", "bench.worker", "worker", "--name", name],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -28,7 +28,7 @@ def usage(roots: Iterable[int]) -> Usage | None:
     tick_s = 1.0 / os.sysconf("SC_CLK_TCK")
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     ticks = pages = 0
-    for pid in _tree(list(roots)):
+    for pid in tree(roots):
         try:
             fields = _stat(pid)
         except (OSError, ValueError):
@@ -43,7 +43,28 @@ def _stat(pid: int) -> list[str]:
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
-def _tree(roots: list[int]) -> list[int]:
+def resident_bytes(pid: int) -> int:
+    """Give the resident memory of one process alone, 0 when it is gone."""
+    try:
+        return int(_stat(pid)[21]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+def proportional_bytes(roots: Iterable[int]) -> int:
+    """Sum up the memory of trees with each shared page counted once for all its users; slow, so ask once."""
+    total = 0
+    for pid in tree(roots):
+        try:
+            text = (PROC / str(pid) / "smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:"))
+    return total
+
+
+def tree(roots: Iterable[int]) -> list[int]:
+    """Give processes and everything below them, at most 4,096."""
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit():

@@ -8,11 +8,16 @@ from collections.abc import Mapping
 
 QUICK_DIVISOR = 20
 FAN_IN_WIDTH = 8
+FAN_IN_WORKERS = (8, 16)
+FAN_IN_ENDPOINTS = (1, 4, 40)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """``runs`` of a workflow with one input, of ``steps`` calls each; the rate counts steps, or runs."""
+    """``runs`` of a workflow with one input, of ``steps`` calls each; the rate counts steps, or runs.
+
+    ``endpoints``: how many the instant model is deployed at while this is drained.
+    """
 
     name: str
     workflow: str
@@ -20,6 +25,8 @@ class Shape:
     runs: int
     steps: int
     is_counted_in_runs: bool = False
+    workers: int = 2
+    endpoints: int = 0
 
 
 def size(full: int, *, is_quick: bool) -> int:
@@ -44,4 +51,22 @@ def all_shapes(*, is_quick: bool) -> dict[str, Shape]:
         Shape(name="http_steps", workflow=model, input=calls, runs=100, steps=100),
         Shape(name="http_runs", workflow=model, input=one, runs=5_000, steps=1, is_counted_in_runs=True),
     )
-    return {shape.name: dataclasses.replace(shape, runs=size(shape.runs, is_quick=is_quick)) for shape in shapes}
+    every = (*shapes, *_model_fan_ins())
+    return {shape.name: dataclasses.replace(shape, runs=size(shape.runs, is_quick=is_quick)) for shape in every}
+
+
+def _model_fan_ins() -> list[Shape]:
+    """Give the fan-ins of model calls: few and many endpoints, each with a limit of its own, and many workers."""
+    return [
+        Shape(
+            name=f"fan_in_{endpoints}_endpoints_{workers}_workers_steps",
+            workflow="bench_model_fan_in",
+            input={"width": FAN_IN_WIDTH},
+            runs=1_500,
+            steps=FAN_IN_WIDTH + 1,
+            workers=workers,
+            endpoints=endpoints,
+        )
+        for workers in FAN_IN_WORKERS
+        for endpoints in FAN_IN_ENDPOINTS
+    ]

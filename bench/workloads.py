@@ -17,6 +17,8 @@ SHUFFLE_SLOT_S = 0.002
 SCATTER = 5
 
 answer = heddle.model(MODEL, retry=Retry(max_attempts=2))
+answer_slowly = heddle.model("bench-slow-model", retry=Retry(max_attempts=2))
+answer_at_once = heddle.model("bench-instant-model", retry=Retry(max_attempts=2))
 
 
 @heddle.step(name="bench_noop")
@@ -70,6 +72,20 @@ async def model_calls(calls: int) -> int:
     for n in range(min(calls, CALLS_MAX)):
         answer(prompt="a coat in a street in Paris", seed=n)
     return calls
+
+
+@heddle.workflow(name="bench_slow_model_calls")
+async def slow_model_calls(calls: int) -> int:
+    """Make model calls that take two seconds each, none awaited."""
+    for n in range(min(calls, CALLS_MAX)):
+        answer_slowly(prompt="a coat in a street in Paris", seed=n)
+    return calls
+
+
+@heddle.workflow(name="bench_model_fan_in")
+async def model_fan_in(width: int) -> Any:
+    """Make model calls that end in any order, spread over all endpoints, and one call that takes a value from each."""
+    return total(numbers=[answer_at_once(n=n) for n in range(min(width, CALLS_MAX))])
 
 
 @heddle.workflow(name="bench_stamp")

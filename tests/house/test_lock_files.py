@@ -8,7 +8,12 @@ import pytest
 from packaging import requirements, specifiers, utils
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-uv.txt")
+LOCKS = (
+    "requirements.lock",
+    "requirements-uv.txt",
+    "bench/peers/requirements.txt",
+    "bench/peers/requirements-arq.txt",
+)
 ENTRY = re.compile(
     r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)((?: ;[^\\\n]*)?) ?((?:\\\n {4}--hash=sha256:[0-9a-f]{64} ?)*)$", re.MULTILINE
 )
