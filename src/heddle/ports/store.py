@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
+from heddle.ports import session
 
 
 class StoreLost(Exception):
@@ -268,7 +269,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(Protocol):
+class EngineStore(session.Sessions, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
@@ -351,8 +352,10 @@ class EngineStore(Protocol):
         """Become or stay the leader."""
         ...
 
-    async def reclaim(self, *, lease_s: float, margin_s: float, limit: int) -> ReclaimReport:
-        """Declare silent workers dead and take at most ``limit`` of the leases of dead ones."""
+    async def reclaim(self, *, lease_s: float | None, margin_s: float, limit: int) -> ReclaimReport:
+        """Declare workers dead that were silent for ``lease_s`` (None: nobody), and take at most ``limit`` of the
+        leases of dead ones.
+        """
         ...
 
     async def held(self, *, worker: int, grace_s: float) -> list[LeaseRef]:
@@ -393,6 +396,10 @@ class Pulse(Protocol):
 
     def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
         """Beat once; False when somebody has declared this worker dead. Raises StoreLost."""
+        ...
+
+    def is_lost(self) -> bool:
+        """Tell whether the session of the last beat has ended since; looks at the connection and sends nothing."""
         ...
 
     def close(self) -> None:
