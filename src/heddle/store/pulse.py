@@ -8,7 +8,6 @@ the one that the connection was told at its start.
 
 import contextlib
 import json
-import select
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -16,11 +15,10 @@ from typing import Any
 import psycopg
 
 from heddle.ports import store
-from heddle.store import cutting, statements
+from heddle.store import cutting, pool, statements
 
 # libpq takes no less. A black hole must not hold up the reconnect for longer than a gone session is watched.
 _CONNECT_TIMEOUT_S = 2
-_LOOKS_MAX = 8
 # The server's own timeout speaks first, where it can.
 _ANSWER_MARGIN_S = 0.5
 
@@ -53,17 +51,10 @@ class PostgresPulse:
         connection = self._connection
         if connection is None:
             return False
-        looker = select.poll()
-        try:
-            looker.register(connection.pgconn.socket, select.POLLIN)
-            for _ in range(_LOOKS_MAX):
-                if not looker.poll(0):
-                    return False
-                connection.pgconn.consume_input()
-        except (psycopg.Error, OSError):
-            self.close()
-            return True
-        return False
+        if pool.is_whole(connection.pgconn):
+            return False
+        self.close()
+        return True
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -76,10 +67,9 @@ class PostgresPulse:
         self._connection = connection = psycopg.connect(
             self._dsn,
             autocommit=True,
-            connect_timeout=_CONNECT_TIMEOUT_S,
             # A pooler may give every statement another session.
             prepare_threshold=None,
-            application_name="heddle-heartbeat",
+            **pool.parameters(self._dsn, timeout_s=_CONNECT_TIMEOUT_S, name="heddle-heartbeat"),
         )
         with self._answered(connection):
             found = connection.execute(statements.load("session_own")).fetchone()
