@@ -211,6 +211,17 @@ async def held_in_loop(number: int, gate: str) -> int:
     return held_async(number=number, gate=gate)
 
 
+@heddle.step
+async def one_more(number: int) -> int:
+    return number + 1
+
+
+@heddle.workflow
+async def chain_of_three(number: int) -> int:
+    """Pass a number through three steps, planned at once."""
+    return one_more(number=one_more(number=one_more(number=number)))
+
+
 @heddle.workflow
 async def waits(name: str) -> str:
     """Wait for a signal, for ever."""
