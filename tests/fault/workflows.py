@@ -223,6 +223,13 @@ async def chain_of_three(number: int) -> int:
 
 
 @heddle.workflow
+async def buys_and_adds(number: int) -> int:
+    """Buy a picture and add two numbers, beside each other."""
+    picture, added = paint(prompt="a storm", seed=number, width=64, height=64), add_async(a=number, b=1)
+    return (await picture)["seed"] + await added
+
+
+@heddle.workflow
 async def waits(name: str) -> str:
     """Wait for a signal, for ever."""
     return await heddle.signal(name)
