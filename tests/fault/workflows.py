@@ -230,6 +230,13 @@ async def buys_and_adds(number: int) -> int:
 
 
 @heddle.workflow
+async def sleeps(number: int, sleep_s: float) -> int:
+    """Sleep for a while."""
+    await heddle.sleep(sleep_s)
+    return number
+
+
+@heddle.workflow
 async def waits(name: str) -> str:
     """Wait for a signal, for ever."""
     return await heddle.signal(name)
