@@ -30,6 +30,7 @@ class Sweeper:
     def __init__(self, parts: parts_module.Parts) -> None:
         self._parts = parts
         self.is_leader = False
+        self._is_lost = False
         self._passes = 0
         self._vigil = vigil.Vigil()
         self._last_ok_s = math.inf
@@ -54,6 +55,7 @@ class Sweeper:
         except store.StoreLost:
             recorder.set(metrics.DATABASE_UP, 0)
             self.is_leader = False
+            self._is_lost = True
             self._vigil.forget()
             raise
         await parts.clock.sleep(settings.sweep_interval_s)
@@ -71,15 +73,21 @@ class Sweeper:
             self._tell_dead(await self._parts.store.declare_dead(sessions=dead))
 
     def _note_outage(self) -> None:
-        """Pause reclaim for one lease when the store was away since the last pass."""
-        now_s = self._parts.clock.monotonic_s()
+        """Pause reclaim for one lease when the store was away since the last pass.
+
+        A pass that was only late, on a busy machine, is no outage: without a lost store, a gap counts from where two
+        beats of a living worker could fall into it, or reclaim would pause for ever where everybody is slow.
+        """
+        settings, now_s = self._parts.settings, self._parts.clock.monotonic_s()
         if self._watching_from_s is None:
             self._watching_from_s = now_s
-        away_s = now_s - self._last_ok_s - self._parts.settings.sweep_interval_s
-        if away_s > _OUTAGE_S:
-            self._reclaim_from_s = now_s + self._parts.settings.lease_s
+        away_s = now_s - self._last_ok_s - settings.sweep_interval_s
+        spare_s = settings.lease_s - 2 * settings.heartbeat_s
+        if away_s > (_OUTAGE_S if self._is_lost else max(_OUTAGE_S, spare_s)):
+            self._reclaim_from_s = now_s + settings.lease_s
             self._vigil.forget()
             recorder.event(events.RECLAIM_PAUSED, downtime_s=round(away_s, 3))
+        self._is_lost = False
         self._last_ok_s = now_s
 
     async def _sweep(self) -> None:
