@@ -7,7 +7,7 @@ little, declares by compare-and-set, and relies on the fence for the rest.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,4 +34,20 @@ class Sessions(Protocol):
 
         Gives how many; a second call gives 0. Their leases are taken by the next ``reclaim``. Raises StoreLost.
         """
+        ...
+
+
+class Pulse(Protocol):
+    """Tell that a worker lives, from a thread of its own on a connection of its own."""
+
+    def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
+        """Beat once; False when somebody has declared this worker dead. Raises StoreLost."""
+        ...
+
+    def is_lost(self) -> bool:
+        """Tell whether the session of the last beat has ended since; looks at the connection and sends nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
         ...

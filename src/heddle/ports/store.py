@@ -389,19 +389,3 @@ class EngineStore(session.Sessions, Protocol):
     async def prune(self, *, idempotency_hours: int, limit: int) -> int:
         """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
         ...
-
-
-class Pulse(Protocol):
-    """Tell that a worker lives, from a thread of its own on a connection of its own."""
-
-    def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
-        """Beat once; False when somebody has declared this worker dead. Raises StoreLost."""
-        ...
-
-    def is_lost(self) -> bool:
-        """Tell whether the session of the last beat has ended since; looks at the connection and sends nothing."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        ...
