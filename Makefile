@@ -16,10 +16,10 @@ PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help env up demo test quick check format lock bench clean
+.PHONY: help env up demo test test-fault quick check format lock bench clean
 
 help: ## Show these commands.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## Make .venv from the lock files, or do nothing when it is current.
 
@@ -40,6 +40,10 @@ demo: env ## Run the example on real photographs (PHOTOS=folder takes yours) and
 test: env ## Run every test (TESTS=path and ARGS=… narrow it); what a machine lacks is skipped by name.
 	@if [[ "$${HEDDLE_TEST_INSTALL:-}" == 1 ]]; then $(BIN)/python -m tests.programs; fi
 	@$(PYTEST) $(TESTS) -ra --no-fold-skipped $(ARGS)
+
+test-fault: env ## Kill, cut, fill and skew things, and print what was measured (FULL=1 for the full length of each bar).
+	@FAULT_FULL=$(FULL) $(PYTEST) tests/fault -ra --no-fold-skipped $(ARGS)
+	@$(BIN)/python -m tests.fault.figures
 
 quick: check ## Run the checks and the fast tests; for every commit.
 	@$(PYTEST) tests/unit tests/property tests/contract -m "not slow" -ra --no-fold-skipped $(ARGS)

@@ -80,6 +80,22 @@ async def held_async(number: int, gate: str) -> int:
     return number + os.getpid() * 1_000
 
 
+@heddle.step
+async def held_in_thread(number: int, gate: str) -> int:
+    trace(f"held.{number}")
+    await asyncio.to_thread(wait_for_file, gate)
+    return number
+
+
+@heddle.step
+async def will_not_be_cancelled(number: int, gate: str) -> int:
+    trace(f"held.{number}")
+    while not os.path.exists(gate):  # noqa: ASYNC240, PTH110 - as a step of an author may
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.02)
+    return number
+
+
 # Steps that behave badly
 
 
@@ -234,6 +250,18 @@ async def sleeps(number: int, sleep_s: float) -> int:
     """Sleep for a while."""
     await heddle.sleep(sleep_s)
     return number
+
+
+@heddle.workflow
+async def holds_a_thread(number: int, gate: str) -> int:
+    """Wait in a thread."""
+    return held_in_thread(number=number, gate=gate)
+
+
+@heddle.workflow
+async def clings(number: int, gate: str) -> int:
+    """Wait, whatever the worker says."""
+    return will_not_be_cancelled(number=number, gate=gate)
 
 
 @heddle.workflow

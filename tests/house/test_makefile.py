@@ -6,8 +6,8 @@ import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TARGET = re.compile(r"^([a-z]+):.*## (.+\.)$", re.MULTILINE)
-MENTION = re.compile(r"\bmake ([a-z]+)\b")
+TARGET = re.compile(r"^([a-z-]+):.*## (.+\.)$", re.MULTILINE)
+MENTION = re.compile(r"\bmake ([a-z]+(?:-[a-z]+)*)\b")
 PINNED_ACTION = re.compile(r"uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d")
 
 
