@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.fault import harness, programs
+from tests.fault import figures, harness, programs
 
 # What the product ships; the other fault tests shorten leases so that they wait less.
 DEFAULTS = {
@@ -63,7 +63,8 @@ def test_worker_when_killed_under_default_settings_then_its_step_runs_elsewhere_
     gate.touch()
     run = site.ended(run_id)[0]
 
-    print(f"figure resumed_after_kill_s={taken_s:.2f} bar_s={BAR_S:g}")
+    what = "leader" if doomed_leads else "another"
+    figures.note(f"B7 death of {what}", seed=0, resumed_after_kill_s=taken_s, bar_s=BAR_S)
     assert run.output == number + heir.pid * 1_000
     assert taken_s <= BAR_S + SLACK_S
 
