@@ -82,7 +82,7 @@ def test_worker_when_its_session_is_ended_then_it_comes_back_before_it_is_missed
 
     for _ in range(3):
         query = "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity where datname = current_database()"
-        assert site.value(f"{query} and application_name = 'heddle-heartbeat'") == len(workers)
+        assert site.value(f"{query} and application_name = 'heddle-heartbeat'") >= len(workers)
         site.until_row(
             "select count(*) = 2 from heddle_worker w join pg_stat_activity a"
             " on a.pid::text = split_part(w.detail->>'session', '@', 1) where w.state = 'alive'"
