@@ -20,6 +20,8 @@ from heddle.telemetry.catalog import events, metrics
 _LOG = logging.getLogger("heddle.engine")
 EXIT_LAGGED = 70
 _STEP_S = 0.25
+# No beat takes as long: a gap like this between two looks means that the whole process stood still, loop or no loop.
+_BLIND_S = 10.0
 # Short at first: a lost session must be replaced before those who watch it have seen it gone for session_gone_s.
 # Growing: a database that comes back after long is not met by everybody at once.
 _AGAIN = backoff.BackoffOptions(transient_base_s=0.2, cap_s=5.0)
@@ -33,14 +35,14 @@ class Heartbeat:
         self._declared_dead = declared_dead
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._answered_s = self._parts.clock.monotonic_s()
+        self._answered_s = self._looked_s = self._parts.clock.monotonic_s()
         self._beaten = self._failures = 0
         self._thread = threading.Thread(target=self._run, name="heddle-heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to beat for the loop that runs now."""
         self._loop = asyncio.get_running_loop()
-        self._answered_s = self._parts.clock.monotonic_s()
+        self._answered_s = self._looked_s = self._parts.clock.monotonic_s()
         self._thread.start()
 
     def close(self) -> None:
@@ -64,7 +66,12 @@ class Heartbeat:
 
     def _watch_loop(self) -> None:
         assert self._loop is not None, "start sets the loop"
-        lag_s = max(0.0, self._parts.clock.monotonic_s() - self._answered_s - _STEP_S)
+        now_s = self._parts.clock.monotonic_s()
+        if now_s - self._looked_s > _BLIND_S:
+            # Suspended with its machine, or stopped by somebody: that is no fault of the loop's.
+            self._answered_s += now_s - self._looked_s
+        self._looked_s = now_s
+        lag_s = max(0.0, now_s - self._answered_s - _STEP_S)
         recorder.set(metrics.LOOP_LAG, lag_s)
         if lag_s > self._parts.settings.loop_lag_max_s:
             recorder.event(events.LOOP_LAGGED, worker=self._parts.name, lag_s=lag_s, reason="the process ends itself")
