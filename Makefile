@@ -19,7 +19,7 @@ PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help env up demo test quick check format lock bench bench-peers plots clean
+.PHONY: help env up demo test test-fault quick check format lock bench bench-peers plots clean
 
 help: ## Show these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ demo: env ## Run the example on real photographs (PHOTOS=folder takes yours) and
 test: env ## Run every test (TESTS=path and ARGS=… narrow it); what a machine lacks is skipped by name.
 	@if [[ "$${HEDDLE_TEST_INSTALL:-}" == 1 ]]; then $(BIN)/python -m tests.programs; fi
 	@$(PYTEST) $(TESTS) -ra --no-fold-skipped $(ARGS)
+
+test-fault: env ## Kill, cut, fill and skew things, and print what was measured (FULL=1 for the full length of each bar).
+	@FAULT_FULL=$(FULL) $(PYTEST) tests/fault -ra --no-fold-skipped $(ARGS)
+	@$(BIN)/python -m tests.fault.figures
 
 quick: check ## Run the checks and the fast tests; for every commit.
 	@$(PYTEST) tests/unit tests/property tests/contract -m "not slow" -ra --no-fold-skipped $(ARGS)

@@ -179,7 +179,12 @@ class CallbackVerifiers:
 
 def checks() -> dict[str, Callable[[], str | None]]:
     """Give what readiness looks at, by name; each tells what is wrong and what to do, or None."""
-    return {"database": _check_database, "partitions": _check_partitions, "artifacts": _check_artifacts}
+    return {
+        "database": _check_database,
+        "partitions": _check_partitions,
+        "artifacts": _check_artifacts,
+        "disk": _check_disk,
+    }
 
 
 def _check_database() -> str | None:
@@ -206,6 +211,12 @@ def _check_partitions() -> str | None:
 
 def _check_artifacts() -> str | None:
     return blobs().check_sync()
+
+
+def _check_disk() -> str | None:
+    from heddle.store import disk
+
+    return disk.shortage(pathlib.Path(house_settings().state_dir))
 
 
 # Workers

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import pg
-from tests.fault import harness, programs
+from tests.fault import figures, harness, programs
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +27,11 @@ def site(
     folder: pathlib.Path = tmp_path_factory.mktemp("site")
     with harness.site_on(database, folder, nursery) as made:
         yield made
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured, one line for each bar."""
+    if figures.SHOWN:
+        terminalreporter.section("reliability figures")
+        for line in figures.SHOWN:
+            terminalreporter.write_line(line)

@@ -109,7 +109,7 @@ class Site:
         """Start a worker process."""
         log = self.folder / f"{name}-{len(self.programs)}.log"
         log.touch()
-        program = self._nursery.bear(name=name, log=log, folder=self.folder, environment=self._environment(environment))
+        program = self._nursery.bear(name=name, log=log, folder=self.folder, environment=self.environment(environment))
         self.programs.append(program)
         return program
 
@@ -119,7 +119,8 @@ class Site:
             until(lambda: worker.said("worker.started") or not worker.is_up(), what=f"{worker.name} starts")
             assert worker.is_up(), f"{worker.name} ended by itself:\n{worker.tail()}"
 
-    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give the environment of this installation's processes."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HEDDLE_")}
         return {
             **kept,
@@ -130,7 +131,7 @@ class Site:
             "SIM_KEY": API_KEY,
             "SIM_HOOK": WEBHOOK_SECRET,
             "FAULT_TRACE": str(self.trace),
-            **more,
+            **(more or {}),
         }
 
     def stop(self) -> None:

@@ -188,3 +188,25 @@ def test_drain_when_its_time_is_over_then_what_is_held_is_given_back(
 
     assert (code, leases) == (0, 0)
     assert run.output == 2 + heir.pid * 1_000
+
+
+@pytest.mark.parametrize(("workflow", "number"), [("holds_a_thread", 31), ("clings", 32)])
+def test_drain_when_a_step_cannot_be_stopped_then_its_lease_is_given_back_and_the_worker_ends_all_the_same(
+    site: harness.Site, worker: programs.Program, tmp_path: pathlib.Path, workflow: str, number: int
+) -> None:
+    gate = tmp_path / "gate"
+    stuck = site.start_worker("stuck", FAULT_COMPUTE="none", HEDDLE_DRAIN_S="0.2")
+    run_id = site.submit(workflow, number=number, gate=str(gate))
+    site.until_traced(f"held.{number}")
+
+    stuck.send(signal.SIGTERM)
+    code = stuck.exit_code()
+    leases = site.value("select count(*) from heddle_lease where run_id = %s", [run_id])
+    heir = site.start_worker("heir", FAULT_COMPUTE="none")
+    site.until_traced(f"held.{number}", times=2)
+    gate.touch()
+    run = site.ended(run_id)[0]
+    heir.kill()
+
+    assert (code, leases) == (0, 0)
+    assert run.output == number

@@ -73,11 +73,11 @@ def test_zombie_when_it_wakes_after_its_lease_then_its_heirs_result_stands_and_i
     gate = tmp_path / "gate"
     site.stop()
     zombie = site.start_worker("zombie")
-    run_id = site.submit("held_in_loop", number=1, gate=str(gate))
-    site.until_traced("held.1")
+    run_id = site.submit("held_in_loop", number=3, gate=str(gate))
+    site.until_traced("held.3")
     zombie.send(signal.SIGSTOP)
     heir = site.start_worker("heir")
-    site.until_traced("held.1", times=2)
+    site.until_traced("held.3", times=2)
     gate.touch()
     run = site.ended(run_id)[0]
 
@@ -86,7 +86,7 @@ def test_zombie_when_it_wakes_after_its_lease_then_its_heirs_result_stands_and_i
     heir.kill()
     after = site.ended(site.submit("sums", number=1))[0]
 
-    assert run.output == site.run(run_id).output == 1 + heir.pid * 1_000
+    assert run.output == site.run(run_id).output == 3 + heir.pid * 1_000
     assert after.output == 5
     assert site.value("select count(*) from heddle_worker where name = 'zombie' and state = 'alive'") == 1
     assert site.value("select count(*) from heddle_worker where name = 'zombie' and state = 'dead'") == 1

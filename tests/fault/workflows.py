@@ -80,6 +80,22 @@ async def held_async(number: int, gate: str) -> int:
     return number + os.getpid() * 1_000
 
 
+@heddle.step
+async def held_in_thread(number: int, gate: str) -> int:
+    trace(f"held.{number}")
+    await asyncio.to_thread(wait_for_file, gate)
+    return number
+
+
+@heddle.step
+async def will_not_be_cancelled(number: int, gate: str) -> int:
+    trace(f"held.{number}")
+    while not os.path.exists(gate):  # noqa: ASYNC240, PTH110 - as a step of an author may
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.02)
+    return number
+
+
 # Steps that behave badly
 
 
@@ -209,6 +225,43 @@ async def held(number: int, gate: str) -> int:
 async def held_in_loop(number: int, gate: str) -> int:
     """Hold an async step."""
     return held_async(number=number, gate=gate)
+
+
+@heddle.step
+async def one_more(number: int) -> int:
+    return number + 1
+
+
+@heddle.workflow
+async def chain_of_three(number: int) -> int:
+    """Pass a number through three steps, planned at once."""
+    return one_more(number=one_more(number=one_more(number=number)))
+
+
+@heddle.workflow
+async def buys_and_adds(number: int) -> int:
+    """Buy a picture and add two numbers, beside each other."""
+    picture, added = paint(prompt="a storm", seed=number, width=64, height=64), add_async(a=number, b=1)
+    return (await picture)["seed"] + await added
+
+
+@heddle.workflow
+async def sleeps(number: int, sleep_s: float) -> int:
+    """Sleep for a while."""
+    await heddle.sleep(sleep_s)
+    return number
+
+
+@heddle.workflow
+async def holds_a_thread(number: int, gate: str) -> int:
+    """Wait in a thread."""
+    return held_in_thread(number=number, gate=gate)
+
+
+@heddle.workflow
+async def clings(number: int, gate: str) -> int:
+    """Wait, whatever the worker says."""
+    return will_not_be_cancelled(number=number, gate=gate)
 
 
 @heddle.workflow

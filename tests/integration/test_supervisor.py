@@ -195,6 +195,27 @@ def test_run_when_a_service_cannot_be_mended_then_it_gives_up_and_says_why() -> 
     assert told.has("database: could not be started: the disk is full")
 
 
+def test_run_when_something_outside_hinders_a_service_then_it_waits_and_does_not_give_up() -> None:
+    told = Told()
+    looks = [0]
+    alive = [False]
+
+    def hindrance() -> str | None:
+        looks[0] += 1
+        return "the disk is full" if looks[0] <= FAST.deaths_max + 2 else None
+
+    def mend() -> None:
+        alive[0] = True
+
+    service = supervisor.ServiceSpec(name="database", is_alive=lambda: alive[0], mend=mend, hindrance=hindrance)
+    with supervisor.Supervisor(children=[], services=[service], policy=FAST, tell=told) as watched:
+        ending = watched.run(until=lambda: alive[0])
+
+    assert ending is supervisor.Ending.STOPPED
+    assert told.has("database: is gone and waits: the disk is full")
+    assert told.has("database: is back")
+
+
 def test_run_when_another_thread_asks_then_it_drains() -> None:
     told = Told()
     with supervisor.Supervisor(children=[_spec("worker", WAITING)], tell=told) as watched:

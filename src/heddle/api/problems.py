@@ -75,7 +75,9 @@ KINDS: dict[str, Kind] = {
     "empty": _kind(422, "The body is empty", "Send the bytes of the artifact."),
     "internal": _kind(500, "Something went wrong here", "Try again; if it stays, tell the operator the time and path."),
     "database_unavailable": _kind(
-        503, "The database cannot be reached", "Try again after Retry-After; nothing was kept."
+        503,
+        "The database cannot be reached",
+        "Try again after Retry-After, with the same Idempotency-Key: whether it was kept is not known.",
     ),
     "busy": _kind(503, "Too many requests wait here already", "Try again after Retry-After, or ask without waiting."),
 }

@@ -74,6 +74,13 @@ class Settings:
     )
     lease_s: float = _setting(15.0, "Silence of a worker after which its leases are taken.", unit="s", low=2, high=600)
     heartbeat_s: float = _setting(5.0, "Time between two heartbeats.", unit="s", low=0.2, high=60)
+    session_gone_s: float = _setting(
+        2.0,
+        "Time a worker's heartbeat session is seen gone before the worker is declared dead; 0: only lease_s counts.",
+        unit="s",
+        low=0,
+        high=600,
+    )
     loop_lag_max_s: float = _setting(60.0, "Lag of a worker's loop at which it ends itself.", unit="s", low=5, high=600)
     poll_interval_s: float = _setting(
         0.5, "Longest time between two looks for work when no doorbell rings.", unit="s", low=0.01, high=60

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 
+from heddle.core.policy import backoff
 from heddle.engine import parts as parts_module
 from heddle.ports import store
 from heddle.telemetry import recorder
@@ -19,6 +20,11 @@ from heddle.telemetry.catalog import events, metrics
 _LOG = logging.getLogger("heddle.engine")
 EXIT_LAGGED = 70
 _STEP_S = 0.25
+# No beat takes as long: a gap like this between two looks means that the whole process stood still, loop or no loop.
+_BLIND_S = 10.0
+# Short at first: a lost session must be replaced before those who watch it have seen it gone for session_gone_s.
+# Growing: a database that comes back after long is not met by everybody at once.
+_AGAIN = backoff.BackoffOptions(transient_base_s=0.2, cap_s=5.0)
 
 
 class Heartbeat:
@@ -29,13 +35,14 @@ class Heartbeat:
         self._declared_dead = declared_dead
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._answered_s = self._parts.clock.monotonic_s()
+        self._answered_s = self._looked_s = self._parts.clock.monotonic_s()
+        self._beaten = self._failures = 0
         self._thread = threading.Thread(target=self._run, name="heddle-heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin to beat for the loop that runs now."""
         self._loop = asyncio.get_running_loop()
-        self._answered_s = self._parts.clock.monotonic_s()
+        self._answered_s = self._looked_s = self._parts.clock.monotonic_s()
         self._thread.start()
 
     def close(self) -> None:
@@ -51,13 +58,20 @@ class Heartbeat:
         next_beat_s = 0.0
         while not self._stop.wait(_STEP_S):
             self._watch_loop()
-            if self._parts.clock.monotonic_s() >= next_beat_s:
+            # A new id has no session to its name, and a lost session looks like our death: neither waits its turn.
+            is_urgent = self._parts.worker != self._beaten or self._parts.pulse.is_lost()
+            if is_urgent or self._parts.clock.monotonic_s() >= next_beat_s:
                 next_beat_s = self._parts.clock.monotonic_s() + self._beat()
         self._parts.pulse.close()
 
     def _watch_loop(self) -> None:
         assert self._loop is not None, "start sets the loop"
-        lag_s = max(0.0, self._parts.clock.monotonic_s() - self._answered_s - _STEP_S)
+        now_s = self._parts.clock.monotonic_s()
+        if now_s - self._looked_s > _BLIND_S:
+            # Suspended with its machine, or stopped by somebody: that is no fault of the loop's.
+            self._answered_s += now_s - self._looked_s
+        self._looked_s = now_s
+        lag_s = max(0.0, now_s - self._answered_s - _STEP_S)
         recorder.set(metrics.LOOP_LAG, lag_s)
         if lag_s > self._parts.settings.loop_lag_max_s:
             recorder.event(events.LOOP_LAGGED, worker=self._parts.name, lag_s=lag_s, reason="the process ends itself")
@@ -71,13 +85,23 @@ class Heartbeat:
         worker = self._parts.worker
         if worker == 0:
             return _STEP_S
+        self._beaten = worker
         try:
             is_alive = self._parts.pulse.beat(
                 worker=worker, detail={"held": len(self._parts.hold), "is_draining": self._parts.is_draining}
             )
         except store.StoreLost as error:
-            _LOG.warning("heartbeat.failed error=%s", error)
-            return min(1.0, self._parts.settings.heartbeat_s)
+            self._failures += 1
+            _LOG.warning("heartbeat.failed failures=%d error=%s", self._failures, error)
+            return backoff.delay_s(
+                attempt_number=self._failures,
+                is_throttled=False,
+                retry_after_s=None,
+                at_most_s=self._parts.settings.heartbeat_s,
+                rng=self._parts.clock.rng,
+                options=_AGAIN,
+            )
+        self._failures = 0
         if not is_alive and self._loop is not None:
             self._loop.call_soon_threadsafe(self._declared_dead, worker)
         return self._parts.settings.heartbeat_s

@@ -14,6 +14,7 @@ from heddle.ports import blobs as blobs_port
 from heddle.ports import clock as clock_port
 from heddle.ports import compute as compute_port
 from heddle.ports import provider as provider_port
+from heddle.ports import session as session_port
 from heddle.ports import store as store_port
 from heddle.ports import transport as transport_port
 
@@ -71,7 +72,7 @@ class Parts:
 
     settings: settings_module.Settings
     store: store_port.EngineStore
-    pulse: store_port.Pulse
+    pulse: session_port.Pulse
     doorbell: transport_port.Doorbell
     compute: compute_port.Compute
     blobs: blobs_port.Blobs

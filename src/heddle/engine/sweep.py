@@ -1,13 +1,16 @@
 """Keep house, as the leader: take leases from dead workers, fold idle limits, recount slots, prune.
 
-After an outage of the database every lease looks expired; reclaim then waits one lease (RELIABILITY R17b), so that
-an outage never becomes a storm of duplicates. Neighbours: heartbeat says who lives; reclaimed steps go back to
-ready.
+A worker is dead when its session was seen gone for ``session_gone_s``, or when it was silent for ``lease_s``; what is
+not watched does not count. After an outage of the database every session is gone and every lease looks expired, so
+nobody is declared dead until one lease has passed (RELIABILITY R17b), and a sweeper that has just started has not
+watched anybody's silence yet. Everybody watches the leader's session, so that its death is found as soon as another's.
+Neighbours: heartbeat says who lives; reclaimed steps go back to ready.
 """
 
 import math
 
 from heddle.engine import parts as parts_module
+from heddle.engine import vigil
 from heddle.ports import store
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -27,15 +30,19 @@ class Sweeper:
     def __init__(self, parts: parts_module.Parts) -> None:
         self._parts = parts
         self.is_leader = False
+        self._is_lost = False
         self._passes = 0
+        self._vigil = vigil.Vigil()
         self._last_ok_s = math.inf
-        self._reclaim_from_s = 0.0
+        self._watching_from_s: float | None = None
+        self._reclaim_from_s = -math.inf
 
     async def one_pass(self) -> None:
-        """Try to lead; sweep when leading; wait for the next turn."""
+        """Watch; try to lead; sweep when leading; wait for the next turn."""
         parts, settings = self._parts, self._parts.settings
         await parts.is_alive.wait()
         try:
+            await self._watch_sessions()
             self.is_leader = await parts.store.lead(
                 worker=parts.worker, lead_s=settings.sweep_interval_s * _LEAD_FACTOR
             )
@@ -48,16 +55,39 @@ class Sweeper:
         except store.StoreLost:
             recorder.set(metrics.DATABASE_UP, 0)
             self.is_leader = False
+            self._is_lost = True
+            self._vigil.forget()
             raise
         await parts.clock.sleep(settings.sweep_interval_s)
 
-    def _note_outage(self) -> None:
-        """Pause reclaim for one lease when the store was away since the last pass."""
+    async def _watch_sessions(self) -> None:
+        """Declare dead those whose session is gone for long enough: anybody's as the leader, else the leader's."""
+        gone_s = self._parts.settings.session_gone_s
+        if gone_s <= 0:
+            return
+        gone = await self._parts.store.gone_sessions(is_leader=self.is_leader)
+        self._note_outage()
         now_s = self._parts.clock.monotonic_s()
-        away_s = now_s - self._last_ok_s - self._parts.settings.sweep_interval_s
-        if away_s > _OUTAGE_S:
-            self._reclaim_from_s = now_s + self._parts.settings.lease_s
+        dead = self._vigil.gone_for(gone, at_least_s=gone_s, now_s=now_s)
+        if dead and now_s >= self._reclaim_from_s:
+            self._tell_dead(await self._parts.store.declare_dead(sessions=dead))
+
+    def _note_outage(self) -> None:
+        """Pause reclaim for one lease when the store was away since the last pass.
+
+        A pass that was only late, on a busy machine, is no outage: without a lost store, a gap counts from where two
+        beats of a living worker could fall into it, or reclaim would pause for ever where everybody is slow.
+        """
+        settings, now_s = self._parts.settings, self._parts.clock.monotonic_s()
+        if self._watching_from_s is None:
+            self._watching_from_s = now_s
+        away_s = now_s - self._last_ok_s - settings.sweep_interval_s
+        spare_s = settings.lease_s - 2 * settings.heartbeat_s
+        if away_s > (_OUTAGE_S if self._is_lost else max(_OUTAGE_S, spare_s)):
+            self._reclaim_from_s = now_s + settings.lease_s
+            self._vigil.forget()
             recorder.event(events.RECLAIM_PAUSED, downtime_s=round(away_s, 3))
+        self._is_lost = False
         self._last_ok_s = now_s
 
     async def _sweep(self) -> None:
@@ -78,14 +108,20 @@ class Sweeper:
         recorder.count(metrics.STAGE_ITEMS, stage="sweep")
 
     async def _reclaim(self) -> None:
+        """Take the leases of the dead; silence is death only for who has listened for the whole of it."""
         parts, settings = self._parts, self._parts.settings
+        assert self._watching_from_s is not None, "the pass that leads has watched"
+        has_listened = parts.clock.monotonic_s() - self._watching_from_s >= settings.lease_s
         report = await parts.store.reclaim(
-            lease_s=settings.lease_s, margin_s=settings.send_margin_s, limit=_RECLAIM_LIMIT
+            lease_s=settings.lease_s if has_listened else None, margin_s=settings.send_margin_s, limit=_RECLAIM_LIMIT
         )
-        if report.dead_workers:
-            recorder.count(metrics.WORKERS_DIED, report.dead_workers)
-            recorder.event(events.WORKER_DIED, count=report.dead_workers)
+        self._tell_dead(report.dead_workers)
         if report.taken:
             recorder.count(metrics.LEASES_EXPIRED, report.taken)
             recorder.event(events.LEASE_EXPIRED, worker=parts.name)
         parts.wake(readied=report.readied)
+
+    def _tell_dead(self, count: int) -> None:
+        if count:
+            recorder.count(metrics.WORKERS_DIED, count)
+            recorder.event(events.WORKER_DIED, count=count)

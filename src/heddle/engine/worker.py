@@ -21,6 +21,7 @@ from heddle.telemetry.catalog import events
 
 _REFRESH_S = 5.0
 _RECONCILE_HOLD_S = 5.0
+_CANCEL_S = 2.0
 
 
 class Worker:
@@ -252,7 +253,9 @@ class Worker:
         refs = parts.hold.refs() if leftover else []
         for task in leftover:
             task.cancel()
-        await asyncio.gather(*leftover, return_exceptions=True)
+        if leftover:
+            # A step that will not be cancelled is left behind: its lease is given back, and the fence does the rest.
+            await asyncio.wait(leftover, timeout=_CANCEL_S)
         try:
             await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
             await parts.store.give_back(leases=refs)

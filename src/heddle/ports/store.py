@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
+from heddle.ports import session
 
 
 class StoreLost(Exception):
@@ -268,7 +269,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(Protocol):
+class EngineStore(session.Sessions, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
@@ -351,8 +352,10 @@ class EngineStore(Protocol):
         """Become or stay the leader."""
         ...
 
-    async def reclaim(self, *, lease_s: float, margin_s: float, limit: int) -> ReclaimReport:
-        """Declare silent workers dead and take at most ``limit`` of the leases of dead ones."""
+    async def reclaim(self, *, lease_s: float | None, margin_s: float, limit: int) -> ReclaimReport:
+        """Declare workers dead that were silent for ``lease_s`` (None: nobody), and take at most ``limit`` of the
+        leases of dead ones.
+        """
         ...
 
     async def held(self, *, worker: int, grace_s: float) -> list[LeaseRef]:
@@ -385,16 +388,4 @@ class EngineStore(Protocol):
 
     async def prune(self, *, idempotency_hours: int, limit: int) -> int:
         """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
-        ...
-
-
-class Pulse(Protocol):
-    """Tell that a worker lives, from a thread of its own on a connection of its own."""
-
-    def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
-        """Beat once; False when somebody has declared this worker dead. Raises StoreLost."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the connection."""
         ...

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heddle.config import settings
+from heddle.service import door_connection
 
 SCHEMES = frozenset({"postgres", "postgresql"})
 
@@ -46,13 +47,26 @@ def pooled(options: Mapping[str, Any], *, limits: settings.Settings) -> dict[str
     """Give OPTIONS with a pool for the threads of a web process; a command that ends soon has no use for one.
 
     A thread holds one connection while it answers. CONN_HEALTH_CHECKS has each checked when it is taken, so that a
-    restarted database costs no requests but those that met its end.
+    restarted database costs no requests but those that met its end. A request waits for a connection for at most half
+    of database_timeout_s and for the answer to a statement for the other half, so that it is refused in that time.
     """
+    half_s = limits.database_timeout_s / 2
     pool = {
         "min_size": 0,
         "max_size": limits.web_threads + 1,
-        "timeout": limits.database_timeout_s,
+        "timeout": half_s,
         "max_idle": 60.0,
+        # Given up soon, and begun anew by the next request: the pool doubles its wait, up to minutes, and keeps to it
+        # when the database is back.
+        "reconnect_timeout": 1.0,
+        "connection_class": door_connection.bounded(half_s),
         "name": "heddle-web",
     }
-    return {**options, "pool": pool}
+    watched = {
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": int(half_s * 1000),
+        "connect_timeout": max(2, int(half_s)),
+    }
+    return {**watched, **options, "pool": pool}

@@ -46,12 +46,17 @@ class SupervisorError(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
-    """Something that outlives us: `is_alive` is asked every check_s, `mend` makes it live again or raises."""
+    """Something that outlives us: `is_alive` is asked every check_s, `mend` makes it live again or raises.
+
+    `hindrance` says what outside of it keeps it from living, such as a full disk, or None: while there is one nothing
+    is tried, and nothing counts as a death, so that it comes back by itself when the hindrance is gone.
+    """
 
     name: str
     is_alive: Callable[[], bool]
     mend: Callable[[], object]
     check_s: float = 1.0
+    hindrance: Callable[[], str | None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +280,11 @@ class Supervisor:
                 continue
             self._check_at_s[spec.name] = now_s + spec.check_s
             if spec.is_alive():
+                continue
+            hindrance = spec.hindrance()
+            if hindrance is not None:
+                self._check_at_s[spec.name] = now_s + self._policy.backoff_max_s
+                self._tell(f"{spec.name}: is gone and waits: {hindrance}")
                 continue
             count = deaths.add(now_s)
             if count > self._policy.deaths_max:

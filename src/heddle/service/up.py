@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 from heddle.config import settings
 from heddle.service import child, database, example, ports, postgres, secret, setup, supervisor
+from heddle.store import disk
 
 DEV_FILE = "dev.json"
 DEPLOYMENT_FILE = "heddle.toml"
@@ -140,7 +141,13 @@ class _House:
         if self._server is not None:
             is_alive = self._server.is_alive
             services.append(
-                supervisor.ServiceSpec(name=POSTGRES, is_alive=is_alive, mend=self._mend, check_s=POSTGRES_CHECK_S)
+                supervisor.ServiceSpec(
+                    name=POSTGRES,
+                    is_alive=is_alive,
+                    mend=self._mend,
+                    check_s=POSTGRES_CHECK_S,
+                    hindrance=self._disk_shortage,
+                )
             )
         self._supervisor = supervisor.Supervisor(children=children, services=services, tell=self._on_event)
         return self._supervisor
@@ -159,7 +166,15 @@ class _House:
         """Pass a line of the supervisor's on; whatever happened, process numbers may have changed."""
         self._tell(line)
         if self._supervisor is not None and (self._state_dir / DEV_FILE).exists():
-            self.write_dev_file()
+            try:
+                self.write_dev_file()
+            except OSError as error:
+                # A full disk must not end the supervisor, which waits for it to be freed.
+                self._tell(f"{DEV_FILE}: could not be written: {error}")
+
+    def _disk_shortage(self) -> str | None:
+        assert self._server is not None
+        return disk.shortage(self._server.log_path.parent)
 
     def _mend(self) -> None:
         assert self._server is not None

@@ -1,4 +1,4 @@
-"""Hold the worker's few database connections: opened lazily, checked, replaced when they break, prepared once.
+"""Run the worker's transactions on the few connections of its pool.
 
 One connection runs one transaction at a time, in pipeline mode, so that a stage costs one or two round trips. Any
 failure to reach the database becomes ``StoreLost``; deadlocks and serialization failures are retried here, counted,
@@ -11,18 +11,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg
-import psycopg_pool
 
 from heddle.ports import store
-from heddle.store import rows, statements
+from heddle.store import pool, rows, statements
 
 _LOG = logging.getLogger("heddle.store")
 _RETRIES_MAX = 5
 Result = TypeVar("Result")
-Connection = psycopg.AsyncConnection[Any]
+Connection = pool.Connection
+# A whole transaction may take this much longer than its longest statement; then the connection is cut off.
+_ANSWER_MARGIN_S = 5.0
 # What psycopg raises when the server is away, going away or has dropped us (SQLSTATE classes 08, 57P and the client's
 # own errors).
-_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg_pool.PoolTimeout, psycopg_pool.PoolClosed, OSError)
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, pool.PoolExhausted, OSError)
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
@@ -39,26 +40,22 @@ class Connections:
         is_prepared: bool,
         on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
-        self._timeout_s = timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._is_prepared = is_prepared
         self._on_retry = on_retry
-        self._pool: psycopg_pool.AsyncConnectionPool[Connection] = psycopg_pool.AsyncConnectionPool(
-            dsn,
-            min_size=min(2, size),
-            max_size=size,
-            timeout=timeout_s,
-            open=False,
+        self._pool = pool.Pool(
+            dsn=dsn,
+            size=size,
+            timeout_s=timeout_s,
+            answer_timeout_s=statement_timeout_s + _ANSWER_MARGIN_S,
             configure=self._configure,
-            check=psycopg_pool.AsyncConnectionPool.check_connection if not is_prepared else None,
-            reconnect_timeout=300,
-            kwargs={"autocommit": True, "connect_timeout": max(1, int(timeout_s)), "application_name": "heddle-worker"},
         )
 
     async def open(self) -> None:
         """Connect, and fail when the database does not answer in time."""
         try:
-            await self._pool.open(wait=True, timeout=self._timeout_s)
+            async with self._pool.connection():
+                pass
         except _LOST as error:
             raise store.StoreLost(str(error)) from error
 

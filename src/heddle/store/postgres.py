@@ -17,12 +17,12 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, lookout, partitions, planning, rows, schedule
+from heddle.store import connections, lookout, partitions, planning, rows, schedule, session
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore:
+class PostgresStore(session.SessionReads):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
@@ -123,7 +123,7 @@ class PostgresStore:
         taken, readied, unknown = (await cursor.fetchall())[0]
         return taken, readied, unknown
 
-    async def reclaim(self, *, lease_s: float, margin_s: float, limit: int) -> store.ReclaimReport:
+    async def reclaim(self, *, lease_s: float | None, margin_s: float, limit: int) -> store.ReclaimReport:
         """Declare silent workers dead and take a batch of the leases of dead ones."""
         dead = await self._rows("mark_dead", {"lease_s": lease_s})
         if not dead:

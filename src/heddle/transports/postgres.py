@@ -79,7 +79,15 @@ class PostgresDoorbell:
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=5, application_name="heddle-doorbell"
+            self._dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="heddle-doorbell",
+            # A line that a partition has cut would be listened to for hours.
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=5_000,
         )
 
     async def _listen(self) -> None:

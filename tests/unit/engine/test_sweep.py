@@ -1,6 +1,7 @@
-"""The leader's sweep: reclaim waits one lease after the store was away, and at no other time."""
+"""The leader's sweep: who is declared dead, and when nobody is: after an outage, and before one has listened."""
 
 import asyncio
+import dataclasses
 import random
 import types
 from typing import Any, cast
@@ -10,7 +11,7 @@ import pytest
 from heddle.config import settings
 from heddle.engine import parts as parts_module
 from heddle.engine import sweep
-from heddle.ports import store
+from heddle.ports import session, store
 
 
 class _Clock:
@@ -34,14 +35,28 @@ class _Store:
         self.is_leader = True
         self.is_away = False
         self.asked: list[str] = []
+        self.gone: list[session.Session] = []
+        self.dead: list[session.Session] = []
+        self.silence_s: float | None = None
+
+    async def gone_sessions(self, *, is_leader: bool) -> list[session.Session]:
+        if self.is_away:
+            raise store.StoreLost("the store is away")
+        return self.gone
+
+    async def declare_dead(self, *, sessions: list[session.Session]) -> int:
+        self.dead += sessions
+        self.gone = [each for each in self.gone if each not in sessions]
+        return len(sessions)
 
     async def lead(self, *, worker: int, lead_s: float) -> bool:
         if self.is_away:
             raise store.StoreLost("the store is away")
         return self.is_leader
 
-    async def reclaim(self, **_: Any) -> store.ReclaimReport:
+    async def reclaim(self, *, lease_s: float | None, **_: Any) -> store.ReclaimReport:
         self.asked.append("reclaim")
+        self.silence_s = lease_s
         return store.ReclaimReport()
 
     async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
@@ -60,7 +75,7 @@ class _House:
         alive = asyncio.Event()
         alive.set()
         parts = types.SimpleNamespace(
-            settings=settings.Settings(lease_s=15.0, sweep_interval_s=1.0),
+            settings=settings.Settings(lease_s=15.0, sweep_interval_s=1.0, session_gone_s=2.0),
             store=self.store,
             clock=self.clock,
             is_alive=alive,
@@ -110,7 +125,7 @@ async def test_sweep_when_the_store_was_away_then_reclaim_waits_one_lease_and_th
 async def test_sweep_when_one_lease_has_passed_since_the_outage_then_it_reclaims_again() -> None:
     house = _House()
     await house.passes(after_s=0.0)
-    await house.passes(after_s=5.0)
+    await house.passes(after_s=7.0)
 
     asked = [await house.passes(after_s=1.0) for _ in range(15)]
 
@@ -118,11 +133,12 @@ async def test_sweep_when_one_lease_has_passed_since_the_outage_then_it_reclaims
     assert asked[14] == ["reclaim", "fold_idle"]
 
 
-async def test_sweep_when_a_turn_is_a_little_late_then_it_is_no_outage() -> None:
+@pytest.mark.parametrize("after_s", [1.9, 5.9])
+async def test_sweep_when_a_turn_is_late_and_nothing_was_lost_then_it_is_no_outage(after_s: float) -> None:
     house = _House()
     await house.passes(after_s=0.0)
 
-    assert await house.passes(after_s=1.9) == ["reclaim", "fold_idle"]
+    assert await house.passes(after_s=after_s) == ["reclaim", "fold_idle"]
 
 
 async def test_sweep_when_the_store_goes_away_then_it_leads_no_more() -> None:
@@ -134,3 +150,84 @@ async def test_sweep_when_the_store_goes_away_then_it_leads_no_more() -> None:
         await house.passes(after_s=1.0)
 
     assert not house.sweeper.is_leader
+
+
+async def test_sweep_when_it_has_just_started_then_nobody_is_dead_for_silence_until_it_has_listened_for_one_lease() -> (
+    None
+):
+    house = _House()
+
+    heard = []
+    for _ in range(16):
+        await house.passes(after_s=1.0)
+        heard.append(house.store.silence_s)
+
+    assert heard == [None] * 15 + [15.0]
+
+
+SESSION = session.Session(worker=9, name="71@1.5")
+
+
+async def test_sweep_when_a_session_is_gone_for_two_seconds_then_its_worker_is_dead_and_its_leases_are_taken() -> None:
+    house = _House()
+    await house.passes(after_s=0.0)
+    house.store.gone = [SESSION]
+
+    asked = [await house.passes(after_s=1.0) for _ in range(2)]
+    before = list(house.store.dead)
+    last = await house.passes(after_s=1.0)
+
+    assert asked == [["reclaim", "fold_idle"]] * 2
+    assert before == []
+    assert house.store.dead == [SESSION]
+    assert last == ["reclaim", "fold_idle"]
+
+
+async def test_sweep_when_a_session_comes_back_in_between_then_its_time_begins_anew() -> None:
+    house = _House()
+    for gone in ([SESSION], [SESSION], [], [SESSION], [SESSION]):
+        house.store.gone = gone
+        await house.passes(after_s=1.0)
+
+    assert house.store.dead == []
+
+
+async def test_sweep_when_another_leads_then_the_leaders_session_is_watched_all_the_same() -> None:
+    house = _House()
+    house.store.is_leader = False
+    house.store.gone = [SESSION]
+
+    for _ in range(3):
+        await house.passes(after_s=1.0)
+
+    assert house.store.dead == [SESSION]
+
+
+async def test_sweep_when_the_store_was_away_then_gone_sessions_say_nothing_for_one_lease() -> None:
+    house = _House()
+    await house.passes(after_s=0.0)
+    house.store.is_away = True
+    with pytest.raises(store.StoreLost):
+        await house.passes(after_s=1.0)
+    house.store.is_away = False
+    house.store.gone = [SESSION]
+    await house.passes(after_s=5.0)
+
+    for _ in range(14):
+        await house.passes(after_s=1.0)
+    before = list(house.store.dead)
+    await house.passes(after_s=1.0)
+
+    assert before == []
+    assert house.store.dead == [SESSION]
+
+
+async def test_sweep_when_sessions_are_not_watched_then_only_silence_counts() -> None:
+    house = _House()
+    house.sweeper._parts.settings = dataclasses.replace(house.sweeper._parts.settings, session_gone_s=0.0)
+    house.store.gone = [SESSION]
+
+    for _ in range(5):
+        await house.passes(after_s=1.0)
+
+    assert house.store.dead == []

@@ -24,5 +24,10 @@ with w as materialized (
   update heddle_attempt a set state = 'sending', sent_at = coalesce(a.sent_at, clock_timestamp()), request_digest = j.digest
   from judged j
   where not j.is_over and a.run_id = j.run_id and a.ordinal = j.ordinal and a.number = j.number
+    -- Asked again under the row's lock: a reclaim that came in between has given the call up, and somebody else may send it.
+    and a.state = 'reserved'
+  returning a.run_id, a.ordinal
 )
-select run_id, ordinal, is_over from judged
+select run_id, ordinal, false as is_over from sent
+union all
+select run_id, ordinal, true from judged where is_over

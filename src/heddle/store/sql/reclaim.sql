@@ -1,11 +1,13 @@
 -- Purpose: take leases from dead workers and say what becomes of their steps:
 --   activation or local step: ready again (a step that crashed its worker `crashes_max` times fails instead: its leases are left to the caller);
---   model call `reserved`: nothing was sent and nothing may be after send_by: due again after send_by and a margin; its slot is kept till then;
+--   model call `reserved`: due again at once. A paid one was not sent and cannot be any more, since its intent needs the lease and the attempt's
+--     row, which are taken here; a free one may have been, which costs time at its endpoint and nothing else. Its slot is kept till it is due;
 --   model call `sending` of a paid endpoint: unknown, to be reconciled after the margin; free or unsent: as reserved;
 --   poll: asked again at once; a job whose run was stopped is put in line again to be asked to stop.
 -- A step that was stopped while it was being leased stays as it is, and its slot is let go.
 -- Caller: engine.sweep, after lock_runs, for leases of workers that mark_dead returned. `given_back` also serves strangers and readback.
--- Rows: lease, step, attempt, ready, timer, slot, limit_delta. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
+-- Rows: lease, step, attempt, ready, timer, slot, limit_delta. Locks in order: run (held) -> lease -> attempt -> step -> ready. Indexes: keys.
+-- The attempt is read under its lock: an intent that is just being committed is waited for, and seen.
 -- Nothing matches: the lease was settled in the meantime.
 with moment as materialized (
   select clock_timestamp() as now
@@ -14,11 +16,16 @@ with moment as materialized (
   using unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[]) as w (run_id, ordinal, fence)
   where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
   returning l.run_id, l.ordinal, l.number, l.lane, l.tenant_id, l.endpoint_id, l.purpose, l.fence, l.worker_id
+), tried as materialized (
+  select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle
+  from heddle_attempt a join gone g on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
+  order by a.run_id, a.ordinal
+  for no key update of a
 ), fact as materialized (
   select g.*, a.state as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
     s.state as step_state
   from gone g
-  left join heddle_attempt a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
+  left join tried a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
   left join heddle_endpoint e on e.id = g.endpoint_id
   left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
 ), attempts as (
@@ -69,7 +76,7 @@ with moment as materialized (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, case when purpose = 'poll' then (case state when 'pending' then 'poll' else 'reconcile' end)
       when state = 'unknown' then 'reconcile' else 'retry' end,
-    case when purpose = 'poll' then now else greatest(now, send_by + make_interval(secs => %(margin_s)s)) end
+    case when purpose = 'poll' or state = 'waiting' then now else greatest(now, send_by + make_interval(secs => %(margin_s)s)) end
   from steps cross join moment
   where purpose = 'poll' or purpose = 'send'
   on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at

@@ -145,7 +145,7 @@ ALL: Final = (
     ),
     Runbook(
         alert="HeddleWorkersDying",
-        user_feels="Some runs take a lease (15 s) longer.",
+        user_feels="Some runs take some seconds longer, at most a lease (15 s).",
         see_it="`heddle_workers_died_total` rises; logs say worker.died and process.exited with the exit code.",
         stop_it="If a release began it, go back to the one before.",
         mend_it="Find what ends them: memory, a blocked loop, a signal, the node.",
@@ -161,7 +161,7 @@ ALL: Final = (
     ),
     Runbook(
         alert="HeddleLeasesExpiring",
-        user_feels="Some runs take a lease (15 s) longer.",
+        user_feels="Some runs take some seconds longer, at most a lease (15 s).",
         see_it="`heddle_leases_expired_total` rises.",
         stop_it="If workers are dying, see HeddleWorkersDying; if the database is slow, lower the load on it.",
         mend_it="Remove what keeps heartbeats from arriving.",

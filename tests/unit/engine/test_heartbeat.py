@@ -1,0 +1,67 @@
+"""The heartbeat's watch over the loop: it ends a process whose loop stands still, and no other."""
+
+import asyncio
+import os
+import types
+from typing import cast
+
+import pytest
+
+from heddle.config import settings
+from heddle.engine import heartbeat
+from heddle.engine import parts as parts_module
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+class _Ended(BaseException):
+    """Stand for the end of the process."""
+
+
+class _Watch:
+    """A heartbeat that is asked to look at a loop which answers only when it is let."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = _Clock()
+        parts = types.SimpleNamespace(clock=self.clock, settings=settings.Settings(loop_lag_max_s=60.0), name="one")
+        self.heart = heartbeat.Heartbeat(cast("parts_module.Parts", parts), declared_dead=lambda _: None)
+        self.loop = asyncio.new_event_loop()
+        self.heart._loop = self.loop
+
+        def end(_status: int) -> None:
+            raise _Ended
+
+        monkeypatch.setattr(os, "_exit", end)
+
+    def look(self, *, after_s: float) -> None:
+        self.clock.now_s += after_s
+        self.heart._watch_loop()
+
+    def look_on(self, *, times: int) -> None:
+        for _ in range(times):
+            self.look(after_s=1.0)
+
+
+def test_loop_when_it_stands_still_for_too_long_then_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = _Watch(monkeypatch)
+
+    with pytest.raises(_Ended):
+        watch.look_on(times=70)
+
+    assert 60.0 <= watch.clock.now_s - 1_000.0 <= 62.0
+
+
+def test_loop_when_the_whole_process_stood_still_then_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = _Watch(monkeypatch)
+    watch.look(after_s=0.25)
+
+    watch.look(after_s=100.0)
+    watch.look(after_s=0.25)
+
+    assert watch.clock.now_s == 1_100.5
