@@ -25,6 +25,10 @@ class TestSubmit(store_suite.SubmitSuite):
     """Submit on PostgreSQL."""
 
 
+class TestHostTransaction(store_suite.HostTransactionSuite):
+    """Submit inside the host's transaction, on PostgreSQL."""
+
+
 class TestStop(store_suite.StopSuite):
     """Stop on PostgreSQL."""
 
