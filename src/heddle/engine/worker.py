@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
@@ -26,7 +26,12 @@ _RECONCILE_HOLD_S = 5.0
 class Worker:
     """Serve lanes until told to stop, then finish what is held."""
 
-    def __init__(self, parts: parts_module.Parts) -> None:
+    def __init__(
+        self,
+        parts: parts_module.Parts,
+        *,
+        beat: Callable[..., heartbeat.Heartbeat] = heartbeat.Heartbeat,
+    ) -> None:
         self._parts = parts
         parts.settling = settle_stage.SettleQueue(parts)
         self._executor = execute.Executor(parts)
@@ -36,7 +41,7 @@ class Worker:
         self._observer = observe.Observer(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
-        self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
+        self._heartbeat = beat(parts, declared_dead=self._on_declared_dead)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rebirth: asyncio.Task[None] | None = None
 

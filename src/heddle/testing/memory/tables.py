@@ -265,7 +265,10 @@ class QueueClock:
 
 
 class Tables:
-    """Hold every row. ``now_s`` is the store's clock, ``rng`` what it draws ties and weights from."""
+    """Hold every row.
+
+    ``now_s``: the store's clock; ``rng``: what it draws ties and weights from; ``watch``: is told of every move.
+    """
 
     def __init__(self, *, now_s: Callable[[], float], rng: random.Random) -> None:
         self.now_s = now_s
@@ -289,6 +292,7 @@ class Tables:
         self.artifacts: dict[tuple[int, str], tuple[str, int]] = {}
         self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
         self.leader: tuple[int | None, float] = (None, NEVER_S)
+        self.watch: Callable[[str], None] = lambda _line: None
         self._numbers: collections.Counter[str] = collections.Counter()
 
     def next(self, sequence: str) -> int:
@@ -364,18 +368,23 @@ class Tables:
         source, target = run.RunState(row.state), run.RunState(state)
         if source is not target and not run.may_move(source=source, target=target):
             raise LawBroken(f"run {row.id} would go from {row.state} to {state}")
-        row.state = state
+        self._move(f"run {row.id}", row, state)
 
     def move_step(self, row: StepRow, state: str) -> None:
         """Move a step. Raises LawBroken."""
         source, target = step.StepState(row.state), step.StepState(state)
         if source is not target and not step.may_move(source=source, target=target):
             raise LawBroken(f"step {row.run_id}.{row.ordinal} would go from {row.state} to {state}")
-        row.state = state
+        self._move(f"step {row.run_id}.{row.ordinal}", row, state)
 
     def move_attempt(self, row: AttemptRow, state: str, *, of: StepRow) -> None:
         """Move an attempt. Raises LawBroken."""
         source, target = attempt.AttemptState(row.state), attempt.AttemptState(state)
         if source is not target and not attempt.may_move(source=source, target=target):
             raise LawBroken(f"attempt {of.run_id}.{of.ordinal}.{row.number} would go from {row.state} to {state}")
+        self._move(f"attempt {of.run_id}.{of.ordinal}.{row.number}", row, state)
+
+    def _move(self, name: str, row: RunRow | StepRow | AttemptRow, state: str) -> None:
+        if row.state != state:
+            self.watch(f"{name}: {row.state} -> {state}")
         row.state = state
