@@ -128,7 +128,10 @@ class Day:
     def _on_commit(self) -> None:
         self._commits += 1
         if self._commits % CHECK_EVERY == 0 and not self.problems:
+            self.problems += [f"a transaction raised {error!r}" for error in self.world.memory.errors]
             self.problems += invariants.broken(self.world.memory.tables)
+            for problem in self.problems:
+                self.world.note(f"BROKEN: {problem}")
 
     def live(self) -> "Day":
         """Live it. Raises BadDay."""

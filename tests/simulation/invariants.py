@@ -55,7 +55,7 @@ def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
     timers = {kind for run_id, ordinal, kind in tables.timers if (run_id, ordinal) == key}
     is_leased, has_slot = key in tables.leases, key in tables.slots
     in_line = [entry.lane for entry in tables.ready_rows() if (entry.run_id, entry.ordinal) == key]
-    is_told_to_stop = step.state == "cancelled" and any(tried.state == "accepted" for tried in step.tries.values())
+    is_told_to_stop = step.state == "cancelled" and bool(in_line)
     if row.state not in LIVE and step.state in OPEN:
         yield f"{name} is open in a run that is over"
     match step.state:

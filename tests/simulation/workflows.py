@@ -16,11 +16,11 @@ from heddle.core.policy import backoff
 PATIENT = Retry(max_attempts=20, waits=backoff.BackoffOptions(transient_base_s=0.1, cap_s=2.0))
 ALWAYS = frozenset({"succeeded"})
 
-paint_a = heddle.model("sim_paint_a")
-paint_b = heddle.model("sim_paint_b")
-guess_c = heddle.model("sim_guess_c")
-guess_again_c = heddle.model("sim_guess_again_c")
-describe = heddle.model("sim_describe")
+paint_a = heddle.model("sim_paint_a", retry=PATIENT)
+paint_b = heddle.model("sim_paint_b", retry=PATIENT)
+guess_c = heddle.model("sim_guess_c", retry=PATIENT)
+guess_again_c = heddle.model("sim_guess_again_c", retry=PATIENT)
+describe = heddle.model("sim_describe", retry=PATIENT)
 
 
 def painted(number: int) -> int:

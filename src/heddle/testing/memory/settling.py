@@ -176,7 +176,11 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
         holder = freed.get(item.key)
         is_late = holder is None or holder.is_over
         assert item.attempt_state is not None, "a verdict on a sent attempt says how it stands"
-        tables.move_attempt(tried, _attempt_state(item.attempt_state, tried.state, step.state, holder), of=step)
+        told = item.attempt_state
+        if holder is None and told in ("rejected", "unknown") and step.state in ("pending", "unknown"):
+            # Somebody else asks after the job: what a worker that lost it says closes nothing.
+            told = tried.state if tried.state in ("accepted", "unknown") else told
+        tables.move_attempt(tried, _attempt_state(told, tried.state, step.state, holder), of=step)
         tried.handle = item.handle or tried.handle
         tried.fault = item.fault if item.fault is not None else tried.fault
         tried.result = item.output if is_late else None
@@ -185,7 +189,7 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
             tried.accepted_at = tables.now_s()
         if item.attempt_state == "unknown" and tried.unknown_at is None:
             tried.unknown_at = tables.now_s()
-        tried.finished_at = tables.now_s() if item.attempt_state in _ENDED else None
+        tried.finished_at = tables.now_s() if told in _ENDED else None
         fact = _Fact(
             step=step,
             number=item.number,
@@ -282,7 +286,7 @@ def close_attempt(
         del tables.leases[run_id, ordinal]
         tried = None if step is None else step.tries.get(lease.number)
         if step is not None and tried is not None:
-            tables.move_attempt(tried, state, of=step)
+            tables.move_attempt(tried, tried.state if tried.state in _ENDED else state, of=step)
             tried.cost_nano_usd = tried.cost_nano_usd if cost is None else cost
             tried.finished_at = tables.now_s()
             book(tables, step, tried, cost)

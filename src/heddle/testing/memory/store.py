@@ -65,13 +65,17 @@ class OpenGate:
 
 
 class Memory:
-    """Hold the tables that stores, doors and pulses of one test share. ``now_s`` is the store's clock, in seconds."""
+    """Hold the tables that stores, doors and pulses of one test share. ``now_s`` is the store's clock, in seconds.
+
+    ``errors``: what transactions of workers raised. Nothing is rolled back here: such a store is of no more use.
+    """
 
     def __init__(self, *, now_s: Callable[[], float], rng: random.Random) -> None:
         self.tables = Tables(now_s=now_s, rng=rng)
         self.rng = rng
         self.alone = threading.RLock()
         self.on_commit: Callable[[], None] = lambda: None
+        self.errors: list[Exception] = []
 
     def rows(self, name: str, parameters: Mapping[str, Any]) -> Rows:
         """Run one statement. Raises KeyError for one that this store does not have."""
@@ -148,7 +152,11 @@ class Connections:
         """Run one transaction. Raises StoreLost when the gate says so."""
         await self._gate.before(stage)
         with self._memory.alone:
-            result = await work(Transaction(self._memory))
+            try:
+                result = await work(Transaction(self._memory))
+            except Exception as error:
+                self._memory.errors.append(error)
+                raise
             self._memory.on_commit()
         await self._gate.after(stage)
         return result

@@ -17,6 +17,7 @@ from typing import Any
 
 START_UNIX_S = 1_750_000_000.0
 _BURY_ROUNDS_MAX = 50
+_BURY_TURN_S = 1.0
 
 
 class Standstill(RuntimeError):
@@ -200,7 +201,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 return
             for task in left:
                 task.cancel()
-            self.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            # A while, and not until they end: one that holds on to a cancellation is asked again.
+            self.run_until_complete(asyncio.sleep(_BURY_TURN_S))
         raise Standstill(f"tasks do not end though they are cancelled: {asyncio.all_tasks(self)}")
 
 

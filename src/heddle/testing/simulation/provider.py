@@ -110,7 +110,7 @@ class Desk:
         """Take a request that has arrived, and answer it."""
         self.sends.append(request.attempt_id)
         if self.manners.idempotency is attempt.IdempotencyClass.A:
-            known = next((job for job in self.ledger if job.key == request.idempotency_key), None)
+            known = self._known(request.idempotency_key)
             if known is not None:
                 known.is_watched = True
                 self._reply(known, reply)
@@ -137,6 +137,12 @@ class Desk:
         self._trace(f"{self.name} takes {request.attempt_id}")
         self._plan_callbacks(job)
         self._reply(job, reply)
+
+    def _known(self, key: str) -> Job | None:
+        """Find the job of a key; one that failed at once frees its key, as nothing of it is kept."""
+        now_s = self._loop.time()
+        found = (job for job in self.ledger if job.key == key)
+        return next((job for job in found if job.is_good or self.manners.is_job or job.done_at_s > now_s), None)
 
     def _reply(self, job: Job, reply: Callable[[settle.Outcome], None]) -> None:
         if self.manners.is_job:
@@ -203,14 +209,20 @@ class ScriptedProvider:
             async with asyncio.timeout(request.timeout_s):
                 return await answered
         except TimeoutError:
-            return settle.Unknown(message="no answer in time")
+            return self._unsure("no answer in time")
         except asyncio.CancelledError:
             self._hang_up(request)
             raise
 
+    def _unsure(self, message: str) -> settle.Outcome:
+        """Give the outcome of a send without an answer: a free call may be made again without harm."""
+        if self.capabilities.is_paid:
+            return settle.Unknown(message=message)
+        return settle.Faulted(fault=faults.StepFault(fault=faults.Fault.REJECTED_TRANSIENT, message=message))
+
     def _answered(self, answered: asyncio.Future[settle.Outcome], outcome: settle.Outcome, is_mute: bool) -> None:
         if is_mute:
-            outcome = settle.Unknown(message="the connection broke before the answer")
+            outcome = self._unsure("the connection broke before the answer")
 
         def arrive() -> None:
             if not answered.done():

@@ -103,6 +103,7 @@ class World:
         self.trace: list[str] = []
         self.hands: list[Hand] = []
         self.errors: list[BaseException] = []
+        self.is_over = False
         self.exchange = machine.Exchange(self.loop, rng=self.rng("exchange"))
         self.memory = memory_store.Memory(
             now_s=lambda: loop_module.START_UNIX_S + self.loop.time(), rng=self.rng("store")
@@ -188,6 +189,8 @@ class World:
 
     def _exited(self, hand: Hand, done: asyncio.Task[None]) -> None:
         """End the process of a worker whose main coroutine is over, with all that is left of it."""
+        if self.is_over:
+            return
         error = None if done.cancelled() else done.exception()
         self.note(f"{hand.name} exits" + (f": {type(error).__name__}: {error}" if error else ""))
         if error is not None and not isinstance(error, store_port.StoreLost):
@@ -230,6 +233,7 @@ class World:
 
     def close(self) -> None:
         """Unwind everything; the tables and ledgers stay to be looked at."""
+        self.is_over = True
         self.memory.tables.watch = lambda _line: None
         for hand in self.hands:
             hand.gate.is_cut = True
