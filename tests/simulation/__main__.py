@@ -9,7 +9,7 @@ from tests import pg
 
 
 def live(seed: int) -> tuple[int, int, str]:
-    """Live one day in this process; give its seed, its moves and what was broken."""
+    """Live one day in this process; give its seed, its transactions and what was broken."""
     pg.set_up_django()
     from tests.simulation import day
 
@@ -17,8 +17,8 @@ def live(seed: int) -> tuple[int, int, str]:
     try:
         made.live()
     except day.BadDay as error:
-        return seed, len(made.world.trace), str(error)
-    return seed, len(made.world.trace), ""
+        return seed, made.commits, str(error)
+    return seed, made.commits, ""
 
 
 def show(seed: int) -> int:
@@ -36,7 +36,10 @@ def show(seed: int) -> int:
     print("\n".join(made.world.trace))
     for problem in problems:
         print(f"BROKEN: {problem}")
-    print(f"seed {seed}: {len(made.world.trace)} moves, {len(problems)} promises broken")
+    print(
+        f"seed {seed}: {made.commits} transactions, {len(made.world.trace)} moves, {len(problems)} promises broken;"
+        f" trace {made.digest()}"
+    )
     return 1 if problems else 0
 
 
@@ -50,7 +53,7 @@ def many(first: int, count: int, workers: int) -> int:
                 bad.append(seed)
                 print(problem, flush=True)
     took_s = time.monotonic() - started_s
-    print(f"{count} seeds from {first}: {moves} moves in {took_s:.1f} s, {len(bad)} bad days {bad[:50]}")
+    print(f"{count} seeds from {first}: {moves} transactions in {took_s:.1f} s, {len(bad)} bad days {bad[:50]}")
     return 1 if bad else 0
 
 

@@ -76,7 +76,11 @@ def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
     if step.kind == "model" and not has_slot:
         if step.state == "pending" or (is_leased and tables.leases[key].purpose == "send"):
             yield f"{name} works without a slot"
-    if is_leased and step.state not in OPEN and not (step.state == "cancelled" and tables.leases[key].purpose == "poll"):
+    if (
+        is_leased
+        and step.state not in OPEN
+        and not (step.state == "cancelled" and tables.leases[key].purpose == "poll")
+    ):
         yield f"{name} is leased though it is over"
 
 

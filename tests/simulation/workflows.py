@@ -207,9 +207,7 @@ KINDS: dict[str, Kind] = {
     ),
     "sim_again": Kind(draw=_number, right=lambda given, found: found == painted(given["number"])),
     "sim_approval": Kind(draw=_number, right=lambda given, found: found in (-1, 0, painted(given["number"]))),
-    "sim_sleeper": Kind(
-        draw=lambda rng: {"seconds": rng.random() * 8}, right=lambda _given, found: found == 3
-    ),
+    "sim_sleeper": Kind(draw=lambda rng: {"seconds": rng.random() * 8}, right=lambda _given, found: found == 3),
     "sim_family": Kind(draw=_counted(1, 3), right=lambda given, found: found == _family(given)),
     "sim_handled": Kind(draw=_number, right=lambda given, found: found == given["number"]),
     "sim_tidy": Kind(draw=_number, right=lambda given, found: found == given["number"]),

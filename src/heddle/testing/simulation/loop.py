@@ -12,6 +12,7 @@ import enum
 import heapq
 import itertools
 import random
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -195,6 +196,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process.fuse, process.life = None, Life.RUNNING
             self._ready.extend(process.parked)  # type: ignore[attr-defined]
             process.parked.clear()
+        with warnings.catch_warnings():
+            # What was handed over and never begun is dropped with its worker.
+            warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
+            self._unwind()
+
+    def _unwind(self) -> None:
         for _ in range(_BURY_ROUNDS_MAX):
             left = sorted(asyncio.all_tasks(self), key=hash)
             if not left:

@@ -63,7 +63,7 @@ class Job:
 class Desk:
     """Take jobs in the world's own time; ``ledger`` holds every one that was ever taken.
 
-    ``answer`` makes the result of an input. ``call_back`` is given (endpoint, attempt id, event id).
+    ``is_away``: nothing gets through to it. ``answer`` makes the result of an input. ``call_back`` is given (endpoint, attempt id, event id).
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Desk:
         self.ledger: list[Job] = []
         self.sends: list[str] = []
         self.busiest = 0
+        self.is_away = False
         self._loop = loop
         self._rng = rng
         self._answer = answer
@@ -178,11 +179,10 @@ class Desk:
 
 
 class ScriptedProvider:
-    """Speak to a desk for one worker (``ports.provider.Provider``). ``is_cut``: whether nothing gets through now."""
+    """Speak to a desk for one worker (``ports.provider.Provider``)."""
 
-    def __init__(self, desk: Desk, *, is_cut: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._is_cut = is_cut
         manners = desk.manners
         is_b = manners.idempotency is attempt.IdempotencyClass.B
         self.capabilities = provider.Capabilities(
@@ -198,7 +198,7 @@ class ScriptedProvider:
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt."""
         desk = self._desk
-        if self._is_cut():
+        if desk.is_away:
             await asyncio.sleep(desk.way_s())
             return settle.Faulted(fault=faults.StepFault(fault=faults.Fault.NOT_SENT, message="no way there"))
         is_deaf, is_mute = desk.draw(desk.manners.deaf_rate), desk.draw(desk.manners.mute_rate)
@@ -239,7 +239,7 @@ class ScriptedProvider:
     async def _ask(self, make: Callable[[], settle.Outcome]) -> settle.Outcome:
         """Ask the desk something and wait for its answer. Raises ConnectionError when nothing gets through."""
         desk = self._desk
-        if self._is_cut() or desk.draw(desk.manners.deaf_rate) or desk.draw(desk.manners.mute_rate):
+        if desk.is_away or desk.draw(desk.manners.deaf_rate) or desk.draw(desk.manners.mute_rate):
             await asyncio.sleep(desk.way_s())
             raise ConnectionError("no answer")
         answered: asyncio.Future[settle.Outcome] = asyncio.get_running_loop().create_future()
