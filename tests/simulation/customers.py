@@ -18,13 +18,13 @@ SUBMIT_FOR_S = 10.0
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Wanted:
-    """Hold one run that was submitted. ``is_meddled``: somebody may stop it. ``is_retried``: somebody tried it again."""
+    """Hold one run that was submitted. ``is_meddled``: somebody, or its deadline, may stop it."""
 
     run_id: uuid.UUID
     kind: str
     given: dict[str, Any]
     is_meddled: bool
-    is_retried: bool = False
+    has_deadline: bool
 
 
 class Customers:
@@ -71,14 +71,21 @@ class Customers:
         if is_cancelled:
             self.world.note(f"somebody cancels {wanted.run_id}")
             self.world.doors.cancel(tenant=new.tenant, run_id=wanted.run_id)
-        if rng.random() < 0.3:
+        # One that may wait for a person for ever keeps its deadline, which a retry would lift.
+        if rng.random() < 0.3 and not kind.needs_deadline:
             await asyncio.sleep(rng.random() * 10.0)
             self._retry(new.tenant, wanted)
 
     def _submit(self, new: records.NewRun, *, is_meddled: bool) -> Wanted:
         run_id = self.world.doors.submit(new).run_id
         self.world.note(f"{new.workflow} is submitted as {run_id}")
-        wanted = Wanted(run_id=run_id, kind=new.workflow, given=dict(new.input), is_meddled=is_meddled)
+        wanted = Wanted(
+            run_id=run_id,
+            kind=new.workflow,
+            given=dict(new.input),
+            is_meddled=is_meddled,
+            has_deadline=new.deadline_s is not None,
+        )
         self.runs.append(wanted)
         return wanted
 
@@ -99,4 +106,3 @@ class Customers:
         except doors.RunNotRetryable:
             return
         self.world.note(f"somebody tries {wanted.run_id} again")
-        wanted.is_retried = True

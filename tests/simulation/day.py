@@ -47,6 +47,7 @@ class Day:
         self.trouble = trouble.Trouble(self.world, rng=random.Random(f"{seed}.trouble"))
         self.problems: list[str] = []
         self.commits = 0
+        self.was_running: list[world.Hand] = []
         self.world.memory.on_commit = self._on_commit
 
     def digest(self) -> str:
@@ -87,6 +88,7 @@ class Day:
         await asyncio.gather(self.customers.come(self.rng.randint(6, 18)), self.trouble.go_on())
         self.trouble.end()
         await self._all_over()
+        self.was_running = [hand for hand in self.world.hands if hand.is_running]
 
     async def _all_over(self) -> None:
         """Wait until nothing is left to do, or something is broken."""

@@ -73,14 +73,11 @@ def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
     is_working = step.state in ("pending", "unknown") or is_told_to_stop or "retry" in timers
     if has_slot and not is_working and not (is_leased and tables.leases[key].purpose in ("send", "poll")):
         yield f"{name} holds a slot for nothing"
-    if step.kind == "model" and not has_slot:
-        if step.state == "pending" or (is_leased and tables.leases[key].purpose == "send"):
-            yield f"{name} works without a slot"
-    if (
-        is_leased
-        and step.state not in OPEN
-        and not (step.state == "cancelled" and tables.leases[key].purpose == "poll")
-    ):
+    is_sent = is_leased and tables.leases[key].purpose == "send"
+    if step.kind == "model" and not has_slot and (step.state == "pending" or is_sent):
+        yield f"{name} works without a slot"
+    is_asked = step.state == "cancelled" and is_leased and tables.leases[key].purpose == "poll"
+    if is_leased and step.state not in OPEN and not is_asked:
         yield f"{name} is leased though it is over"
 
 

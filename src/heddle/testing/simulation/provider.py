@@ -63,7 +63,9 @@ class Job:
 class Desk:
     """Take jobs in the world's own time; ``ledger`` holds every one that was ever taken.
 
-    ``is_away``: nothing gets through to it. ``answer`` makes the result of an input. ``call_back`` is given (endpoint, attempt id, event id).
+    ``is_away``: nothing gets through to it. ``busiest``: the most jobs it worked on at once. ``answer`` makes the
+    result of an input; ``call_back`` is given (endpoint, attempt id, event id); ``is_wanted`` tells of an attempt
+    whether its call is still wanted.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Desk:
         answer: Callable[[Mapping[str, Any]], Any],
         call_back: Callable[[str, str, str], None],
         trace: Callable[[str], None] = lambda _: None,
+        is_wanted: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self.name = name
         self.manners = manners
@@ -88,6 +91,7 @@ class Desk:
         self._answer = answer
         self._call_back = call_back
         self._trace = trace
+        self._is_wanted = is_wanted
         self._context = loop_module.context_of(None)
 
     def draw(self, rate: float) -> bool:
@@ -103,9 +107,9 @@ class Desk:
         self._loop.call_later(delay_s, happen, *about, context=self._context)
 
     def in_flight(self) -> int:
-        """Count the jobs that are worked on for somebody."""
-        now_s = self._loop.time()
-        return sum(job.is_watched and not job.is_cancelled and job.done_at_s > now_s for job in self.ledger)
+        """Count the jobs that are worked on for somebody who still wants them."""
+        working = [job for job in self.ledger if not job.is_cancelled and job.done_at_s > self._loop.time()]
+        return sum(job.is_watched and self._is_wanted(job.attempt_id) for job in working)
 
     def take(self, request: provider.ProviderRequest, reply: Callable[[settle.Outcome], None]) -> None:
         """Take a request that has arrived, and answer it."""

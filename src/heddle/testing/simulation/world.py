@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from heddle.config import deployment, settings
-from heddle.core import artifact
+from heddle.core import artifact, ids
 from heddle.engine import parts as parts_module
 from heddle.engine import worker as worker_module
 from heddle.ports import blobs, records, transport
@@ -120,6 +120,7 @@ class World:
                 answer=answer,
                 call_back=self._called_back,
                 trace=self.note,
+                is_wanted=self._is_wanted,
             )
             for name, each in manners.items()
         }
@@ -140,6 +141,11 @@ class World:
     def _called_back(self, endpoint: str, attempt_id: str, event_id: str) -> None:
         self.note(f"{endpoint} calls back about {attempt_id}")
         self.doors.callback(endpoint=endpoint, attempt_id=attempt_id, event_id=event_id)
+
+    def _is_wanted(self, attempt_id: str) -> bool:
+        named = ids.AttemptId.parse(attempt_id)
+        step = self.memory.tables.step(named.run_id, named.ordinal)
+        return step is not None and step.state not in ("cancelled", "failed")
 
     def tenant(self, name: str) -> records.Tenant:
         """Give a tenant."""
