@@ -9,6 +9,7 @@ from heddle.core import plan
 from heddle.core.attempt import AttemptState
 from heddle.core.run import RunState
 from heddle.core.step import StepState
+from heddle.engine import settle as settle_stage
 from heddle.ports import doors, store
 from tests.contract.store_suite import deploy, started, states
 from tests.races import scene
@@ -126,6 +127,19 @@ class WaitSuite:
 
         await house.callback(sent, "event")
         await house.settle(scene.accepted(poll, delay_s=3_600.0))
+        await house.pump(worker)
+
+        assert len(await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")) == 1
+
+    async def test_callback_when_it_comes_before_the_answer_to_the_call_then_the_first_poll_is_at_once(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+
+        await house.callback(sent, "event")
+        await house.settle(scene.accepted(sent, delay_s=3_600.0))
         await house.pump(worker)
 
         assert len(await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")) == 1
@@ -288,6 +302,22 @@ class LeaseSuite:
 
         (asked,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
         assert (asked.state, asked.handle) == ("cancelled", "job-1")
+
+    @pytest.mark.parametrize("is_marked", [True, False], ids=["its intent is durable", "it is not"])
+    async def test_settle_when_a_claimed_call_was_not_sent_then_it_can_be_claimed_again_at_once(
+        self, house: House, is_marked: bool
+    ) -> None:
+        deploy(house)
+        run_id, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (first,) = await house.claim_models(worker, "sent")
+        await house.store.mark_sending(calls=[(first, "digest")] if is_marked else [])
+
+        await house.settle(settle_stage.unsent(first, "too late"))
+
+        (second,) = await house.claim_models(worker, "sent")
+        assert (second.number, second.attempts_before) == (2, 1)
+        assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.REJECTED
+        assert house.count("slot") == 1
 
     async def test_reclaim_when_nothing_was_sent_then_the_call_is_due_again_after_its_time_to_be_sent(
         self, house: House

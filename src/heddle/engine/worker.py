@@ -126,8 +126,10 @@ class Worker:
 
     # The walk of a step through this process
 
-    def _hand_over(self, claimed: Sequence[store.Claimed]) -> None:
-        """Give each leased step to its stage."""
+    def _hand_over(self, claimed: Sequence[store.Claimed], asked_at_s: float) -> None:
+        """Give each leased step to its stage. ``asked_at_s``: from before the claim, so that a call's time to be sent
+        is no longer than what the store counts.
+        """
         now_s = self._parts.clock.monotonic_s()
         activations = []
         for item in claimed:
@@ -139,7 +141,8 @@ class Worker:
                 case "execute":
                     self._start(item, _kind(item), functools.partial(self._executor.run_step, item), now_s)
                 case "send":
-                    self._start(item, "send", functools.partial(self._executor.send, item, claimed_at_s=now_s), now_s)
+                    send = functools.partial(self._executor.send, item, claimed_at_s=asked_at_s)
+                    self._start(item, "send", send, now_s)
                 case "poll":
                     self._start(item, "poll", functools.partial(self._poller.act, item), now_s)
                 case _:

@@ -107,8 +107,8 @@ def callback_add(tables: Tables, *, endpoint: str, run_id: uuid.UUID, ordinal: i
     if (named.id, event_id) in tables.inbox:
         return [(1, 0)]
     tables.inbox[named.id, event_id] = (run_id, ordinal, number, tables.now_s())
-    if step.state in ("pending", "unknown"):
-        kind = "poll" if step.state == "pending" else "reconcile"
+    if step.state in ("due", "pending", "unknown"):
+        kind = "reconcile" if step.state == "unknown" else "poll"
         tables.set_timer((run_id, ordinal, kind), tables.now_s())
     return [(1, 1)]
 
