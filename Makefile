@@ -14,9 +14,11 @@ UV := VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --quiet
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
+SEEDS ?= 500
+SEED ?=
 ARGS ?=
 
-.PHONY: help env up demo test quick check format lock bench clean
+.PHONY: help env up demo test quick check format lock bench sim clean
 
 help: ## Show these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +63,9 @@ lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions)
 
 bench: env ## Measure throughput and latency here and print the machine beside the figures.
 	@$(BIN)/python -m bench $(ARGS)
+
+sim: env ## Live seeded days of the engine on a virtual clock: SEEDS=10000 lives more, SEED=123 shows one.
+	@$(BIN)/python -m tests.simulation $(if $(SEED),$(SEED),--seeds $(SEEDS)) $(ARGS)
 
 clean: ## Remove what was built and measured; .venv and .heddle stay.
 	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -13,15 +13,18 @@ from typing import Any, TypeVar
 
 from heddle.config import deployment, settings
 from heddle.core import artifact, ids
+from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.engine import worker as worker_module
 from heddle.ports import blobs, records, transport
 from heddle.ports import store as store_port
+from heddle.program import definitions
 from heddle.testing.memory import store as memory_store
 from heddle.testing.simulation import loop as loop_module
 from heddle.testing.simulation import machine, provider, weather
 
 Result = TypeVar("Result")
+_LOOK_S = 0.1
 # The proportions of the defaults, a third as long: a day in here is a minute.
 QUICK = settings.Settings(
     lease_s=5.0,
@@ -236,6 +239,31 @@ class World:
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Let the world live until ``work`` is over, and give what it gives."""
         return self.loop.run_until_complete(self.loop.create_task(work, context=loop_module.context_of(None)))
+
+    def submit(
+        self, workflow: definitions.WorkflowDefinition, given: Mapping[str, object], *, tenant: str = "default"
+    ) -> uuid.UUID:
+        """Submit a run and give its id. Raises InputRefused when the input does not fit."""
+        new = records.NewRun(
+            tenant=self.tenant(tenant),
+            workflow=workflow.name,
+            version=workflow.version,
+            input=dict(workflow.validate_input(given)),
+        )
+        return self.doors.submit(new).run_id
+
+    def finish(self, run_id: uuid.UUID, *, tenant: str = "default", within_s: float = 600.0) -> records.RunView:
+        """Let the world live until a run is over, and show it. Raises TimeoutError after ``within_s`` of its time."""
+        return self.run(self._over(run_id, self.tenant(tenant), within_s))
+
+    async def _over(self, run_id: uuid.UUID, tenant: records.Tenant, within_s: float) -> records.RunView:
+        until_s = self.loop.time() + within_s
+        while self.loop.time() < until_s:
+            view = self.doors.run(tenant=tenant, run_id=run_id)
+            if view.state in run_law.TERMINAL:
+                return view
+            await asyncio.sleep(_LOOK_S)
+        raise TimeoutError(f"after {within_s:g} s: {self.doors.why(tenant=tenant, run_id=run_id)}")
 
     def close(self) -> None:
         """Unwind everything; the tables and ledgers stay to be looked at."""
