@@ -69,10 +69,6 @@ class MemoryHouse(scene.House):
         """Give what the ledger has."""
         return [(key[3], amount) for key, (_, _, amount) in self.tables.ledger.items()]
 
-    def event_names(self, run_id: uuid.UUID) -> list[str]:
-        """Name a run's events in order."""
-        return [event[1] for event in self.tables.runs[run_id].events]
-
     def all_runs(self) -> Any:
         """Give every run as it is now."""
         return copy.deepcopy(self.tables.runs)

@@ -8,11 +8,11 @@ import pytest
 from heddle import store as store_room
 from heddle.store import statements
 from heddle.testing.memory import store as memory_store
-from tests.contract import memory_house, store_suite, store_work_suite
+from tests.contract import memory_house, store_direct_suite, store_suite, store_work_suite
 
 # Statements of the machinery of a database, which no promise of the ports is about.
 NOT_PROMISED = {"planner", "session"}
-EXECUTORS = ("postgres", "planning", "schedule", "django", "apply", "pulse")
+EXECUTORS = ("postgres", "planning", "plan_arrays", "schedule", "django", "apply", "pulse")
 
 
 @pytest.fixture
@@ -34,6 +34,10 @@ class TestFailure(store_suite.FailureSuite):
 
 class TestWait(store_work_suite.WaitSuite):
     """Waiting in memory."""
+
+
+class TestDirect(store_direct_suite.DirectSuite):
+    """Steps leased as they are planned, in memory."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

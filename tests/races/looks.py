@@ -23,10 +23,6 @@ class Looks:
         """Give what the ledger has, as (kind, amount)."""
         return [(kind, amount) for kind, amount in self.rows("select kind, amount_nano_usd from heddle_ledger")]
 
-    def event_names(self, run_id: uuid.UUID) -> list[str]:
-        """Name a run's events in order."""
-        return [name for (name,) in self.rows("select name from heddle_event where run_id = %s order by seq", run_id)]
-
     def all_runs(self) -> Any:
         """Give every run with all that is stored of it, to be compared with itself."""
         return self.rows("select * from heddle_run")

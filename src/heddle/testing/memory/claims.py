@@ -196,7 +196,11 @@ def _lease(
         of_attempt = (tried.handle, unknown_for_s, tried.state, tried.result)
     else:
         of_attempt = (None, None, None, None)
-    return (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at))
+    first: tuple[Any, ...] = (None, 0.0)
+    if purpose == "activate" and run_row.planned == 0 and run_row.stopping is None and not run_row.patches:
+        # A first activation needs no journal: its claim brings the input.
+        first, about = (run_row.wake_seq, now), (*about[:3], run_row.input, *about[4:])
+    return (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at), *first)
 
 
 def model_ready(tables: Tables, *, lanes: Sequence[int]) -> Rows:

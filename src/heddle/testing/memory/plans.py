@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
+
 from heddle.testing.memory import endings
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.settling import holds
@@ -146,11 +148,7 @@ def plan_facts(
 _CALLS = (
     "call_runs",
     "ordinals",
-    "kinds",
-    "names",
-    "versions",
-    "lanes",
-    "tenants",
+    "callees",
     "states",
     "digests",
     "inputs",
@@ -161,7 +159,9 @@ _CALLS = (
     "parents",
     "children",
     "child_runs",
+    "directs",
 )
+_CALLEES = ("kinds", "names", "versions", "lanes", "tenants")
 _PLANS = (
     "run_ids",
     "fences",
@@ -182,12 +182,36 @@ _PLANS = (
 )
 
 
-def plan(tables: Tables, **arrays: Sequence[Any]) -> Rows:
-    """Write what a batch of activations decided."""
+def plan_guard(
+    tables: Tables, *, run_ids: Sequence[uuid.UUID], fences: Sequence[int], wake_seqs: Sequence[int]
+) -> Rows:
+    """Fail, as the statement does, when a first activation is no longer what its plan was made for.
+
+    Raises psycopg's DivisionByZero.
+    """
+    for run_id, fence, wake_seq in zip(run_ids, fences, wake_seqs, strict=True):
+        row, lease = tables.runs.get(run_id), tables.leases.get((run_id, 0))
+        is_held = lease is not None and holds(lease, fence)
+        is_first = row is not None and row.planned == 0 and row.stopping is None and row.is_live
+        if row is None or not is_held or not is_first or row.wake_seq != wake_seq:
+            raise psycopg.errors.DivisionByZero("division by zero")
+    return [(1,)]
+
+
+def plan(tables: Tables, *, worker: int | None, claim_id: uuid.UUID | None, **arrays: Sequence[Any]) -> Rows:
+    """Write what a batch of activations decided; a call marked direct is leased where nobody waits in its lane."""
     now = tables.now_s()
+    callees = _by_row(arrays, *_CALLEES)
     calls = _by_row(arrays, *_CALLS)
+    waited_in = {callee["lanes"] for callee in callees if callee["lanes"] in tables.ready}
+    fences: list[int | None] = []
     for call in calls:
-        _write_call(tables, call)
+        callee = callees[call["callees"] - 1]
+        is_direct = worker is not None and bool(call["directs"]) and callee["lanes"] not in waited_in
+        fences.append(tables.next("fence") if is_direct else None)
+        _write_call(tables, tables.runs[arrays["run_ids"][call["call_runs"] - 1]], call, callee, fences[-1])
+        if fences[-1] is not None and worker is not None:
+            _lease_direct(tables, arrays["run_ids"][call["call_runs"] - 1], call, callee, worker, claim_id, fences[-1])
     for edge in _by_row(arrays, "edge_runs", "edge_parents", "edge_children"):
         tables.runs[edge["edge_runs"]].steps[edge["edge_parents"]].children.append(edge["edge_children"])
     timers = _by_row(arrays, "timer_runs", "timer_ordinals", "timer_kinds", "timer_delays")
@@ -206,36 +230,61 @@ def plan(tables: Tables, **arrays: Sequence[Any]) -> Rows:
         elif row.is_activation_due:
             tables.put_ready(row.lane, row.tenant_id, row.id, 0)
             woken += 1
-    return [(sum(call["states"] == "due" for call in calls) + woken, len(timers), ended or None)]
+    readied = sum(call["states"] is None and fence is None for call, fence in zip(calls, fences, strict=True))
+    return [(readied + woken, len(timers), ended or None, fences or None)]
 
 
-def _write_call(tables: Tables, call: dict[str, Any]) -> None:
-    row = tables.runs[call["call_runs"]]
+def _write_call(tables: Tables, row: RunRow, call: dict[str, Any], callee: dict[str, Any], fence: int | None) -> None:
+    """Write one call; one that is usual throughout is due, waits for nobody and has neither options nor output."""
     assert call["ordinals"] not in row.steps, f"call {call['ordinals']} of run {row.id} is new"
-    state = call["states"]
+    state = call["states"] or "due"
     row.steps[call["ordinals"]] = tables_module.StepRow(
         run_id=row.id,
         ordinal=call["ordinals"],
-        kind=call["kinds"],
-        name=call["names"],
-        version=call["versions"],
-        lane=call["lanes"],
-        tenant_id=call["tenants"],
+        kind=callee["kinds"],
+        name=callee["names"],
+        version=callee["versions"],
+        lane=callee["lanes"],
+        tenant_id=callee["tenants"],
         state=state,
         digest=call["digests"],
         input=json.loads(call["inputs"]),
         options=_loads(call["options"]),
         output=_loads(call["outputs"]),
         fault=_loads(call["faults"]),
-        blockers=call["blockers"],
+        blockers=call["blockers"] or 0,
         parents=integers(call["parents"]) or None,
         children=integers(call["children"]),
         child_run=call["child_runs"],
         created_at=tables.now_s(),
         finished_at=tables.now_s() if state in ("succeeded", "skipped") else None,
     )
-    if state == "due":
-        tables.put_ready(call["lanes"], call["tenants"], row.id, call["ordinals"])
+    if state == "due" and fence is None:
+        tables.put_ready(callee["lanes"], callee["tenants"], row.id, call["ordinals"])
+
+
+def _lease_direct(
+    tables: Tables,
+    run_id: uuid.UUID,
+    call: dict[str, Any],
+    callee: dict[str, Any],
+    worker: int,
+    claim_id: uuid.UUID | None,
+    fence: int,
+) -> None:
+    tables.leases[run_id, call["ordinals"]] = tables_module.LeaseRow(
+        run_id=run_id,
+        ordinal=call["ordinals"],
+        worker_id=worker,
+        fence=fence,
+        claim_id=claim_id,
+        number=1,
+        lane=callee["lanes"],
+        tenant_id=callee["tenants"],
+        endpoint_id=None,
+        purpose="execute",
+        claimed_at=tables.now_s(),
+    )
 
 
 def _write_run(tables: Tables, row: RunRow, made: dict[str, Any]) -> list[Any] | None:
@@ -285,6 +334,7 @@ STATEMENTS: dict[str, Statement] = {
     "journal_runs": journal_runs,
     "journal_steps": journal_steps,
     "plan_facts": plan_facts,
+    "plan_guard": plan_guard,
     "plan": plan,
     "unplan": unplan,
 }

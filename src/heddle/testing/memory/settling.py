@@ -147,7 +147,11 @@ def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
         item.is_over = step.state not in tables_module.OPEN - {"blocked"}
         freed[item.key] = item
         del tables.leases[item.key]
-        if item.is_local and item.attempt_state is not None and item.number not in step.tries:
+        if not item.is_over:
+            step.started_at, step.worker_id = lease.claimed_at, lease.worker_id
+        # A local step that succeeds at once leaves no attempt: its own row says who ran it, from when to when.
+        is_plain = item.verdict == "complete" and item.number == 1
+        if item.is_local and item.attempt_state is not None and not is_plain and item.number not in step.tries:
             step.tries[item.number] = tables_module.AttemptRow(
                 number=item.number,
                 endpoint_id=None,

@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
+import psycopg
+
 from heddle.config import deployment
 from heddle.core import ids
 from heddle.ports import transport
@@ -154,6 +156,8 @@ class Connections:
         with self._memory.alone:
             try:
                 result = await work(Transaction(self._memory))
+            except psycopg.errors.DivisionByZero:
+                raise  # the guard of a plan, before anything is written
             except Exception as error:
                 self._memory.errors.append(error)
                 raise

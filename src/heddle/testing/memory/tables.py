@@ -78,6 +78,8 @@ class StepRow:
     epoch: int = 0
     cost_nano_usd: int = 0
     child_run: uuid.UUID | None = None
+    started_at: float | None = None
+    worker_id: int | None = None
     finished_at: float | None = None
     tries: dict[int, AttemptRow] = dataclasses.field(default_factory=dict)
 

@@ -90,6 +90,13 @@ def attempt_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
     """Show the attempts of a run."""
     rows: Rows = []
     for step in sorted(tables.runs[run_id].steps.values(), key=lambda step: step.ordinal):
+        is_plain = (step.kind, step.state, step.attempts) == ("step", "succeeded", 1) and step.started_at is not None
+        if is_plain and not step.tries:
+            worker = tables.workers.get(step.worker_id or 0)
+            times = map(moment, (step.started_at, None, step.finished_at))
+            rows.append(
+                (step.ordinal, 1, None, None if worker is None else worker.name, "done", None, None, None, *times)
+            )
         for number, tried in sorted(step.tries.items()):
             endpoint = tables.endpoints.get(tried.endpoint_id or 0)
             worker = tables.workers.get(tried.worker_id or 0)
