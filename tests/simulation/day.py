@@ -47,6 +47,7 @@ class Day:
         self.trouble = trouble.Trouble(self.world, rng=random.Random(f"{seed}.trouble"))
         self.problems: list[str] = []
         self.commits = 0
+        self._bad = asyncio.Event()
         self.was_running: list[world.Hand] = []
         self.world.memory.on_commit = self._on_commit
 
@@ -65,6 +66,7 @@ class Day:
         self.problems += self.customers.problems + invariants.broken(self.world.memory.tables)
         for problem in self.problems:
             self.world.note(f"BROKEN: {problem}")
+            self._bad.set()
 
     def live(self) -> "Day":
         """Live it. Raises BadDay."""
@@ -82,6 +84,13 @@ class Day:
         return self
 
     async def _live(self) -> None:
+        """Live until everything is over, or a promise is broken."""
+        ends = [asyncio.create_task(self._whole_day()), asyncio.create_task(self._bad.wait())]
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in done:
+            end.result()
+
+    async def _whole_day(self) -> None:
         self.trouble.begin()
         for _ in range(self.rng.randint(2, 4)):
             self.world.start_worker()
@@ -91,9 +100,9 @@ class Day:
         self.was_running = [hand for hand in self.world.hands if hand.is_running]
 
     async def _all_over(self) -> None:
-        """Wait until nothing is left to do, or something is broken."""
+        """Wait until nothing is left to do."""
         tables, until_s = self.world.memory.tables, self.world.loop.time() + PATIENCE_S
-        while self.world.loop.time() < until_s and not self.problems:
+        while self.world.loop.time() < until_s:
             await asyncio.sleep(1.0)
             if not any(row.is_live for row in tables.runs.values()) and not invariants.left_over(tables):
                 return
