@@ -11,7 +11,7 @@ import random
 
 from heddle.testing.simulation import loop as loop_module
 from heddle.testing.simulation import world
-from tests.simulation import customers, invariants, referee, scenery, trouble, workflows
+from tests.simulation import customers, fences, invariants, referee, scenery, trouble, workflows
 
 CHECK_EVERY = 20
 PATIENCE_S = 400.0
@@ -43,6 +43,7 @@ class Day:
         self.world = world.World(
             seed, wanted=wanted, manners=manners, answer=lambda given: {"value": workflows.painted(given["number"])}
         )
+        self.fences = fences.FenceWatch(self.world.memory)
         self.customers = customers.Customers(self.world, rng=random.Random(f"{seed}.customers"))
         self.trouble = trouble.Trouble(self.world, rng=random.Random(f"{seed}.trouble"))
         self.problems: list[str] = []
@@ -57,13 +58,13 @@ class Day:
 
     def _on_commit(self) -> None:
         self.commits += 1
-        if self.commits % CHECK_EVERY == 0 and not self.problems:
+        if (self.commits % CHECK_EVERY == 0 or self.fences.stale) and not self.problems:
             self._look()
 
     def _look(self) -> None:
         self.problems += [f"a transaction raised {error!r}" for error in self.world.memory.errors]
         self.problems += [f"a worker ended: {error!r}" for error in self.world.errors]
-        self.problems += self.customers.problems + invariants.broken(self.world.memory.tables)
+        self.problems += self.customers.problems + self.fences.stale + invariants.broken(self.world.memory.tables)
         for problem in self.problems:
             self.world.note(f"BROKEN: {problem}")
             self._bad.set()
