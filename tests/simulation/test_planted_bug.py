@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.testing.memory import leases, plans, settling, stops
+from heddle.testing.memory import attempts, leases, plans, settling, stops
 from tests.simulation import day
 
 SEEDS_MOST = 200
@@ -10,7 +10,7 @@ REPLAYS = 20
 
 
 def test_fence_when_its_check_is_dropped_then_a_seed_finds_it_and_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (leases, plans, settling, stops):
+    for module in (attempts, leases, plans, settling, stops):
         monkeypatch.setattr(module, "holds", lambda _lease, _fence: True)
 
     found = next(seed for seed in range(1, SEEDS_MOST + 1) if _lived(seed) is not None)

@@ -27,6 +27,7 @@ class _Queue:
     start: float
     weight: int
     is_idle: bool
+    is_alone: bool
     items: list[ReadyRow]
 
 
@@ -39,11 +40,14 @@ class _Ranked:
     turn: float
 
 
-def _queues(tables: Tables, lane: int, group: Any, share: float, *, cap: int, tenants: int) -> list[_Queue]:
+def _queues(
+    tables: Tables, lane: int, group: Any, share: float, *, cap: int, tenants: int, is_local: bool
+) -> list[_Queue]:
     """Give the queues of a lane that a claim looks at, those with the lowest clocks first."""
     backlog = sorted(tables.ready.get(lane, {}).items())[:tenants]
     clocks = {tenant_id: tables.queue_clocks.get((lane, tenant_id)) for tenant_id, _ in backlog}
     busy = [clock.v for clock in clocks.values() if clock is not None and not clock.is_idle]
+    highest = max((0.0 if clock is None else clock.v for clock in clocks.values()), default=0.0)
     found: list[_Queue] = []
     for tenant_id, entries in backlog:
         clock = clocks[tenant_id]
@@ -54,9 +58,10 @@ def _queues(tables: Tables, lane: int, group: Any, share: float, *, cap: int, te
                 tenant_id=tenant_id,
                 group=group,
                 share=share,
-                start=max(v, min(busy, default=v)) if is_idle else v,
+                start=max(v, min(busy, default=highest if is_local else v)) if is_idle else v,
                 weight=tables.tenants[tenant_id][1],
                 is_idle=is_idle,
+                is_alone=is_local and len(backlog) == 1,
                 items=entries[: cap + 1],
             )
         )
@@ -87,11 +92,14 @@ def _charge(tables: Tables, queues: Sequence[_Queue], taken: Sequence[ReadyRow])
         counts[row.lane, row.tenant_id] = counts.get((row.lane, row.tenant_id), 0) + 1
     for queue in queues:
         count = counts.get((queue.lane, queue.tenant_id), 0)
-        if not count and not queue.is_idle:
+        is_emptied = count == len(queue.items)
+        is_fair = not queue.is_alone and (count or queue.is_idle)
+        # A tenant that is alone in its lane is not charged: there is nobody to be fair to.
+        if not is_fair and (queue.is_idle == is_emptied or not queue.is_alone):
             continue
         clock = tables.queue_clocks.setdefault((queue.lane, queue.tenant_id), tables_module.QueueClock())
-        clock.v = max(clock.v, queue.start + count / queue.weight)
-        clock.is_idle = count == len(queue.items)
+        clock.v = max(clock.v, queue.start + (0 if queue.is_alone else count) / queue.weight)
+        clock.is_idle = is_emptied
 
 
 def claim_local(
@@ -105,14 +113,18 @@ def claim_local(
     shares: Sequence[float],
     caps: Sequence[int],
     tenants: int,
+    **_where_to_look: Sequence[int],
 ) -> Rows:
-    """Take activations, local steps and polls, at most a cap of each group."""
+    """Take activations, local steps and polls, at most a cap of each group.
+
+    Where known queues begin and the gaps between them spare a database its dead rows; here every queue is read.
+    """
     looked: list[_Queue] = []
     by_group: dict[int, list[_Ranked]] = {}
     purpose_of: dict[int, str] = {}
     for lane, group, purpose, share in zip(lanes, groups, purposes, shares, strict=True):
         if lane in tables.ready and caps[group - 1] > 0:
-            queues = _queues(tables, lane, group, share, cap=caps[group - 1], tenants=tenants)
+            queues = _queues(tables, lane, group, share, cap=caps[group - 1], tenants=tenants, is_local=True)
             looked += queues
             purpose_of[lane] = purpose
             by_group.setdefault(group, []).extend(_ranked(tables, queues))
@@ -126,7 +138,7 @@ def claim_local(
     for row in chosen:
         found = _lease_local(tables, row, purpose_of[row.lane], worker=worker, claim_id=claim_id)
         if found is not None:
-            rows.append(found)
+            rows.append((*found, row.lane, row.seq))
     return rows
 
 
@@ -244,7 +256,7 @@ def claim_model(
     for lane, model, share in busy:
         if model in spans:
             cap = min(spans[model][-1].high, want)
-            queues = _queues(tables, lane, model, share, cap=cap, tenants=tenants)
+            queues = _queues(tables, lane, model, share, cap=cap, tenants=tenants, is_local=False)
             looked += queues
             by_model.setdefault(model, []).extend(_ranked(tables, queues))
     chosen = _route(by_model, spans, rooms, want=want)

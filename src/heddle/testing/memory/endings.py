@@ -26,7 +26,10 @@ class News:
 
 
 def follow(tables: Tables, ended: Sequence[StepRow]) -> list[StepRow]:
-    """Move what was blocked by calls that have just ended, skipping whatever needs a failed one; give what moved."""
+    """Move what was blocked by calls that have just ended, skipping whatever needs a failed one; give what moved.
+
+    What is due now is in no queue yet.
+    """
     oks: dict[Key, int] = {}
     causes: dict[Key, int] = {}
     for step in ended:
@@ -77,7 +80,6 @@ def skip(tables: Tables, step: StepRow, cause: int) -> None:
 def _start(tables: Tables, step: StepRow) -> None:
     if step.kind in ("step", "model"):
         tables.move_step(step, "due")
-        tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
     else:
         tables.move_step(step, "waiting")
         tables.timers.setdefault((step.run_id, step.ordinal, "begin"), tables.now_s())

@@ -1,4 +1,4 @@
-"""Write what became of leased steps: settle, close_attempt and mark_sending, in Python.
+"""Write what became of leased steps: settle, in Python.
 
 The order is that of ``settle.sql``: facts of the attempts (never fenced), the steps whose fence matches, their
 successors, limits given back, events, wake-ups and the end of runs with nothing left open.
@@ -14,7 +14,7 @@ from heddle.testing.memory import endings
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
 
-_ENDED = frozenset({"done", "rejected", "late", "abandoned"})
+ENDED = frozenset({"done", "rejected", "late", "abandoned"})
 _FREES_SLOT = frozenset({"complete", "fail", "retry", "release", "bury"})
 _STATE_AFTER = {
     "complete": "succeeded",
@@ -85,8 +85,29 @@ def _loads(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
-def settle(tables: Tables, **arrays: Sequence[Any]) -> Rows:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """Hold the places that the settling worker has for local steps that become due."""
+
+    worker: int | None
+    claim_id: uuid.UUID | None
+    groups: dict[int, int]
+    places: Sequence[int]
+
+
+def settle(
+    tables: Tables,
+    *,
+    worker: int | None,
+    claim_id: uuid.UUID | None,
+    direct_lanes: Sequence[int],
+    direct_groups: Sequence[int],
+    direct_places: Sequence[int],
+    **arrays: Sequence[Any],
+) -> Rows:
     """Write a batch of verdicts."""
+    groups = dict(zip(direct_lanes, direct_groups, strict=True))
+    offer = _Offer(worker=worker, claim_id=claim_id, groups=groups, places=direct_places)
     batch = [
         _Verdict(
             run_id=row[0],
@@ -119,6 +140,7 @@ def settle(tables: Tables, **arrays: Sequence[Any]) -> Rows:
         if not item.is_local and (item.verdict in _FREES_SLOT or (item.is_over and item.verdict == "reconcile")):
             tables.free_slot(item.key, breaker=item.breaker)
     news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
+    leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
     news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
     news += [endings.News(step=fact.step, event=None, cost=fact.cost or 0) for fact in facts if fact.is_booked]
     woken, ended, parents = endings.judge(tables, news)
@@ -126,15 +148,55 @@ def settle(tables: Tables, **arrays: Sequence[Any]) -> Rows:
     for fact in facts:
         if fact.state == "late":
             late[str(fact.endpoint_id)] = late.get(str(fact.endpoint_id), 0) + 1
-    readied = sum(step.state == "due" for step in moved) + woken + sum(item.verdict == "release" for item, _, _ in done)
+    readied = sum(step.state == "due" for step in moved) - len(leased) + woken
+    readied += sum(item.verdict == "release" for item, _, _ in done)
     timed = sum(item.verdict in ("retry", "poll", "reconcile") for item, _, _ in done)
     timed += sum(step.state == "waiting" for step in moved) + parents
-    return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None)]
+    return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
 
 
 def holds(lease: tables_module.LeaseRow, fence: int) -> bool:
     """Tell whether a lease is the one that a fence names: the check that makes a late writer harmless."""
     return lease.fence == fence
+
+
+def _lease_or_queue(tables: Tables, due: Sequence[StepRow], offer: _Offer) -> list[list[Any]]:
+    """Lease to the settling worker what it has places for, where nobody waits in the lane; put the rest in line."""
+    due = sorted(due, key=lambda step: (step.run_id, step.ordinal))
+    open_lanes = {step.lane for step in due if step.kind == "step" and step.lane not in tables.ready}
+    used: dict[int | None, int] = {}
+    leased: list[list[Any]] = []
+    for step in due:
+        group = offer.groups.get(step.lane) if step.lane in open_lanes else None
+        used[group] = used.get(group, 0) + 1
+        if group is None or offer.worker is None or used[group] > offer.places[group - 1]:
+            tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
+            continue
+        fence = tables.next("fence")
+        tables.leases[step.run_id, step.ordinal] = tables_module.LeaseRow(
+            run_id=step.run_id,
+            ordinal=step.ordinal,
+            worker_id=offer.worker,
+            fence=fence,
+            claim_id=offer.claim_id,
+            number=step.attempts + 1,
+            lane=step.lane,
+            tenant_id=step.tenant_id,
+            endpoint_id=None,
+            purpose="execute",
+            claimed_at=tables.now_s(),
+        )
+        leased.append(_leased_row(tables, step, fence))
+    return leased
+
+
+def _leased_row(tables: Tables, step: StepRow, fence: int) -> list[Any]:
+    row = tables.runs[step.run_id]
+    outputs = {str(parent): row.steps[parent].output for parent in step.parents or ()}
+    deadline_in_s = None if row.deadline_at is None else row.deadline_at - tables.now_s()
+    head = [str(step.run_id), step.ordinal, fence, step.attempts + 1, step.tenant_id, step.name, step.version]
+    about = [step.input, step.options, step.attempts_before, step.epoch, step.crashes, step.parents, outputs or None]
+    return [*head, *about, row.workflow, row.version, row.traceparent, deadline_in_s, row.priority]
 
 
 def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
@@ -172,7 +234,7 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
     for item in batch:
         step = tables.step(item.run_id, item.ordinal)
         tried = None if step is None else step.tries.get(item.number)
-        if item.is_local or step is None or tried is None or tried.state in _ENDED:
+        if item.is_local or step is None or tried is None or tried.state in ENDED:
             continue
         if (item.run_id, item.ordinal, item.number) in written:
             continue
@@ -193,7 +255,7 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
             tried.accepted_at = tables.now_s()
         if item.attempt_state == "unknown" and tried.unknown_at is None:
             tried.unknown_at = tables.now_s()
-        tried.finished_at = tables.now_s() if told in _ENDED else None
+        tried.finished_at = tables.now_s() if told in ENDED else None
         fact = _Fact(
             step=step,
             number=item.number,
@@ -273,75 +335,4 @@ def _note(facts: Sequence[_Fact], freed: dict[Key, _Verdict]) -> None:
             fact.step.attempts = max(fact.step.attempts, fact.number)
 
 
-def close_attempt(
-    tables: Tables,
-    *,
-    runs: Sequence[uuid.UUID],
-    ordinals: Sequence[int],
-    fences: Sequence[int],
-    states: Sequence[str],
-    costs: Sequence[int | None],
-) -> Rows:
-    """Close what is left of cancelled steps whose provider job is known to be over."""
-    for run_id, ordinal, fence, state, cost in zip(runs, ordinals, fences, states, costs, strict=True):
-        lease, step = tables.leases.get((run_id, ordinal)), tables.step(run_id, ordinal)
-        if lease is None or not holds(lease, fence):
-            continue
-        del tables.leases[run_id, ordinal]
-        tried = None if step is None else step.tries.get(lease.number)
-        if step is not None and tried is not None:
-            tables.move_attempt(tried, tried.state if tried.state in _ENDED else state, of=step)
-            tried.cost_nano_usd = tried.cost_nano_usd if cost is None else cost
-            tried.finished_at = tables.now_s()
-            book(tables, step, tried, cost)
-        tables.free_slot((run_id, ordinal))
-    return []
-
-
-def mark_sending(
-    tables: Tables,
-    *,
-    runs: Sequence[uuid.UUID],
-    ordinals: Sequence[int],
-    numbers: Sequence[int],
-    fences: Sequence[int],
-    digests: Sequence[str],
-) -> Rows:
-    """Make intents durable, unless a run's cap on cost would be passed."""
-    found: list[tuple[StepRow, tables_module.AttemptRow, str]] = []
-    for run_id, ordinal, number, fence, digest in zip(runs, ordinals, numbers, fences, digests, strict=True):
-        step = tables.step(run_id, ordinal)
-        tried = None if step is None else step.tries.get(number)
-        if step is None or tried is None or tried.state != "reserved" or (tried.send_by or 0.0) <= tables.now_s():
-            continue
-        lease = tables.leases.get((run_id, ordinal))
-        if lease is not None and holds(lease, fence) and step.state == "due":
-            found.append((step, tried, digest))
-    judged = _over_cap(tables, found)
-    for (step, tried, digest), is_over in zip(found, judged, strict=True):
-        if not is_over:
-            tables.move_attempt(tried, "sending", of=step)
-            tried.sent_at = tables.now_s() if tried.sent_at is None else tried.sent_at
-            tried.request_digest = digest
-    return [(step.run_id, step.ordinal, is_over) for (step, _, _), is_over in zip(found, judged, strict=True)]
-
-
-def _over_cap(tables: Tables, found: Sequence[tuple[StepRow, tables_module.AttemptRow, str]]) -> list[bool]:
-    """Tell which calls would pass their run's cap, in order of their ordinals, each adding its price."""
-    spent: dict[uuid.UUID, int] = {}
-    over: dict[int, bool] = {}
-    for place, (step, tried, _) in sorted(enumerate(found), key=lambda item: item[1][0].ordinal):
-        row = tables.runs[step.run_id]
-        if step.run_id not in spent:
-            spent[step.run_id] = sum(
-                (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
-                for other in row.steps.values()
-                for each in other.tries.values()
-                if each.state in ("sending", "accepted", "unknown", "done", "late") or (each.cost_nano_usd or 0) > 0
-            )
-        spent[step.run_id] += tried.price_nano_usd or 0
-        over[place] = row.max_cost_nano_usd is not None and spent[step.run_id] > row.max_cost_nano_usd
-    return [over[place] for place in range(len(found))]
-
-
-STATEMENTS: dict[str, Statement] = {"settle": settle, "close_attempt": close_attempt, "mark_sending": mark_sending}
+STATEMENTS: dict[str, Statement] = {"settle": settle}

@@ -20,12 +20,13 @@ from heddle.core import ids
 from heddle.ports import transport
 from heddle.store import apply, postgres, statements
 from heddle.store import django as django_store
-from heddle.testing.memory import admission, claims, leases, limits, plans, settling, stops, timers, views
+from heddle.testing.memory import admission, attempts, claims, leases, limits, plans, settling, stops, timers, views
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
 Result = TypeVar("Result")
 STATEMENTS: Mapping[str, Statement] = {
     **admission.STATEMENTS,
+    **attempts.STATEMENTS,
     **claims.STATEMENTS,
     **leases.STATEMENTS,
     **limits.STATEMENTS,
@@ -150,8 +151,8 @@ class Connections:
     async def close(self) -> None:
         """Disconnect."""
 
-    async def run(self, work: Callable[[Any], Awaitable[Result]], *, stage: str) -> Result:
-        """Run one transaction. Raises StoreLost when the gate says so."""
+    async def run(self, work: Callable[[Any], Awaitable[Result]], *, stage: str, suffix: str = "") -> Result:
+        """Run one transaction. Raises StoreLost when the gate says so. ``suffix``: tables here have no partitions."""
         await self._gate.before(stage)
         with self._memory.alone:
             try:
