@@ -15,6 +15,7 @@ from tests.simulation import customers, fences, invariants, referee, scenery, tr
 
 CHECK_EVERY = 20
 PATIENCE_S = 400.0
+ECHO_S = 1.0
 TRACE_SHOWN = 120
 
 
@@ -98,6 +99,8 @@ class Day:
         await asyncio.gather(self.customers.come(self.rng.randint(6, 18)), self.trouble.go_on())
         self.trouble.end()
         await self._all_over()
+        # What was written a moment ago has not been heard of by the worker that wrote it.
+        await asyncio.sleep(ECHO_S)
         self.was_running = [hand for hand in self.world.hands if hand.is_running]
 
     async def _all_over(self) -> None:
