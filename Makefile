@@ -17,9 +17,11 @@ UV := VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --quiet
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
+SEEDS ?= 500
+SEED ?=
 ARGS ?=
 
-.PHONY: help env up demo test test-fault quick check format lock bench bench-peers plots clean
+.PHONY: help env up demo test test-fault quick check format lock bench bench-peers plots sim clean
 
 help: ## Show these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +85,9 @@ $(PEERS_STAMP): bench/peers/requirements.txt bench/peers/requirements-arq.txt | 
 
 plots: env ## Draw the newest results of bench/results into docs/pictures.
 	@$(BIN)/python -m bench.plots $(ARGS)
+
+sim: env ## Live seeded days of the engine on a virtual clock: SEEDS=10000 lives more, SEED=123 shows one.
+	@$(BIN)/python -m tests.simulation $(if $(SEED),$(SEED),--seeds $(SEEDS)) $(ARGS)
 
 clean: ## Remove what was built and measured; .venv, .bench-peers and .heddle stay.
 	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

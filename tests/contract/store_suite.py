@@ -62,7 +62,7 @@ class SubmitSuite:
 
         assert len({item.run_id for item in found}) == 1
         assert sum(not item.is_replay for item in found) == 1
-        assert house.value("select count(*) from heddle_run") == 1
+        assert house.count("run") == 1
 
     async def test_submit_when_the_answer_is_stored_then_a_replay_gets_it(self, house: House) -> None:
         first = await house.admit(idempotency_key="k", fingerprint="f")
@@ -92,7 +92,25 @@ class SubmitSuite:
         found = await scene.in_thread(lambda: house.doors().submit_many(wanted))
 
         assert [type(item) for item in found] == [records.Submission, doors.IdempotencyConflict, records.Submission]
-        assert house.value("select count(*) from heddle_run") == 3
+        assert house.count("run") == 3
+
+    async def test_submit_when_it_starts_later_then_it_is_in_line_at_its_time_and_not_before(
+        self, house: House
+    ) -> None:
+        start_at = datetime.datetime.now(tz=datetime.UTC) + datetime.timedelta(hours=1)
+        run_id, worker = (await house.admit(start_at=start_at)).run_id, await house.worker()
+
+        early = await house.claim(worker, scene.ACTIVATIONS, purpose="activate")
+        house.due_now()
+        await house.pump(worker)
+        in_time = await house.claim(worker, scene.ACTIVATIONS, purpose="activate")
+
+        assert early == []
+        assert [item.run_id for item in in_time] == [run_id]
+
+
+class HostTransactionSuite:
+    """What a caller may rely on who submits inside a transaction of its own."""
 
     async def test_submit_when_the_callers_transaction_is_rolled_back_then_nothing_is_left(self, house: House) -> None:
         def submit() -> None:
@@ -120,24 +138,10 @@ class SubmitSuite:
 
             with transaction.atomic():
                 house.doors().submit(scene.new_run(house.tenant))
-                before = house.value("select count(*) from heddle_run")
-            return before, house.value("select count(*) from heddle_run")
+                before = house.count("run")
+            return before, house.count("run")
 
         assert await scene.in_thread(submit) == (0, 1)
-
-    async def test_submit_when_it_starts_later_then_it_is_in_line_at_its_time_and_not_before(
-        self, house: House
-    ) -> None:
-        start_at = datetime.datetime.now(tz=datetime.UTC) + datetime.timedelta(hours=1)
-        run_id, worker = (await house.admit(start_at=start_at)).run_id, await house.worker()
-
-        early = await house.claim(worker, scene.ACTIVATIONS, purpose="activate")
-        house.due_now()
-        await house.pump(worker)
-        in_time = await house.claim(worker, scene.ACTIVATIONS, purpose="activate")
-
-        assert early == []
-        assert [item.run_id for item in in_time] == [run_id]
 
 
 class StopSuite:
@@ -158,7 +162,7 @@ class StopSuite:
         await house.cancel(run_id)
 
         assert (await house.shown(run_id)).state is RunState.CANCELLED
-        assert house.rows("select 1 from heddle_timer") == []
+        assert house.count("timer") == 0
 
     async def test_cancel_when_the_run_is_running_then_its_calls_stop_and_its_function_cleans_up(
         self, house: House
@@ -212,13 +216,13 @@ class StopSuite:
         await house.settle(scene.accepted(sent))
 
         await house.cancel(run_id)
-        held = house.value("select count(*) from heddle_slot")
+        held = house.count("slot")
         (asked,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
         await house.store.close_cancelled(closings=[(scene.ref(asked), "done", 700)])
 
-        assert (held, house.value("select count(*) from heddle_slot")) == (1, 0)
+        assert (held, house.count("slot")) == (1, 0)
         assert (asked.state, asked.handle) == ("cancelled", "job-1")
-        assert house.rows("select kind, amount_nano_usd from heddle_ledger") == [("charge", 700)]
+        assert house.charges() == [("charge", 700)]
 
     async def test_deadline_when_it_passes_then_the_run_expires_with_that_fault(self, house: House) -> None:
         run_id, worker = (await house.admit(deadline_s=3_600.0)).run_id, await house.worker()
@@ -274,7 +278,7 @@ class StopSuite:
         (first,) = await house.claim_models(worker, "sent")
         await house.store.mark_sending(calls=[(first, "digest")])
         await house.settle(*[scene.accepted(first)] * taken)
-        house.connection.execute("update heddle_timer set due_at = now() - interval '1 second' where kind = 'deadline'")
+        house.deadlines_now()
         await house.pump(worker)
         await house.begin(run_id, worker, ending=plan.Raised(fault=scene.STOPPED))
 
@@ -282,7 +286,7 @@ class StopSuite:
         (second,) = await house.claim_models(worker, "sent")
 
         assert (first.number, second.number, second.attempts_before) == (1, 2, 1)
-        assert house.value("select count(*) from heddle_slot") == 1
+        assert house.count("slot") == 1
 
 
 class FailureSuite:

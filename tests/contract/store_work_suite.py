@@ -201,11 +201,11 @@ class LeaseSuite:
         )
         (a,) = await house.claim(worker, scene.step_lane("a"))
         await house.settle(scene.done(a))
-        before = house.rows("select * from heddle_run"), await house.calls(run_id)
+        before = house.all_runs(), await house.calls(run_id)
 
         await house.settle(scene.done(a))
 
-        assert (house.rows("select * from heddle_run"), await house.calls(run_id)) == before
+        assert (house.all_runs(), await house.calls(run_id)) == before
 
     async def test_settle_when_a_paid_result_comes_late_then_it_is_kept_and_booked(self, house: House) -> None:
         deploy(house)
@@ -220,7 +220,7 @@ class LeaseSuite:
         assert (report.settled, report.late) == (0, 1)
         assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.LATE
         assert shown.cost_nano_usd == scene.COST_NANO_USD
-        assert house.value("select amount_nano_usd from heddle_ledger") == scene.COST_NANO_USD
+        assert [amount for _, amount in house.charges()] == [scene.COST_NANO_USD]
 
     async def test_settle_when_a_stopped_call_was_accepted_after_all_then_the_provider_is_asked_to_stop(
         self, house: House
@@ -244,6 +244,8 @@ class LeaseSuite:
         house.silence(dead)
 
         report = await house.store.reclaim(lease_s=15.0, margin_s=2.0, limit=10)
+        due_in_s = house.timer_in_s("retry")
+        house.due_now()
         await house.pump(worker)
         (second,) = await house.claim_models(worker, "sent")
 
@@ -309,7 +311,7 @@ class LeaseSuite:
     async def test_claim_when_its_outcome_is_unknown_then_it_is_read_back_by_its_id(self, house: House) -> None:
         run_id, worker = await started(house, call(1, "step", "a"), ending=suspended(1))
         (claimed,) = await house.claim(worker, scene.step_lane("a"))
-        claim_id = house.value("select claim_id from heddle_lease where run_id = %s", run_id)
+        claim_id = house.claim_id(run_id)
 
         assert await house.store.readback(worker=worker, claim_ids=[claim_id]) == [scene.ref(claimed)]
         assert await house.store.readback(worker=worker, claim_ids=[uuid.uuid4()]) == []

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.contract import store_direct_suite, store_suite, store_work_suite
+from tests.contract import store_direct_suite, store_late_suite, store_suite, store_work_suite
 from tests.races import fixtures, invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,6 +25,10 @@ class TestSubmit(store_suite.SubmitSuite):
     """Submit on PostgreSQL."""
 
 
+class TestHostTransaction(store_suite.HostTransactionSuite):
+    """Submit inside the host's transaction, on PostgreSQL."""
+
+
 class TestStop(store_suite.StopSuite):
     """Stop on PostgreSQL."""
 
@@ -39,6 +43,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, on PostgreSQL."""
+
+
+class TestLate(store_late_suite.LateSuite):
+    """Early and late words on PostgreSQL."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

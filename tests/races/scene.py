@@ -19,6 +19,7 @@ from heddle.ports import records, store
 from heddle.store import apply, postgres, schedule, statements
 from heddle.store import django as django_store
 from tests import pg
+from tests.races import looks
 from tests.races.verdicts import COST_NANO_USD, accepted, attempt_id, done, faulted, ref, unsure
 
 __all__ = ["COST_NANO_USD", "accepted", "attempt_id", "done", "faulted", "ref", "unsure"]
@@ -139,7 +140,7 @@ def endpoint(name: str, *scopes: str, price_nano_usd: int = COST_NANO_USD) -> de
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class House:
+class House(looks.Looks):
     """Hold one database with its deployment, and a connection that looks and sets the stage."""
 
     database: pg.Database
@@ -174,10 +175,6 @@ class House:
     def rows(self, query: str, *parameters: Any) -> list[Any]:
         """Look."""
         return self.connection.execute(query, parameters).fetchall()
-
-    def value(self, query: str, *parameters: Any) -> Any:
-        """Look at one value."""
-        return self.rows(query, *parameters)[0][0]
 
     def states(self, run_id: uuid.UUID) -> dict[int, str]:
         """Give the states of a run's calls."""

@@ -61,9 +61,14 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
 
 
 class Claimer:
-    """Claim for one worker, one claim of each kind at a time."""
+    """Claim for one worker, one claim of each kind at a time.
 
-    def __init__(self, parts: parts_module.Parts, *, hand_over: Callable[[Sequence[store.Claimed]], None]) -> None:
+    ``hand_over`` is given what was taken and when it was asked for (monotonic seconds): a lease is at least that old.
+    """
+
+    def __init__(
+        self, parts: parts_module.Parts, *, hand_over: Callable[[Sequence[store.Claimed], float], None]
+    ) -> None:
         self._parts = parts
         self._hand_over = hand_over
         self._wishes = Wishes(local=(), models=())
@@ -98,7 +103,7 @@ class Claimer:
 
     def take(self, claimed: Sequence[store.Claimed]) -> None:
         """Hand what was leased as it became due over to its stage."""
-        self._hand_over(claimed)
+        self._hand_over(claimed, self._parts.clock.monotonic_s())
 
     def note_planned(self, writes: Sequence[store.PlanWrite]) -> None:
         """Learn how many local steps an activation plans: up at once, down by half with each batch."""
@@ -128,13 +133,13 @@ class Claimer:
         if parts.is_draining or not (any(caps) or want):
             return 0
         started_s = parts.clock.monotonic_s()
-        claimed = await self._claim(caps, want)
+        claimed = await self._claim(caps, want, started_s)
         recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="claim")
         if claimed:
             recorder.count(metrics.STAGE_ITEMS, len(claimed), stage="claim")
         else:
             recorder.count(metrics.CLAIMS_EMPTY)
-        self._hand_over(claimed)
+        self._hand_over(claimed, started_s)
         return len(claimed)
 
     async def _idle(self) -> None:
@@ -175,7 +180,7 @@ class Claimer:
             places = max(places, self._parts.settings.worker_batch)
         return math.ceil(places / self._steps_per_activation)
 
-    async def _claim(self, caps: list[int], want: int) -> list[store.Claimed]:
+    async def _claim(self, caps: list[int], want: int, started_s: float) -> list[store.Claimed]:
         parts, worker = self._parts, self._parts.worker
         rng = parts.clock.rng
         local_id, model_id = uuid.UUID(int=rng.getrandbits(128)), uuid.UUID(int=rng.getrandbits(128))
@@ -198,7 +203,7 @@ class Claimer:
             self._note_claimed(claimed)
             return claimed
         # What one of the two did take is worked on; what the other may have taken is read back before the next claim.
-        self._hand_over(claimed)
+        self._hand_over(claimed, started_s)
         raise lost
 
     def _note_claimed(self, claimed: Sequence[store.Claimed]) -> None:

@@ -263,7 +263,9 @@ class Executor:
                 case intent.Permission.GRANTED:
                     self.conclude(claimed, await self.answer(claimed, endpoint, request), endpoint)
                 case intent.Permission.TOO_LATE:
-                    await self.give_back(claimed, "its time to be sent was over")
+                    reason = "its time to be sent was over"
+                    recorder.event(events.STEP_RELEASED, reason=reason)
+                    self._parts.settling.put(settle_stage.unsent(claimed, reason))
                 case intent.Permission.OVER_CAP:
                     message = "the run's max_cost_usd leaves no room for this call; nothing was sent"
                     outcome = failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}")

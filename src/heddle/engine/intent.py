@@ -56,9 +56,7 @@ class Intents:
         try:
             allowed = await self._parts.store.mark_sending(calls=[(claimed, digest) for claimed, digest, _ in batch])
         except store.StoreLost:
-            # Whether it committed is not known and nothing was sent: not sending is right in both cases. A call whose
-            # intent did commit
-            # is taken for unknown by the reclaim, looked up, and sent once.
+            # Whether it committed is not known and nothing was sent: not sending is right in both cases.
             allowed = {}
         for claimed, _, future in batch:
             if not future.done():

@@ -76,6 +76,23 @@ def settlement(
     return written
 
 
+def unsent(claimed: store.Claimed, reason: str) -> store.Settlement:
+    """Give the written form of a call that this worker claimed and did not send: it is due again at once, and the try
+    does not count. Whatever became of its intent, nothing is to be looked up.
+    """
+    return store.Settlement(
+        run_id=claimed.run_id,
+        ordinal=claimed.ordinal,
+        fence=claimed.fence,
+        number=claimed.number,
+        verdict="release",
+        attempt_state="rejected",
+        is_local=False,
+        note=storable(reason),
+        fault=_fault(faults.StepFault(fault=faults.Fault.NOT_SENT, message=reason)),
+    )
+
+
 def _fault(fault: faults.StepFault) -> str:
     return json.dumps({name: storable(text) for name, text in fault.as_json().items()}, ensure_ascii=False)
 

@@ -4,10 +4,11 @@ The walk of a step through this process is written in ``_hand_over``. Built by `
 """
 
 import asyncio
+import functools
 import os
 import socket
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
@@ -27,7 +28,12 @@ _CANCEL_S = 2.0
 class Worker:
     """Serve lanes until told to stop, then finish what is held."""
 
-    def __init__(self, parts: parts_module.Parts) -> None:
+    def __init__(
+        self,
+        parts: parts_module.Parts,
+        *,
+        beat: Callable[..., heartbeat.Heartbeat] = heartbeat.Heartbeat,
+    ) -> None:
         self._parts = parts
         parts.settling = settle_stage.SettleQueue(parts)
         self._executor = execute.Executor(parts)
@@ -37,7 +43,7 @@ class Worker:
         self._observer = observe.Observer(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
-        self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
+        self._heartbeat = beat(parts, declared_dead=self._on_declared_dead)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rebirth: asyncio.Task[None] | None = None
 
@@ -121,8 +127,10 @@ class Worker:
 
     # The walk of a step through this process
 
-    def _hand_over(self, claimed: Sequence[store.Claimed]) -> None:
-        """Give each leased step to its stage."""
+    def _hand_over(self, claimed: Sequence[store.Claimed], asked_at_s: float) -> None:
+        """Give each leased step to its stage. ``asked_at_s``: from before the claim, so that a call's time to be sent
+        is no longer than what the store counts.
+        """
         now_s = self._parts.clock.monotonic_s()
         activations = []
         for item in claimed:
@@ -132,32 +140,39 @@ class Worker:
                     self._parts.hold.add(item, kind="activate", now_s=now_s)
                     activations.append(item)
                 case "execute":
-                    self._start(item, _kind(item), self._executor.run_step(item), now_s)
+                    self._start(item, _kind(item), functools.partial(self._executor.run_step, item), now_s)
                 case "send":
-                    self._start(item, "send", self._executor.send(item, claimed_at_s=now_s), now_s)
+                    send = functools.partial(self._executor.send, item, claimed_at_s=asked_at_s)
+                    self._start(item, "send", send, now_s)
                 case "poll":
-                    self._start(item, "poll", self._poller.act(item), now_s)
+                    self._start(item, "poll", functools.partial(self._poller.act, item), now_s)
                 case _:
                     raise AssertionError(f"a lease has the purpose {item.purpose!r}")
         if activations:
             self._keep(asyncio.create_task(self._activate(activations)))
 
-    def _start(self, item: store.Claimed, kind: str, work: Coroutine[Any, Any, None], now_s: float) -> None:
+    def _start(
+        self, item: store.Claimed, kind: str, work: Callable[[], Coroutine[Any, Any, None]], now_s: float
+    ) -> None:
         held = self._parts.hold.add(item, kind=kind, now_s=now_s)
         held.task = asyncio.create_task(self._guard(item, work))
-        self._keep(held.task)
+        self._tasks.add(held.task)
+        held.task.add_done_callback(functools.partial(self._ended, item))
+
+    def _ended(self, item: store.Claimed, task: asyncio.Task[None]) -> None:
+        """Forget a task, and the lease of one that was cancelled: also of one that had not begun."""
+        self._tasks.discard(task)
+        if task.cancelled():
+            self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guard(self, item: store.Claimed, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, item: store.Claimed, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let nothing that happens to one step end the worker, and let no lease be forgotten."""
         try:
-            await work
-        except asyncio.CancelledError:
-            self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
-            raise
+            await work()
         except store.StoreLost as error:
             # The heartbeat finds the lease held by us and known to nobody here, and gives it back.
             recorder.event(events.DATABASE_LOST, address="", error=error)

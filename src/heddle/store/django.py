@@ -51,6 +51,9 @@ class DjangoDoors:
     def _now_ms(self) -> int:
         return int(self._rows("database_time", {})[0][0] * 1000)
 
+    def _new_run_id(self, now_ms: int) -> uuid.UUID:
+        return ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
+
     # Admit
 
     def submit(self, new: records.NewRun) -> records.Submission:
@@ -84,7 +87,7 @@ class DjangoDoors:
         return submission
 
     def _admit(self, new: records.NewRun, arrays: schedule.NewRuns, *, now_ms: int) -> records.Submission:
-        run_id = ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
+        run_id = self._new_run_id(now_ms)
         if new.idempotency_key is not None:
             replay = self._take_key(new, run_id)
             if replay is not None:

@@ -40,7 +40,7 @@ def _claimer(**limits: Any) -> tuple[claim.Claimer, hold.Hold]:
         is_alive=types.SimpleNamespace(is_set=lambda: True),
         worker=5,
     )
-    claimer = claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _: None)
+    claimer = claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _claimed, _asked_at_s: None)
     claimer._steps_per_activation = 1.0
     return claimer, held
 
@@ -242,7 +242,7 @@ async def test_claim_when_its_outcome_is_unknown_then_the_next_pass_reads_it_bac
         endpoints={7: types.SimpleNamespace(row=claims.endpoint())},
     )
 
-    def hand_over(taken: list[store.Claimed]) -> None:
+    def hand_over(taken: list[store.Claimed], asked_at_s: float) -> None:
         for item in taken:
             held.add(item, kind="async", now_s=1.0)
 

@@ -1,4 +1,5 @@
 -- Purpose: keep a verified callback once, and make the step's poll due. Caller: doors' callback, after lock_runs.
+-- One that comes before the answer to its own call finds the step leased: its timer waits for the lease to end (take_timers).
 -- Rows: inserts inbox, upserts timer. Locks: run (held). A second delivery changes nothing but is told as known.
 with target as materialized (
   select a.run_id, a.ordinal, a.number, e.id as endpoint_id, s.state
@@ -13,9 +14,9 @@ with target as materialized (
   returning run_id, ordinal
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select t.run_id, t.ordinal, case t.state when 'pending' then 'poll' else 'reconcile' end, clock_timestamp()
+  select t.run_id, t.ordinal, case t.state when 'unknown' then 'reconcile' else 'poll' end, clock_timestamp()
   from kept k join target t using (run_id, ordinal)
-  where t.state in ('pending', 'unknown')
+  where t.state in ('due', 'pending', 'unknown')
   on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
 )
 select (select count(*) from target)::int as found, (select count(*) from kept)::int as kept

@@ -7,7 +7,7 @@ with gone as (
   where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
   returning l.run_id, l.ordinal, l.number, l.tenant_id
 ), attempts as (
-  update heddle_attempt a set state = w.state, cost_nano_usd = coalesce(w.cost, a.cost_nano_usd), finished_at = clock_timestamp()
+  update heddle_attempt a set state = case when a.state in ('done', 'rejected', 'late', 'abandoned') then a.state else w.state end, cost_nano_usd = coalesce(w.cost, a.cost_nano_usd), finished_at = clock_timestamp()
   from gone g
   join unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(states)s::text[], %(costs)s::bigint[]) as w (run_id, ordinal, state, cost)
     on w.run_id = g.run_id and w.ordinal = g.ordinal

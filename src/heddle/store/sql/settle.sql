@@ -5,6 +5,8 @@
 -- Rows: attempt (facts, never fenced), lease, step, ready, timer, slot, limit_delta, ledger, event, run.
 -- A claim waits for nothing, so it may lease a step while the run is being stopped: such a step stays as it was stopped, its slot is let go,
 --   and a job that the provider took for it is asked to stop (`asked`).
+-- What a worker that lost its lease says of a job that somebody else is asking after closes nothing, unless it is the result: the job
+--   would be left out of the books when it is found.
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
@@ -41,7 +43,9 @@ with recursive moment as materialized (
   on conflict do nothing
 ), facts as (
   update heddle_attempt a set
-    state = case when s.state = 'unknown' then d.attempt_state
+    state = case when f.run_id is null and d.attempt_state in ('rejected', 'unknown') and a.state in ('accepted', 'unknown')
+        and s.state in ('pending', 'unknown') then a.state
+      when s.state = 'unknown' then d.attempt_state
       when d.attempt_state = 'accepted' and (s.state = 'cancelled' or a.state = 'accepted') then 'accepted'
       when d.attempt_state in ('done', 'accepted') and (f.run_id is null or f.is_over) then 'late' else d.attempt_state end,
     handle = coalesce(d.handle, a.handle),
@@ -50,7 +54,9 @@ with recursive moment as materialized (
     cost_nano_usd = coalesce(d.cost, a.cost_nano_usd),
     accepted_at = case when d.attempt_state = 'accepted' then coalesce(a.accepted_at, now) else a.accepted_at end,
     unknown_at = case when d.attempt_state = 'unknown' then coalesce(a.unknown_at, now) else a.unknown_at end,
-    finished_at = case when d.attempt_state in ('done', 'rejected', 'late', 'abandoned') then now end
+    finished_at = case when d.attempt_state in ('done', 'late', 'abandoned')
+      or d.attempt_state = 'rejected' and (f.run_id is not null or s.state not in ('pending', 'unknown') or a.state not in ('accepted', 'unknown'))
+      then now end
   from d
   left join freed f on f.run_id = d.run_id and f.ordinal = d.ordinal
   join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal

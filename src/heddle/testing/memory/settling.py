@@ -1,0 +1,338 @@
+"""Write what became of leased steps: settle, in Python.
+
+The order is that of ``settle.sql``: facts of the attempts (never fenced), the steps whose fence matches, their
+successors, limits given back, events, wake-ups and the end of runs with nothing left open.
+"""
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from heddle.testing.memory import endings
+from heddle.testing.memory import tables as tables_module
+from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
+
+ENDED = frozenset({"done", "rejected", "late", "abandoned"})
+_FREES_SLOT = frozenset({"complete", "fail", "retry", "release", "bury"})
+_STATE_AFTER = {
+    "complete": "succeeded",
+    "fail": "failed",
+    "retry": "waiting",
+    "poll": "pending",
+    "release": "due",
+    "reconcile": "unknown",
+    "bury": "unknown",
+}
+_ARRAYS = (
+    "run_ids",
+    "ordinals",
+    "fences",
+    "numbers",
+    "verdicts",
+    "outputs",
+    "faults",
+    "delays",
+    "handles",
+    "notes",
+    "costs",
+    "attempt_states",
+    "locals",
+    "breakers",
+)
+_EVENT_AFTER = {"retry": "step.retried", "poll": "step.pending", "release": "step.released"}
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Verdict:
+    run_id: uuid.UUID
+    ordinal: int
+    fence: int
+    number: int
+    verdict: str
+    output: Any
+    fault: Any
+    delay_s: float
+    handle: str | None
+    note: str | None
+    cost: int | None
+    attempt_state: str | None
+    is_local: bool
+    breaker: int
+    is_over: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.run_id, self.ordinal
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Fact:
+    """Hold what was written about one attempt."""
+
+    step: StepRow
+    number: int
+    endpoint_id: int | None
+    state: str
+    cost: int | None
+    step_state: str
+    is_news: bool
+    is_booked: bool = False
+
+
+def _loads(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """Hold the places that the settling worker has for local steps that become due."""
+
+    worker: int | None
+    claim_id: uuid.UUID | None
+    groups: dict[int, int]
+    places: Sequence[int]
+
+
+def settle(
+    tables: Tables,
+    *,
+    worker: int | None,
+    claim_id: uuid.UUID | None,
+    direct_lanes: Sequence[int],
+    direct_groups: Sequence[int],
+    direct_places: Sequence[int],
+    **arrays: Sequence[Any],
+) -> Rows:
+    """Write a batch of verdicts."""
+    groups = dict(zip(direct_lanes, direct_groups, strict=True))
+    offer = _Offer(worker=worker, claim_id=claim_id, groups=groups, places=direct_places)
+    batch = [
+        _Verdict(
+            run_id=row[0],
+            ordinal=row[1],
+            fence=row[2],
+            number=row[3],
+            verdict=row[4],
+            output=_loads(row[5]),
+            fault=_loads(row[6]),
+            delay_s=row[7],
+            handle=row[8],
+            note=row[9],
+            cost=row[10],
+            attempt_state=row[11],
+            is_local=row[12],
+            breaker=row[13],
+        )
+        for row in zip(*(arrays[name] for name in _ARRAYS), strict=True)
+    ]
+    freed = _free(tables, batch)
+    facts = _write_facts(tables, batch, freed)
+    done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
+    _note(facts, freed)
+    for fact in facts:
+        if fact.step_state == "cancelled" and fact.state == "accepted" and fact.is_news:
+            assert fact.endpoint_id is not None, "an accepted attempt has an endpoint"
+            lane = tables.endpoints[fact.endpoint_id].poll_lane
+            tables.put_ready(lane, fact.step.tenant_id, fact.step.run_id, fact.step.ordinal)
+    for item in freed.values():
+        if not item.is_local and (item.verdict in _FREES_SLOT or (item.is_over and item.verdict == "reconcile")):
+            tables.free_slot(item.key, breaker=item.breaker)
+    news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
+    leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
+    news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
+    news += [endings.News(step=fact.step, event=None, cost=fact.cost or 0) for fact in facts if fact.is_booked]
+    woken, ended, parents = endings.judge(tables, news)
+    late: dict[str, int] = {}
+    for fact in facts:
+        if fact.state == "late":
+            late[str(fact.endpoint_id)] = late.get(str(fact.endpoint_id), 0) + 1
+    readied = sum(step.state == "due" for step in moved) - len(leased) + woken
+    readied += sum(item.verdict == "release" for item, _, _ in done)
+    timed = sum(item.verdict in ("retry", "poll", "reconcile") for item, _, _ in done)
+    timed += sum(step.state == "waiting" for step in moved) + parents
+    return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
+
+
+def holds(lease: tables_module.LeaseRow, fence: int) -> bool:
+    """Tell whether a lease is the one that a fence names: the check that makes a late writer harmless."""
+    return lease.fence == fence
+
+
+def _lease_or_queue(tables: Tables, due: Sequence[StepRow], offer: _Offer) -> list[list[Any]]:
+    """Lease to the settling worker what it has places for, where nobody waits in the lane; put the rest in line."""
+    due = sorted(due, key=lambda step: (step.run_id, step.ordinal))
+    open_lanes = {step.lane for step in due if step.kind == "step" and step.lane not in tables.ready}
+    used: dict[int | None, int] = {}
+    leased: list[list[Any]] = []
+    for step in due:
+        group = offer.groups.get(step.lane) if step.lane in open_lanes else None
+        used[group] = used.get(group, 0) + 1
+        if group is None or offer.worker is None or used[group] > offer.places[group - 1]:
+            tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
+            continue
+        fence = tables.next("fence")
+        tables.leases[step.run_id, step.ordinal] = tables_module.LeaseRow(
+            run_id=step.run_id,
+            ordinal=step.ordinal,
+            worker_id=offer.worker,
+            fence=fence,
+            claim_id=offer.claim_id,
+            number=step.attempts + 1,
+            lane=step.lane,
+            tenant_id=step.tenant_id,
+            endpoint_id=None,
+            purpose="execute",
+            claimed_at=tables.now_s(),
+        )
+        leased.append(_leased_row(tables, step, fence))
+    return leased
+
+
+def _leased_row(tables: Tables, step: StepRow, fence: int) -> list[Any]:
+    row = tables.runs[step.run_id]
+    outputs = {str(parent): row.steps[parent].output for parent in step.parents or ()}
+    deadline_in_s = None if row.deadline_at is None else row.deadline_at - tables.now_s()
+    head = [str(step.run_id), step.ordinal, fence, step.attempts + 1, step.tenant_id, step.name, step.version]
+    about = [step.input, step.options, step.attempts_before, step.epoch, step.crashes, step.parents, outputs or None]
+    return [*head, *about, row.workflow, row.version, row.traceparent, deadline_in_s, row.priority]
+
+
+def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
+    """Take the leases whose fence matches, and note local tries."""
+    freed: dict[Key, _Verdict] = {}
+    for item in batch:
+        step, lease = tables.step(item.run_id, item.ordinal), tables.leases.get(item.key)
+        if step is None or lease is None or not holds(lease, item.fence) or item.key in freed:
+            continue
+        item.is_over = step.state not in tables_module.OPEN - {"blocked"}
+        freed[item.key] = item
+        del tables.leases[item.key]
+        if not item.is_over:
+            step.started_at, step.worker_id = lease.claimed_at, lease.worker_id
+        # A local step that succeeds at once leaves no attempt: its own row says who ran it, from when to when.
+        is_plain = item.verdict == "complete" and item.number == 1
+        if item.is_local and item.attempt_state is not None and not is_plain and item.number not in step.tries:
+            step.tries[item.number] = tables_module.AttemptRow(
+                number=item.number,
+                endpoint_id=None,
+                worker_id=lease.worker_id,
+                fence=item.fence,
+                state=item.attempt_state,
+                fault=item.fault,
+                started_at=lease.claimed_at,
+                finished_at=tables.now_s(),
+            )
+    return freed
+
+
+def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Verdict]) -> list[_Fact]:
+    """Write what is known of sent attempts, whoever says so."""
+    facts: list[_Fact] = []
+    written: set[tuple[uuid.UUID, int, int]] = set()
+    for item in batch:
+        step = tables.step(item.run_id, item.ordinal)
+        tried = None if step is None else step.tries.get(item.number)
+        if item.is_local or step is None or tried is None or tried.state in ENDED:
+            continue
+        if (item.run_id, item.ordinal, item.number) in written:
+            continue
+        written.add((item.run_id, item.ordinal, item.number))
+        holder = freed.get(item.key)
+        is_late = holder is None or holder.is_over
+        assert item.attempt_state is not None, "a verdict on a sent attempt says how it stands"
+        told = item.attempt_state
+        if holder is None and told in ("rejected", "unknown") and step.state in ("pending", "unknown"):
+            # Somebody else asks after the job: what a worker that lost it says closes nothing.
+            told = tried.state if tried.state in ("accepted", "unknown") else told
+        tables.move_attempt(tried, _attempt_state(told, tried.state, step.state, holder), of=step)
+        tried.handle = item.handle or tried.handle
+        tried.fault = item.fault if item.fault is not None else tried.fault
+        tried.result = item.output if is_late else None
+        tried.cost_nano_usd = tried.cost_nano_usd if item.cost is None else item.cost
+        if item.attempt_state == "accepted" and tried.accepted_at is None:
+            tried.accepted_at = tables.now_s()
+        if item.attempt_state == "unknown" and tried.unknown_at is None:
+            tried.unknown_at = tables.now_s()
+        tried.finished_at = tables.now_s() if told in ENDED else None
+        fact = _Fact(
+            step=step,
+            number=item.number,
+            endpoint_id=tried.endpoint_id,
+            state=tried.state,
+            cost=item.cost,
+            step_state=step.state,
+            is_news=item.handle is not None or (holder is not None and holder.is_over),
+        )
+        fact.is_booked = book(tables, step, tried, item.cost)
+        facts.append(fact)
+    return facts
+
+
+def _attempt_state(told: str, before: str, step_state: str, holder: _Verdict | None) -> str:
+    if step_state == "unknown":
+        return told
+    if told == "accepted" and (step_state == "cancelled" or before == "accepted"):
+        return "accepted"
+    if told in ("done", "accepted") and (holder is None or holder.is_over):
+        return "late"
+    return told
+
+
+def book(tables: Tables, step: StepRow, tried: tables_module.AttemptRow, cost: int | None) -> bool:
+    """Write a charge to the ledger, once for each attempt; tell whether it is new."""
+    key = (step.run_id, step.ordinal, tried.number, "charge")
+    if not cost or cost <= 0 or key in tables.ledger:
+        return False
+    tables.ledger[key] = (step.tenant_id, tried.endpoint_id, cost)
+    return True
+
+
+def _moving(tables: Tables, freed: dict[Key, _Verdict]) -> list[tuple[_Verdict, StepRow]]:
+    """List the steps that a verdict moves."""
+    found = [(item, tables.step(item.run_id, item.ordinal)) for item in freed.values() if not item.is_over]
+    return [(item, step) for item, step in found if step is not None]
+
+
+def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
+    """Carry a verdict out on its step, with its timer or its place in line."""
+    verdict, now = item.verdict, tables.now_s()
+    tables.move_step(step, _STATE_AFTER[verdict])
+    step.output = item.output if verdict == "complete" else None
+    if verdict in ("complete", "release"):
+        step.fault = None
+    elif verdict != "poll":
+        step.fault = item.fault
+    step.note = "" if verdict == "complete" else item.note or ""
+    step.attempts = max(step.attempts, item.number - int(verdict == "release" and item.is_local))
+    step.attempts_before += int(verdict == "release" and not item.is_local)
+    step.finished_at = now if verdict in ("complete", "fail") else None
+    if verdict in ("retry", "poll", "reconcile"):
+        key = (step.run_id, step.ordinal, verdict)
+        tables.set_timer(key, min(tables.timers.get(key, now + item.delay_s), now + item.delay_s))
+    if step.state == "due":
+        tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
+    if step.state in ("succeeded", "failed"):
+        is_failed = step.state == "failed"
+        return endings.News(
+            step=step,
+            event=f"step.{step.state}",
+            is_end=True,
+            is_good=not is_failed,
+            is_failure=is_failed and not step.is_detached,
+        )
+    detail = {"delay_s": item.delay_s, "fault": item.fault}
+    return endings.News(step=step, event=_EVENT_AFTER.get(verdict, "step.unknown"), detail=detail)
+
+
+def _note(facts: Sequence[_Fact], freed: dict[Key, _Verdict]) -> None:
+    """Count attempts and money on the steps of facts: those the verdict moved, and those that had moved on."""
+    for fact in facts:
+        holder = freed.get((fact.step.run_id, fact.step.ordinal))
+        fact.step.cost_nano_usd += (fact.cost or 0) if fact.is_booked else 0
+        if holder is None or holder.is_over:
+            fact.step.attempts = max(fact.step.attempts, fact.number)
+
+
+STATEMENTS: dict[str, Statement] = {"settle": settle}

@@ -1,0 +1,249 @@
+"""Serve the engine and the doors from tables in memory: the ports' promises without a database.
+
+``MemoryStore`` and ``MemoryDoors`` are the executors of PostgreSQL over ``Connections`` whose statements are functions
+of this room. A ``Gate`` stands before every transaction: a test slows it down there, or loses it before or after it
+has taken effect. Nothing here is shared between processes.
+"""
+
+import contextlib
+import dataclasses
+import random
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
+
+import psycopg
+
+from heddle.config import deployment
+from heddle.core import ids
+from heddle.ports import transport
+from heddle.store import apply, postgres, statements
+from heddle.store import django as django_store
+from heddle.testing.memory import admission, attempts, claims, leases, limits, plans, settling, stops, timers, views
+from heddle.testing.memory.tables import Rows, Statement, Tables
+
+Result = TypeVar("Result")
+STATEMENTS: Mapping[str, Statement] = {
+    **admission.STATEMENTS,
+    **attempts.STATEMENTS,
+    **claims.STATEMENTS,
+    **leases.STATEMENTS,
+    **limits.STATEMENTS,
+    **plans.STATEMENTS,
+    **settling.STATEMENTS,
+    **stops.STATEMENTS,
+    **timers.STATEMENTS,
+    **views.STATEMENTS,
+}
+
+
+class Gate(Protocol):
+    """Stand before the store: called around every transaction of one worker."""
+
+    async def before(self, stage: str) -> None:
+        """Come before a transaction takes effect. Raises StoreLost: it then has none."""
+        ...
+
+    async def after(self, stage: str) -> None:
+        """Come after a transaction has taken effect. Raises StoreLost: the caller cannot know of it."""
+        ...
+
+    def beat(self) -> None:
+        """Come before a heartbeat. Raises StoreLost."""
+        ...
+
+
+class OpenGate:
+    """Let everything pass at once."""
+
+    async def before(self, stage: str) -> None:
+        """Pass."""
+
+    async def after(self, stage: str) -> None:
+        """Pass."""
+
+    def beat(self) -> None:
+        """Pass."""
+
+
+class Memory:
+    """Hold the tables that stores, doors and pulses of one test share. ``now_s`` is the store's clock, in seconds.
+
+    ``errors``: what transactions of workers raised. Nothing is rolled back here: such a store is of no more use.
+    """
+
+    def __init__(self, *, now_s: Callable[[], float], rng: random.Random) -> None:
+        self.tables = Tables(now_s=now_s, rng=rng)
+        self.rng = rng
+        self.alone = threading.RLock()
+        self.on_commit: Callable[[], None] = lambda: None
+        self.errors: list[Exception] = []
+
+    def rows(self, name: str, parameters: Mapping[str, Any]) -> Rows:
+        """Run one statement. Raises KeyError for one that this store does not have."""
+        return STATEMENTS[name](self.tables, **parameters)
+
+    def new_run_id(self) -> uuid.UUID:
+        """Make a run id from the store's time."""
+        return ids.run_id(database_unix_ms=int(self.tables.now_s() * 1000), random_bits=self.rng.getrandbits(80))
+
+    def deploy(self, wanted: deployment.Deployment) -> apply.Applied:
+        """Write a deployment, as ``heddle migrate`` does."""
+        with self.alone:
+            return apply.apply(_Cursor(self), wanted)
+
+
+class _Cursor:
+    """Stand for a driver's cursor: statements come by their text."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._rows: Rows = []
+        self._names = {statements.load(name): name for name in STATEMENTS}
+
+    def execute(self, text: str, parameters: Mapping[str, Any]) -> None:
+        """Run a statement."""
+        self._rows = self._memory.rows(self._names[text], parameters)
+
+    def fetchone(self) -> tuple[Any, ...]:
+        """Give the first row."""
+        return self._rows[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Found:
+    """Hold the rows of one statement as the executors take them."""
+
+    found: Rows
+    description: bool = True
+
+    async def fetchall(self) -> Rows:
+        """Give the rows."""
+        return self.found
+
+
+class Transaction:
+    """Run named statements at once, one after the other."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+
+    async def send(self, name: str, parameters: dict[str, Any]) -> Any:
+        """Run a named statement."""
+        return _Found(self._memory.rows(name, parameters))
+
+    async def rows(self, name: str, parameters: dict[str, Any]) -> Rows:
+        """Run a named statement and give its rows."""
+        return self._memory.rows(name, parameters)
+
+
+class Connections:
+    """Run transactions on the tables, each alone: none of them ever waits inside."""
+
+    def __init__(self, memory: Memory, gate: Gate) -> None:
+        self._memory = memory
+        self._gate = gate
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+    async def run(self, work: Callable[[Any], Awaitable[Result]], *, stage: str, suffix: str = "") -> Result:
+        """Run one transaction. Raises StoreLost when the gate says so. ``suffix``: tables here have no partitions."""
+        await self._gate.before(stage)
+        with self._memory.alone:
+            try:
+                result = await work(Transaction(self._memory))
+            except psycopg.errors.DivisionByZero:
+                raise  # the guard of a plan, before anything is written
+            except Exception as error:
+                self._memory.errors.append(error)
+                raise
+            self._memory.on_commit()
+        await self._gate.after(stage)
+        return result
+
+
+class MemoryStore(postgres.PostgresStore):
+    """Keep runs and steps for one worker (``ports.store.EngineStore``), in a ``Memory`` that others share."""
+
+    def __init__(
+        self, memory: Memory, *, gate: Gate | None = None, send_window_s: float = 8.0, claim_endpoints: int = 4
+    ) -> None:
+        super().__init__(
+            dsn="",
+            pool_size=2,
+            timeout_s=1.0,
+            statement_timeout_s=1.0,
+            is_prepared=False,
+            send_window_s=send_window_s,
+            claim_endpoints=claim_endpoints,
+        )
+        self._memory = memory
+        self._connections = Connections(memory, gate or OpenGate())  # type: ignore[assignment]
+
+    async def open(self) -> None:
+        """Connect."""
+        await self._connections.open()
+
+    def new_run_id(self) -> uuid.UUID:
+        """Make a run id from the store's time."""
+        return self._memory.new_run_id()
+
+    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
+        """Make no partition: tables in memory have none."""
+        return []
+
+
+class MemoryPulse:
+    """Beat for a worker (``ports.store.Pulse``)."""
+
+    def __init__(self, memory: Memory, *, gate: Gate | None = None) -> None:
+        self._memory = memory
+        self._gate = gate or OpenGate()
+
+    def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
+        """Beat once; False when this worker was declared dead. Raises StoreLost when the gate says so."""
+        self._gate.beat()
+        with self._memory.alone:
+            return bool(leases.beat(self._memory.tables, worker=worker, detail=views.text(detail) or "{}"))
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+
+class MemoryDoors(django_store.DjangoDoors):
+    """Admit, show and steer runs (``ports.doors.Doors``); may be called from any thread.
+
+    ``rung`` is called after each call that rings the doorbell of a real store, with the channel and the payload. There
+    is no host's transaction to join: every call is one of its own.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        *,
+        cleanup_s: float = 60.0,
+        rung: Callable[[str, str], None] = lambda _channel, _text: None,
+    ) -> None:
+        super().__init__(cleanup_s=cleanup_s)
+        self._memory = memory
+        self._rung = rung
+
+    def _rows(self, name: str, parameters: dict[str, Any]) -> Rows:
+        return self._memory.rows(name, parameters)
+
+    @contextlib.contextmanager
+    def _atomic(self) -> Iterator[None]:  # type: ignore[override]
+        with self._memory.alone:
+            yield
+            self._memory.on_commit()
+
+    def _ring(self, channel: str = transport.CHANNEL_READY, payload: str = "") -> None:
+        self._rung(channel, payload)
+
+    def _new_run_id(self, now_ms: int) -> uuid.UUID:
+        return ids.run_id(database_unix_ms=now_ms, random_bits=self._memory.rng.getrandbits(80))

@@ -1,0 +1,392 @@
+"""Hold the rows that the statements work on, and the few moves that many of them share.
+
+Times are seconds since 1970 of the store's own clock, values are what JSON gives. A state moves only where the law of
+``core`` allows it: a statement that would break it raises ``LawBroken`` instead of writing. Neighbours: every module of
+this room works on these tables; nothing else does, except invariants that look.
+"""
+
+import collections
+import dataclasses
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from heddle.core import attempt, run, step
+
+Rows = list[tuple[Any, ...]]
+Statement = Callable[..., Rows]
+Key = tuple[uuid.UUID, int]
+TimerKey = tuple[uuid.UUID, int, str]
+OPEN = frozenset({"blocked", "due", "pending", "waiting", "unknown"})
+LIVE = frozenset({"queued", "running"})
+NEVER_S = -1e18
+
+
+class LawBroken(AssertionError):
+    """Say which state was to move where the law does not allow it."""
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class AttemptRow:
+    """Hold one try of a step."""
+
+    number: int
+    endpoint_id: int | None
+    worker_id: int | None
+    fence: int
+    state: str
+    started_at: float
+    price_nano_usd: int | None = None
+    cost_nano_usd: int | None = None
+    handle: str | None = None
+    request_digest: str | None = None
+    fault: Any = None
+    result: Any = None
+    send_by: float | None = None
+    sent_at: float | None = None
+    accepted_at: float | None = None
+    unknown_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class StepRow:
+    """Hold one call of a run, with its attempts by number."""
+
+    run_id: uuid.UUID
+    ordinal: int
+    kind: str
+    name: str
+    version: int
+    lane: int
+    tenant_id: int
+    state: str
+    digest: str
+    input: Any
+    created_at: float
+    options: dict[str, Any] | None = None
+    output: Any = None
+    fault: Any = None
+    note: str = ""
+    blockers: int = 0
+    parents: list[int] | None = None
+    children: list[int] = dataclasses.field(default_factory=list)
+    attempts: int = 0
+    attempts_before: int = 0
+    crashes: int = 0
+    epoch: int = 0
+    cost_nano_usd: int = 0
+    child_run: uuid.UUID | None = None
+    started_at: float | None = None
+    worker_id: int | None = None
+    finished_at: float | None = None
+    tries: dict[int, AttemptRow] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_detached(self) -> bool:
+        """Tell whether its failure leaves the run alone."""
+        return bool((self.options or {}).get("detach"))
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class SignalRow:
+    """Hold one signal that was delivered to a run."""
+
+    seq: int
+    name: str
+    key: str | None
+    payload: Any
+    consumed_by: int | None = None
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class RunRow:
+    """Hold one run, with its steps by ordinal, its events and its signals."""
+
+    id: uuid.UUID
+    tenant_id: int
+    workflow: str
+    version: int
+    priority: str
+    lane: int
+    input: Any
+    labels: dict[str, str]
+    webhook_url: str | None
+    max_cost_nano_usd: int | None
+    created_at: float
+    deadline_at: float | None
+    parent_run: uuid.UUID | None
+    parent_ordinal: int | None
+    traceparent: str | None
+    state: str = "queued"
+    function_state: str = "running"
+    shape: Any = None
+    refs: list[int] = dataclasses.field(default_factory=list)
+    error: Any = None
+    cost_nano_usd: int = 0
+    is_degraded: bool = False
+    planned: int = 0
+    open: int = 0
+    failed: int = 0
+    is_broken: bool = False
+    is_activation_due: bool = True
+    wake_seq: int = 0
+    awaits: list[int] | None = None
+    await_left: int = 0
+    await_failures_left: int | None = None
+    handled: set[int] = dataclasses.field(default_factory=set)
+    awaited: set[int] = dataclasses.field(default_factory=set)
+    patches: list[str] = dataclasses.field(default_factory=list)
+    stopping: str | None = None
+    stop_ordinal: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    cancel_requested_at: float | None = None
+    steps: dict[int, StepRow] = dataclasses.field(default_factory=dict)
+    events: list[tuple[int, str, int | None, float, Any]] = dataclasses.field(default_factory=list)
+    signals: list[SignalRow] = dataclasses.field(default_factory=list)
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether it has not come to its end."""
+        return self.state in LIVE
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class ReadyRow:
+    """Hold one entry of a queue."""
+
+    lane: int
+    tenant_id: int
+    seq: int
+    run_id: uuid.UUID
+    ordinal: int
+    at: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class LeaseRow:
+    """Hold one lease."""
+
+    run_id: uuid.UUID
+    ordinal: int
+    worker_id: int
+    fence: int
+    claim_id: uuid.UUID | None
+    number: int
+    lane: int
+    tenant_id: int
+    endpoint_id: int | None
+    purpose: str
+    claimed_at: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class WorkerRow:
+    """Hold one worker's sign of life."""
+
+    id: int
+    name: str
+    seen_at: float
+    detail: dict[str, Any]
+    state: str = "alive"
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class ScopeRow:
+    """Hold the limits of one scope and how much of them is used."""
+
+    id: int
+    name: str
+    concurrency: int | None
+    requests_per_min: int | None
+    requests_burst: int
+    in_flight: int = 0
+    tat: float = NEVER_S
+    full_since: float | None = None
+    paused_until: float | None = None
+    breaker: str = "closed"
+    breaker_epoch: int = 0
+    failures_in_row: int = 0
+    window_at: float = NEVER_S
+    window_ok: int = 0
+    window_failed: int = 0
+    open_until: float | None = None
+    open_for_s: float = 30.0
+    probe_until: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """Hold what one write gave back to a scope."""
+
+    scope_id: int
+    released: int
+    ok: int
+    failed: int
+    epoch: int
+    at: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class EndpointRow:
+    """Hold one endpoint."""
+
+    id: int
+    name: str
+    adapter: str
+    url: str
+    secret_name: str | None
+    callback_secret_name: str | None
+    timeout_s: float
+    price_nano_usd: int
+    is_paid: bool
+    options: dict[str, Any]
+    scope_ids: list[int]
+    poll_lane: int
+    is_enabled: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRow:
+    """Send a model to an endpoint."""
+
+    model: str
+    endpoint_id: int
+    tier: int
+    weight: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class QueueClock:
+    """Hold the virtual time of one tenant in one lane."""
+
+    v: float = 0.0
+    is_idle: bool = False
+
+
+class Tables:
+    """Hold every row.
+
+    ``now_s``: the store's clock; ``rng``: what it draws ties and weights from; ``watch``: is told of every move.
+    """
+
+    def __init__(self, *, now_s: Callable[[], float], rng: random.Random) -> None:
+        self.now_s = now_s
+        self.rng = rng
+        self.runs: dict[uuid.UUID, RunRow] = {}
+        self.ready: dict[int, dict[int, list[ReadyRow]]] = {}
+        self.queue_clocks: dict[tuple[int, int], QueueClock] = {}
+        self.leases: dict[Key, LeaseRow] = {}
+        self.slots: dict[Key, int] = {}
+        self.timers: dict[TimerKey, float] = {}
+        self.workers: dict[int, WorkerRow] = {}
+        self.scopes: dict[int, ScopeRow] = {}
+        self.deltas: list[Delta] = []
+        self.endpoints: dict[int, EndpointRow] = {}
+        self.routes: list[RouteRow] = []
+        self.models: dict[str, tuple[str, float]] = {}
+        self.tenants: dict[int, tuple[str, int]] = {1: ("default", 1)}
+        self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
+        self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
+        self.ledger: dict[tuple[uuid.UUID, int, int, str], tuple[int, int | None, int]] = {}
+        self.artifacts: dict[tuple[int, str], tuple[str, int]] = {}
+        self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
+        self.leader: tuple[int | None, float] = (None, NEVER_S)
+        self.watch: Callable[[str], None] = lambda _line: None
+        self._numbers: collections.Counter[str] = collections.Counter()
+
+    def next(self, sequence: str) -> int:
+        """Draw the next number of a sequence, counting from 1."""
+        self._numbers[sequence] += 1
+        return self._numbers[sequence]
+
+    def step(self, run_id: uuid.UUID, ordinal: int) -> StepRow | None:
+        """Give a step, None when it is not there."""
+        run_row = self.runs.get(run_id)
+        return None if run_row is None else run_row.steps.get(ordinal)
+
+    # Queues, timers, slots
+
+    def put_ready(self, lane: int, tenant_id: int, run_id: uuid.UUID, ordinal: int) -> None:
+        """Put a step at the end of a queue."""
+        queue = self.ready.setdefault(lane, {}).setdefault(tenant_id, [])
+        row = ReadyRow(
+            lane=lane, tenant_id=tenant_id, seq=self.next("ready"), run_id=run_id, ordinal=ordinal, at=self.now_s()
+        )
+        queue.append(row)
+
+    def ready_rows(self) -> Iterator[ReadyRow]:
+        """Yield every entry of every queue."""
+        for queues in self.ready.values():
+            for queue in queues.values():
+                yield from queue
+
+    def remove_ready(self, gone: list[ReadyRow]) -> None:
+        """Take entries out of their queues."""
+        for row in gone:
+            queues = self.ready[row.lane]
+            queue = queues[row.tenant_id]
+            queue.remove(row)
+            if not queue:
+                del queues[row.tenant_id]
+                if not queues:
+                    del self.ready[row.lane]
+
+    def set_timer(self, key: TimerKey, due_at: float) -> None:
+        """Set a timer, or move one that is set."""
+        self.timers[key] = due_at
+
+    def drop_timers(self, run_id: uuid.UUID, *, ordinals: Callable[[int], bool]) -> None:
+        """Remove the timers of some calls of a run."""
+        for key in [key for key in self.timers if key[0] == run_id and ordinals(key[1])]:
+            del self.timers[key]
+
+    def free_slot(self, key: Key, *, breaker: int = 0) -> None:
+        """Give back a slot, when one is held, with what its endpoint showed: 1 well, -1 badly, 0 nothing."""
+        endpoint_id = self.slots.pop(key, None)
+        if endpoint_id is None:
+            return
+        for scope_id in self.endpoints[endpoint_id].scope_ids:
+            delta = Delta(
+                scope_id=scope_id,
+                released=1,
+                ok=int(breaker > 0),
+                failed=int(breaker < 0),
+                epoch=self.scopes[scope_id].breaker_epoch,
+                at=self.now_s(),
+            )
+            self.deltas.append(delta)
+
+    def tell(self, run_row: RunRow, name: str, ordinal: int | None = None, detail: Any = None) -> None:
+        """Write the next event of a run."""
+        run_row.events.append((len(run_row.events) + 1, name, ordinal, self.now_s(), detail))
+
+    # States
+
+    def move_run(self, row: RunRow, state: str) -> None:
+        """Move a run. Raises LawBroken."""
+        source, target = run.RunState(row.state), run.RunState(state)
+        if source is not target and not run.may_move(source=source, target=target):
+            raise LawBroken(f"run {row.id} would go from {row.state} to {state}")
+        self._move(f"run {row.id}", row, state)
+
+    def move_step(self, row: StepRow, state: str) -> None:
+        """Move a step. Raises LawBroken."""
+        source, target = step.StepState(row.state), step.StepState(state)
+        if source is not target and not step.may_move(source=source, target=target):
+            raise LawBroken(f"step {row.run_id}.{row.ordinal} would go from {row.state} to {state}")
+        self._move(f"step {row.run_id}.{row.ordinal}", row, state)
+
+    def move_attempt(self, row: AttemptRow, state: str, *, of: StepRow) -> None:
+        """Move an attempt. Raises LawBroken."""
+        source, target = attempt.AttemptState(row.state), attempt.AttemptState(state)
+        if source is not target and not attempt.may_move(source=source, target=target):
+            raise LawBroken(f"attempt {of.run_id}.{of.ordinal}.{row.number} would go from {row.state} to {state}")
+        self._move(f"attempt {of.run_id}.{of.ordinal}.{row.number}", row, state)
+
+    def _move(self, name: str, row: RunRow | StepRow | AttemptRow, state: str) -> None:
+        if row.state != state:
+            self.watch(f"{name}: {row.state} -> {state}")
+        row.state = state

@@ -1,0 +1,208 @@
+"""Keep timers: due_timers, take_timers, next_timer and what ``store.schedule`` writes beside them; signals, callbacks.
+
+Neighbours: ``store.schedule`` decides what a due timer leads to; settling writes the ends of sleeps and signals.
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from heddle.testing.memory import tables as tables_module
+from heddle.testing.memory.tables import Rows, RunRow, SignalRow, Statement, StepRow, Tables, TimerKey
+
+_BUSY_WAIT_S = 0.5
+
+
+def due_timers(tables: Tables, *, late_s: float, limit: int) -> Rows:
+    """Look which timers are due by more than ``late_s``."""
+    until = tables.now_s() - late_s
+    due = sorted(((due_at, key) for key, due_at in tables.timers.items() if due_at <= until), key=lambda item: item[0])
+    return [(*key, None) for _, key in due[:limit]]
+
+
+def next_timer(tables: Tables) -> Rows:
+    """Tell in how many seconds the next timer is due."""
+    return [(min(tables.timers.values()) - tables.now_s() if tables.timers else None,)]
+
+
+def set_timers(
+    tables: Tables,
+    *,
+    runs: Sequence[uuid.UUID],
+    ordinals: Sequence[int],
+    kinds: Sequence[str],
+    delays: Sequence[float],
+) -> Rows:
+    """Arm timers for steps that have just begun."""
+    for run_id, ordinal, kind, delay_s in zip(runs, ordinals, kinds, delays, strict=True):
+        tables.set_timer((run_id, ordinal, kind), tables.now_s() + delay_s)
+    return []
+
+
+def set_child(
+    tables: Tables, *, runs: Sequence[uuid.UUID], ordinals: Sequence[int], children: Sequence[uuid.UUID]
+) -> Rows:
+    """Remember which run a call of a workflow became."""
+    for run_id, ordinal, child in zip(runs, ordinals, children, strict=True):
+        tables.runs[run_id].steps[ordinal].child_run = child
+    return []
+
+
+def lease_waiting(tables: Tables, *, worker: int, runs: Sequence[uuid.UUID], ordinals: Sequence[int]) -> Rows:
+    """Lease waiting steps, to be settled in the same transaction."""
+    rows: Rows = []
+    for run_id, ordinal in zip(runs, ordinals, strict=True):
+        step = tables.step(run_id, ordinal)
+        if step is None or step.state != "waiting" or (run_id, ordinal) in tables.leases:
+            continue
+        fence = tables.next("fence")
+        tables.leases[run_id, ordinal] = tables_module.LeaseRow(
+            run_id=run_id,
+            ordinal=ordinal,
+            worker_id=worker,
+            fence=fence,
+            claim_id=None,
+            number=1,
+            lane=step.lane,
+            tenant_id=step.tenant_id,
+            endpoint_id=None,
+            purpose="execute",
+            claimed_at=tables.now_s(),
+        )
+        rows.append((run_id, ordinal, fence))
+    return rows
+
+
+def consume_signals(tables: Tables, *, runs: Sequence[uuid.UUID], seqs: Sequence[int], ordinals: Sequence[int]) -> Rows:
+    """Mark buffered signals as taken."""
+    for run_id, seq, ordinal in zip(runs, seqs, ordinals, strict=True):
+        for signal in tables.runs[run_id].signals:
+            if signal.seq == seq:
+                signal.consumed_by = ordinal
+    return []
+
+
+def signal_add(tables: Tables, *, run_id: uuid.UUID, name: str, key: str | None, payload: str) -> Rows:
+    """Buffer a signal, and make the oldest call that waits for it and has none yet due."""
+    row = tables.runs[run_id]
+    if key is not None and any((signal.name, signal.key) == (name, key) for signal in row.signals):
+        return []
+    buffered = sum(signal.name == name and signal.consumed_by is None for signal in row.signals)
+    row.signals.append(SignalRow(seq=tables.next("signal"), name=name, key=key, payload=json.loads(payload)))
+    waiting = [step for step in row.steps.values() if (step.kind, step.name, step.state) == ("signal", name, "waiting")]
+    waiting.sort(key=lambda step: step.ordinal)
+    for step in waiting[buffered : buffered + 1]:
+        tables.set_timer((run_id, step.ordinal, "signal"), tables.now_s())
+    return []
+
+
+def callback_add(tables: Tables, *, endpoint: str, run_id: uuid.UUID, ordinal: int, number: int, event_id: str) -> Rows:
+    """Keep a callback once, and make the step's next poll due."""
+    step = tables.step(run_id, ordinal)
+    tried = None if step is None else step.tries.get(number)
+    named = None if tried is None or tried.endpoint_id is None else tables.endpoints.get(tried.endpoint_id)
+    if step is None or named is None or named.name != endpoint:
+        return [(0, 0)]
+    if (named.id, event_id) in tables.inbox:
+        return [(1, 0)]
+    tables.inbox[named.id, event_id] = (run_id, ordinal, number, tables.now_s())
+    if step.state in ("due", "pending", "unknown"):
+        kind = "reconcile" if step.state == "unknown" else "poll"
+        tables.set_timer((run_id, ordinal, kind), tables.now_s())
+    return [(1, 1)]
+
+
+def take_timers(tables: Tables, *, runs: Sequence[uuid.UUID], ordinals: Sequence[int], kinds: Sequence[str]) -> Rows:
+    """Take due timers and do what needs no decision; the others come back to be carried out."""
+    gone: list[tuple[TimerKey, float]] = []
+    now = tables.now_s()
+    for key in zip(runs, ordinals, kinds, strict=True):
+        due_at = tables.timers.get(key)
+        if key[2] in ("poll", "reconcile") and key[:2] in tables.leases and due_at is not None:
+            tables.timers[key] = now + _BUSY_WAIT_S
+        elif due_at is not None and due_at <= now:
+            del tables.timers[key]
+            gone.append((key, due_at))
+    before = {key[:2]: None if (step := tables.step(*key[:2])) is None else step.state for key, _ in gone}
+    readied = sum(_ready(tables, key) for key, _ in gone)
+    found = [_due_row(tables, key, due_at, before, [other for other, _ in gone]) for key, due_at in gone]
+    return [(*row, readied) for row in sorted(found, key=lambda row: row[:3])]
+
+
+def _ready(tables: Tables, key: TimerKey) -> int:
+    """Put in line what a timer was set for; give how many entries that made."""
+    run_id, ordinal, kind = key
+    row = tables.runs[run_id]
+    step = row.steps.get(ordinal)
+    if kind == "start" and row.is_live:
+        tables.put_ready(row.lane, row.tenant_id, row.id, 0)
+        return 1
+    if step is None:
+        return 0
+    if kind == "retry" and step.state == "waiting":
+        tables.move_step(step, "due")
+        tables.put_ready(step.lane, step.tenant_id, run_id, ordinal)
+        tables.free_slot((run_id, ordinal))
+        return 1
+    if kind in ("poll", "reconcile") and step.state in ("pending", "unknown"):
+        tried = step.tries.get(step.attempts)
+        if tried is not None and tried.endpoint_id is not None:
+            tables.put_ready(tables.endpoints[tried.endpoint_id].poll_lane, step.tenant_id, run_id, ordinal)
+            return 1
+    return 0
+
+
+def outputs_of(row: RunRow, ordinals: Sequence[int] | None) -> dict[str, Any] | None:
+    """Give outputs by ordinal, as JSON has them; None when nothing is asked for."""
+    if ordinals is None:
+        return None
+    return {str(ordinal): row.steps[ordinal].output for ordinal in ordinals if ordinal in row.steps} or None
+
+
+def _due_row(
+    tables: Tables, key: TimerKey, due_at: float, before: dict[Any, str | None], gone: Sequence[TimerKey]
+) -> tuple[Any, ...]:
+    run_id, ordinal, kind = key
+    row, now = tables.runs[run_id], tables.now_s()
+    step = row.steps.get(ordinal)
+    child = tables.runs.get(step.child_run) if kind == "child" and step is not None and step.child_run else None
+    about: tuple[Any, ...] = (None,) * 9
+    timeout_in_s = None
+    if step is not None:
+        outputs = outputs_of(row, step.parents)
+        about = (step.kind, step.name, step.version, step.input, step.options, before[run_id, ordinal])
+        about += (step.tenant_id, step.lane, outputs)
+        if (step.options or {}).get("delay_s") is not None:
+            assert step.options is not None, "it has a delay"
+            timeout_in_s = step.created_at - now + step.options["delay_s"]
+    of_child: tuple[Any, ...] = (None,) * 4
+    if child is not None:
+        of_child = (child.state, child.shape, child.error, outputs_of(child, child.refs))
+    of_run = (row.stopping is not None, row.workflow, row.priority, row.traceparent, row.deadline_at)
+    signal = _signal(row, step, gone)
+    return (run_id, ordinal, kind, *about, *of_run, *of_child, signal, timeout_in_s, now - due_at)
+
+
+def _signal(row: RunRow, step: StepRow | None, gone: Sequence[TimerKey]) -> list[Any] | None:
+    """Give the buffered signal that is meant for a call: each of those whose timers were taken has one of its own."""
+    if step is None or step.kind != "signal":
+        return None
+    others = [row.steps[ordinal] for run_id, ordinal, _ in gone if run_id == row.id and 0 < ordinal < step.ordinal]
+    before = sum((other.kind, other.name, other.state) == ("signal", step.name, "waiting") for other in others)
+    buffered = [each for each in row.signals if each.name == step.name and each.consumed_by is None]
+    buffered.sort(key=lambda each: each.seq)
+    return [buffered[before].seq, buffered[before].payload] if before < len(buffered) else None
+
+
+STATEMENTS: dict[str, Statement] = {
+    "due_timers": due_timers,
+    "next_timer": next_timer,
+    "set_timers": set_timers,
+    "set_child": set_child,
+    "lease_waiting": lease_waiting,
+    "consume_signals": consume_signals,
+    "signal_add": signal_add,
+    "callback_add": callback_add,
+    "take_timers": take_timers,
+}

@@ -1,0 +1,84 @@
+"""Stand where the suites expect a database: a house whose store is in memory."""
+
+import copy
+import random
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from heddle.config import deployment
+from heddle.testing.memory import store as memory_store
+from tests.races import scene
+
+
+class MemoryHouse(scene.House):
+    """Hold a store in memory with its deployment."""
+
+    def __init__(self) -> None:
+        memory = memory_store.Memory(now_s=lambda: time.time() + self.ahead_s, rng=random.Random(1))
+        super().__init__(database=None, connection=None, store=memory_store.MemoryStore(memory, send_window_s=5.0))
+        self.ahead_s = 0.0
+        self.memory = memory
+        self.tables = memory.tables
+
+    def deploy(
+        self,
+        endpoints: Sequence[deployment.Endpoint],
+        routes: Sequence[deployment.Route],
+        *,
+        scopes: Sequence[deployment.Scope] = (),
+        models: Sequence[deployment.Model] = (),
+        tenants: Sequence[deployment.Tenant] = (),
+    ) -> None:
+        """Write a deployment."""
+        wanted = deployment.Deployment(
+            models={item.name: item for item in models},
+            endpoints={item.name: item for item in endpoints},
+            scopes={item.name: item for item in scopes},
+            routes=tuple(routes),
+            tenants={item.name: item for item in tenants},
+        )
+        self.memory.deploy(wanted)
+
+    def doors(self) -> memory_store.MemoryDoors:
+        """Give the doors."""
+        return memory_store.MemoryDoors(self.memory, cleanup_s=scene.CLEANUP_S)
+
+    def due_now(self) -> None:
+        """Let the time of every timer come; a second passes, as nothing here takes any time by itself."""
+        self.ahead_s += 1.0
+        for key in self.tables.timers:
+            self.tables.timers[key] = self.tables.now_s() - 1.0
+
+    def deadlines_now(self) -> None:
+        """Let every deadline pass."""
+        for key in self.tables.timers:
+            if key[2] == "deadline":
+                self.tables.timers[key] = self.tables.now_s() - 1.0
+
+    def silence(self, worker: int) -> None:
+        """Let a worker have been silent for an hour."""
+        self.tables.workers[worker].seen_at -= 3_600.0
+
+    def count(self, table: str) -> int:
+        """Count the rows of a table."""
+        return len({"run": self.tables.runs, "timer": self.tables.timers, "slot": self.tables.slots}[table])
+
+    def charges(self) -> list[tuple[str, int]]:
+        """Give what the ledger has."""
+        return [(key[3], amount) for key, (_, _, amount) in self.tables.ledger.items()]
+
+    def all_runs(self) -> Any:
+        """Give every run as it is now."""
+        return copy.deepcopy(self.tables.runs)
+
+    def timer_in_s(self, kind: str) -> float:
+        """Tell in how many seconds the only timer of a kind is due."""
+        (due_at,) = [due_at for key, due_at in self.tables.timers.items() if key[2] == kind]
+        return due_at - self.tables.now_s()
+
+    def claim_id(self, run_id: uuid.UUID) -> uuid.UUID:
+        """Give the claim that leased a run's only leased call."""
+        (found,) = [lease.claim_id for lease in self.tables.leases.values() if lease.run_id == run_id]
+        return found

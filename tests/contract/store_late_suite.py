@@ -1,0 +1,100 @@
+"""Promises of the store about words that come early or late: callbacks before their answer, results and refusals of
+workers that lost their lease, calls that were claimed and never sent; see ``store_suite``.
+"""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from heddle.core.attempt import AttemptState
+from heddle.engine import settle as settle_stage
+from heddle.ports import store
+from tests.contract.store_suite import deploy, started
+from tests.races import scene
+from tests.races.scene import House, call, suspended
+
+
+async def polled(house: House) -> store.Claimed:
+    """Let a poll's time come, and claim it."""
+    house.due_now()
+    worker = await house.worker("poller")
+    await house.pump(worker)
+    (found,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
+    return found
+
+
+async def lost_call(house: House) -> tuple[uuid.UUID, store.Claimed, store.Claimed]:
+    """Have a worker die over a paid call; give the run, the lease of who asks after it, and the dead one's."""
+    deploy(house)
+    run_id, _ = await started(house, call(1, "model", "sent"), ending=suspended(1))
+    dead = await house.worker("dead")
+    (sent,) = await house.claim_models(dead, "sent")
+    await house.store.mark_sending(calls=[(sent, "digest")])
+    house.silence(dead)
+    await house.store.reclaim(lease_s=15.0, margin_s=2.0, limit=10)
+    return run_id, await polled(house), sent
+
+
+class LateSuite:
+    """What comes too early or too late."""
+
+    async def test_callback_when_it_comes_before_the_answer_to_the_call_then_the_first_poll_is_at_once(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+
+        await house.callback(sent, "event")
+        await house.settle(scene.accepted(sent, delay_s=3_600.0))
+        await house.pump(worker)
+
+        assert len(await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")) == 1
+
+    @pytest.mark.parametrize("word", [scene.faulted, scene.unsure], ids=["a refusal", "not known"])
+    async def test_settle_when_the_word_of_a_lost_worker_comes_after_the_job_was_found_then_the_job_is_booked(
+        self, house: House, word: Callable[[store.Claimed], store.Settlement]
+    ) -> None:
+        run_id, asked, sent = await lost_call(house)
+
+        await house.settle(word(sent))
+        between = (await house.calls(run_id))[1].attempts[0].state
+        await house.settle(scene.accepted(asked))
+        await house.settle(word(sent))
+        await house.settle(scene.done(await polled(house), "picture"))
+
+        assert between is AttemptState.UNKNOWN
+        assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.DONE
+        assert house.charges() == [("charge", scene.COST_NANO_USD)]
+
+    async def test_close_when_the_result_of_a_stopped_call_has_come_then_it_stays_late(self, house: House) -> None:
+        deploy(house)
+        run_id, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.accepted(sent))
+        poll = await polled(house)
+        await house.cancel(run_id)
+        await house.settle(scene.done(poll, "picture"))
+
+        (asked,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
+        await house.store.close_cancelled(closings=[(scene.ref(asked), "rejected", None)])
+
+        assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.LATE
+        assert house.count("slot") == 0
+
+    @pytest.mark.parametrize("is_marked", [True, False], ids=["its intent is durable", "it is not"])
+    async def test_settle_when_a_claimed_call_was_not_sent_then_it_can_be_claimed_again_at_once(
+        self, house: House, is_marked: bool
+    ) -> None:
+        deploy(house)
+        run_id, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (first,) = await house.claim_models(worker, "sent")
+        await house.store.mark_sending(calls=[(first, "digest")] if is_marked else [])
+
+        await house.settle(settle_stage.unsent(first, "too late"))
+
+        (second,) = await house.claim_models(worker, "sent")
+        assert (second.number, second.attempts_before) == (2, 1)
+        assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.REJECTED
+        assert house.count("slot") == 1

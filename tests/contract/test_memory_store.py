@@ -1,0 +1,64 @@
+"""The store in memory keeps the promises of ``store_suite``, and has every statement that the executors name."""
+
+import ast
+import pathlib
+
+import pytest
+
+from heddle import store as store_room
+from heddle.store import statements
+from heddle.testing.memory import store as memory_store
+from tests.contract import memory_house, store_direct_suite, store_late_suite, store_suite, store_work_suite
+
+# Statements of the machinery of a database, which no promise of the ports is about.
+NOT_PROMISED = {"planner", "session"}
+EXECUTORS = ("postgres", "planning", "plan_arrays", "schedule", "django", "apply", "pulse")
+
+
+@pytest.fixture
+def house() -> memory_house.MemoryHouse:
+    return memory_house.MemoryHouse()
+
+
+class TestSubmit(store_suite.SubmitSuite):
+    """Submit in memory."""
+
+
+class TestStop(store_suite.StopSuite):
+    """Stop in memory."""
+
+
+class TestFailure(store_suite.FailureSuite):
+    """Failure in memory."""
+
+
+class TestWait(store_work_suite.WaitSuite):
+    """Waiting in memory."""
+
+
+class TestDirect(store_direct_suite.DirectSuite):
+    """Steps leased as they are planned, in memory."""
+
+
+class TestLate(store_late_suite.LateSuite):
+    """Early and late words in memory."""
+
+
+class TestLease(store_work_suite.LeaseSuite):
+    """Leases in memory."""
+
+
+def test_statements_then_memory_has_every_one_that_an_executor_names() -> None:
+    folder = pathlib.Path(store_room.__file__).parent
+    texts = {
+        node.value
+        for name in EXECUTORS
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+    assert texts & set(statements.names()) - NOT_PROMISED <= set(memory_store.STATEMENTS)
+
+
+def test_statements_then_each_has_a_file_of_its_name() -> None:
+    assert set(memory_store.STATEMENTS) <= set(statements.names())

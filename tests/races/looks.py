@@ -1,0 +1,42 @@
+"""Look at what a store holds, in words that every store can answer: what the shared suites need beyond the doors."""
+
+import uuid
+from typing import Any
+
+
+class Looks:
+    """Answer by SQL; a store without SQL answers in its own way."""
+
+    def rows(self, query: str, *parameters: Any) -> list[Any]:
+        """Look."""
+        raise NotImplementedError
+
+    def value(self, query: str, *parameters: Any) -> Any:
+        """Look at one value."""
+        return self.rows(query, *parameters)[0][0]
+
+    def count(self, table: str) -> int:
+        """Count the rows of a table."""
+        return int(self.value(f"select count(*) from heddle_{table}"))
+
+    def charges(self) -> list[tuple[str, int]]:
+        """Give what the ledger has, as (kind, amount)."""
+        return [(kind, amount) for kind, amount in self.rows("select kind, amount_nano_usd from heddle_ledger")]
+
+    def all_runs(self) -> Any:
+        """Give every run with all that is stored of it, to be compared with itself."""
+        return self.rows("select * from heddle_run")
+
+    def timer_in_s(self, kind: str) -> float:
+        """Tell in how many seconds the only timer of a kind is due."""
+        query = "select extract(epoch from due_at - clock_timestamp())::float8 from heddle_timer where kind = %s"
+        return float(self.value(query, kind))
+
+    def claim_id(self, run_id: uuid.UUID) -> uuid.UUID:
+        """Give the claim that leased a run's only leased call."""
+        found: uuid.UUID = self.value("select claim_id from heddle_lease where run_id = %s", run_id)
+        return found
+
+    def deadlines_now(self) -> None:
+        """Let every deadline pass."""
+        self.rows("update heddle_timer set due_at = now() - interval '1 second' where kind = 'deadline' returning 1")

@@ -1,0 +1,97 @@
+"""Say what holds between the rows of a store in memory after every transaction, and list what does not.
+
+The rules are those of ``tests/races/invariants.py``, which holds PostgreSQL to them in SQL.
+"""
+
+from collections.abc import Iterator
+
+from heddle.testing.memory.tables import LIVE, OPEN, RunRow, StepRow, Tables
+
+
+def broken(tables: Tables) -> list[str]:
+    """List the violations."""
+    return [
+        *(line for row in tables.runs.values() for line in _run(tables, row)),
+        *_scopes(tables),
+        *_queues(tables),
+    ]
+
+
+def left_over(tables: Tables) -> list[str]:
+    """List what is left when every run is over and nothing is to be done any more."""
+    found = [f"in line: {row.run_id}.{row.ordinal}" for row in tables.ready_rows()]
+    found += [f"leased: {lease.run_id}.{lease.ordinal} ({lease.purpose})" for lease in tables.leases.values()]
+    found += [f"slot: {key[0]}.{key[1]}" for key in tables.slots]
+    found += [f"timer: {key[0]}.{key[1]} {key[2]}" for key in tables.timers]
+    return found + [f"live: {row.id} {row.state}" for row in tables.runs.values() if row.is_live]
+
+
+def _run(tables: Tables, row: RunRow) -> Iterator[str]:
+    open_calls = sum(step.state in OPEN for step in row.steps.values())
+    if row.open != open_calls:
+        yield f"run {row.id} counts {row.open} open calls and has {open_calls}"
+    if [event[0] for event in row.events] != list(range(1, len(row.events) + 1)):
+        yield f"events of run {row.id} have a gap"
+    if row.state in LIVE:
+        if not row.open and not row.is_activation_due:
+            yield f"run {row.id} is {row.state} and nothing moves it"
+        places = _places(tables, row.id, 0) + ((row.id, 0, "start") in tables.timers)
+        if places != int(row.is_activation_due):
+            yield f"the activation of run {row.id} is due: {row.is_activation_due}, and in {places} places"
+    spent = sum(amount for key, (_, _, amount) in tables.ledger.items() if key[0] == row.id)
+    if row.cost_nano_usd > spent:
+        yield f"run {row.id} says it cost {row.cost_nano_usd}, the ledger {spent}"
+    for step in row.steps.values():
+        yield from _step(tables, row, step)
+
+
+def _places(tables: Tables, run_id: object, ordinal: int) -> int:
+    in_line = sum((entry.run_id, entry.ordinal) == (run_id, ordinal) for entry in tables.ready_rows())
+    return in_line + ((run_id, ordinal) in tables.leases)
+
+
+def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
+    key, name = (row.id, step.ordinal), f"call {row.id}.{step.ordinal} ({step.kind} {step.state})"
+    timers = {kind for run_id, ordinal, kind in tables.timers if (run_id, ordinal) == key}
+    is_leased, has_slot = key in tables.leases, key in tables.slots
+    in_line = [entry.lane for entry in tables.ready_rows() if (entry.run_id, entry.ordinal) == key]
+    is_told_to_stop = step.state == "cancelled" and bool(in_line)
+    if row.state not in LIVE and step.state in OPEN:
+        yield f"{name} is open in a run that is over"
+    match step.state:
+        case "due" if (step.lane in in_line) + is_leased != 1 or in_line.count(step.lane) > 1:
+            yield f"{name} is in line {in_line.count(step.lane)} times and leased: {is_leased}"
+        case "pending" | "unknown" if not ({"poll", "reconcile"} & timers or in_line or is_leased):
+            if step.state == "pending" or has_slot:
+                yield f"{name} is asked about by nobody"
+        case "waiting" if not timers and not (step.kind == "workflow" and step.child_run) and step.kind != "signal":
+            yield f"{name} has nothing that wakes it"
+        case "blocked":
+            waits_for = sum(row.steps[parent].state != "succeeded" for parent in step.parents or ())
+            if step.blockers != waits_for or not any(row.steps[parent].state in OPEN for parent in step.parents or ()):
+                yield f"{name} counts {step.blockers} blockers and has {waits_for}"
+    is_working = step.state in ("pending", "unknown") or is_told_to_stop or "retry" in timers
+    if has_slot and not is_working and not (is_leased and tables.leases[key].purpose in ("send", "poll")):
+        yield f"{name} holds a slot for nothing"
+    is_sent = is_leased and tables.leases[key].purpose == "send"
+    if step.kind == "model" and not has_slot and (step.state == "pending" or is_sent):
+        yield f"{name} works without a slot"
+    is_asked = step.state == "cancelled" and is_leased and tables.leases[key].purpose == "poll"
+    if is_leased and step.state not in OPEN and not is_asked:
+        yield f"{name} is leased though it is over"
+
+
+def _scopes(tables: Tables) -> Iterator[str]:
+    for scope in tables.scopes.values():
+        slots = sum(scope.id in tables.endpoints[endpoint_id].scope_ids for endpoint_id in tables.slots.values())
+        released = sum(delta.released for delta in tables.deltas if delta.scope_id == scope.id)
+        if scope.in_flight - released != slots:
+            yield f"scope {scope.name} counts {scope.in_flight} less {released} and has {slots} slots"
+        if scope.concurrency is not None and scope.in_flight > scope.concurrency:
+            yield f"scope {scope.name} has {scope.in_flight} of {scope.concurrency} slots"
+
+
+def _queues(tables: Tables) -> Iterator[str]:
+    fences = [lease.fence for lease in tables.leases.values()]
+    if len(fences) != len(set(fences)):
+        yield "two leases have one fence"
