@@ -11,13 +11,13 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
-from heddle.engine import activate, claim, execute, heartbeat, observe, poll, schedule, supervise, sweep
+from heddle.engine import activate, claim, execute, heartbeat, observe, poll, schedule, supervise, sweep, told
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
 from heddle.program import registry
 from heddle.telemetry import recorder
-from heddle.telemetry.catalog import events
+from heddle.telemetry.catalog import events, metrics
 
 _REFRESH_S = 5.0
 _RECONCILE_HOLD_S = 5.0
@@ -136,10 +136,20 @@ class Worker:
                     self._start(item, "send", self._executor.send(item, claimed_at_s=now_s), now_s)
                 case "poll":
                     self._start(item, "poll", self._poller.act(item), now_s)
+                case "park":
+                    self._parts.hold.add(item, kind="send", now_s=now_s)
+                    self._park(item)
                 case _:
                     raise AssertionError(f"a lease has the purpose {item.purpose!r}")
         if activations:
             self._keep(asyncio.create_task(self._activate(activations)))
+
+    def _park(self, item: store.Claimed) -> None:
+        """Put off a retry beyond its endpoint's budget: a later step, never a fast loop."""
+        endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
+        recorder.count(metrics.RETRIES_PARKED, endpoint=recorder.OTHER if endpoint is None else endpoint.row.name)
+        delay_s = told.PARK_S * (1.0 + self._parts.clock.rng.random())
+        self._parts.settling.put(settle_stage.parked(item, delay_s=delay_s))
 
     def _start(self, item: store.Claimed, kind: str, work: Coroutine[Any, Any, None], now_s: float) -> None:
         held = self._parts.hold.add(item, kind=kind, now_s=now_s)

@@ -17,7 +17,7 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, partitions, planning, rows, schedule
+from heddle.store import connections, limits, partitions, planning, rows, schedule
 
 _TENANTS_MAX = 256
 
@@ -198,6 +198,8 @@ class PostgresStore:
                 "endpoints": self._claim_endpoints,
                 "send_window_s": self._send_window_s,
                 "tenants": _TENANTS_MAX,
+                "governed_s": limits.GOVERNED_S,
+                **limits.LAW,
             },
             stage="claim",
         )
@@ -326,7 +328,7 @@ class PostgresStore:
 
     async def fold_idle(self) -> None:
         """Fold limit deltas nobody has claimed over."""
-        await self._rows("fold_idle", {})
+        await self._rows("fold_idle", limits.LAW)
 
     async def recount(self) -> list[store.SlotDrift]:
         """Recount slots and correct drift."""
