@@ -166,6 +166,8 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "claim_local": local_claim(),
         "claim_model": model_claim(),
         "fold_idle": limits.LAW,
+        "scope_counters": {},
+        "govern": {"ids": [1], "slots": [None], "uptos": [10]},
         "settle": rows.settlements(settled) | rows.direct(None),
         "plan": planned,
         "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},

@@ -1,11 +1,13 @@
-"""Give the statements that fold, judge and limit the numbers of the law: one law, in ``core.policy``, for SQL too.
+"""Give the statements that fold, judge and limit the numbers of the law, and the leader's govern its rows.
 
-Neighbours: ``claim_model`` and ``fold_idle`` take these as parameters of ``sql/parts``.
+One law, in ``core.policy``, for SQL too: ``claim_model`` and ``fold_idle`` take these as parameters of ``sql/parts``.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from heddle.core.policy import breaker, told
+from heddle.ports import govern
 
 _BREAKER: Final = breaker.BreakerOptions()
 _TOLD: Final = told.ToldOptions()
@@ -29,3 +31,41 @@ LAW: Final[dict[str, Any]] = {
     "told_max_s": _TOLD.believed_max_s,
 }
 """The parameters of ``parts/fold`` and ``parts/limit``."""
+
+
+class Governing:
+    """Read and write what the leader governs; mixed into the store."""
+
+    _rows: Callable[..., Awaitable[list[tuple[Any, ...]]]]
+
+    async def scope_counters(self) -> list[govern.ScopeCounters]:
+        """Give the counters of every scope that an endpoint lists."""
+        return [
+            govern.ScopeCounters(
+                id=row[0],
+                name=row[1],
+                concurrency=row[2],
+                floor=row[3],
+                ceiling=row[4],
+                in_flight=row[5],
+                finished=row[6],
+                finished_s=row[7],
+                throttled=row[8],
+                first_tries=row[9],
+                retries=row[10],
+            )
+            for row in await self._rows("scope_counters", {}, stage="govern")
+        ]
+
+    async def govern(self, *, orders: Sequence[govern.ScopeOrder]) -> int:
+        """Write orders to the scopes that no claim holds at this moment."""
+        found = await self._rows(
+            "govern",
+            {
+                "ids": [order.id for order in orders],
+                "slots": [order.concurrency for order in orders],
+                "uptos": [order.retries_upto for order in orders],
+            },
+            stage="govern",
+        )
+        return int(found[0][0])

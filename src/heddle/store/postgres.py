@@ -22,7 +22,7 @@ from heddle.store import connections, limits, partitions, planning, rows, schedu
 _TENANTS_MAX = 256
 
 
-class PostgresStore:
+class PostgresStore(limits.Governing):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
