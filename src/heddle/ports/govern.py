@@ -1,6 +1,6 @@
-"""What the leader's govern pass needs from the store: what each scope did, and where to write what follows.
+"""What the leader needs from the store about scopes: to keep their books, to see what each did, to write what follows.
 
-Both calls may raise ``StoreLost``, and are safe to make again. Part of ``ports.store.EngineStore``.
+All calls may raise ``StoreLost``, and are safe to make again. Part of ``ports.store.EngineStore``.
 """
 
 import dataclasses
@@ -38,8 +38,25 @@ class ScopeOrder:
     retries_upto: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SlotDrift:
+    """Tell that a scope's count of slots was wrong; the bar is that this never happens."""
+
+    scope: str
+    was: int
+    is_now: int
+
+
 class GovernStore(Protocol):
-    """Show what scopes did and take what follows."""
+    """Show what scopes did and take what follows; keep their books when no claim does."""
+
+    async def fold_idle(self) -> None:
+        """Fold limit deltas nobody has claimed over."""
+        ...
+
+    async def recount(self) -> list[SlotDrift]:
+        """Recount slots and correct drift."""
+        ...
 
     async def scope_counters(self) -> list[ScopeCounters]:
         """Give the counters of every scope that an endpoint lists."""

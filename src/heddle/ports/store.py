@@ -236,13 +236,7 @@ class ReclaimReport:
     unknown: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SlotDrift:
-    """Tell that a scope's count of slots was wrong; the bar is that this never happens."""
-
-    scope: str
-    was: int
-    is_now: int
+SlotDrift = govern.SlotDrift
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,14 +366,6 @@ class EngineStore(govern.GovernStore, Protocol):
 
     async def held(self, *, worker: int, grace_s: float) -> list[LeaseRef]:
         """List a worker's leases older than a grace."""
-        ...
-
-    async def fold_idle(self) -> None:
-        """Fold limit deltas nobody has claimed over."""
-        ...
-
-    async def recount(self) -> list[SlotDrift]:
-        """Recount slots and correct drift."""
         ...
 
     async def gauges(self, *, lease_s: float) -> Gauges:

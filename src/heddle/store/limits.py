@@ -34,9 +34,17 @@ LAW: Final[dict[str, Any]] = {
 
 
 class Governing:
-    """Read and write what the leader governs; mixed into the store."""
+    """Keep the books of scopes, and read and write what the leader governs; mixed into the store."""
 
     _rows: Callable[..., Awaitable[list[tuple[Any, ...]]]]
+
+    async def fold_idle(self) -> None:
+        """Fold limit deltas nobody has claimed over."""
+        await self._rows("fold_idle", LAW)
+
+    async def recount(self) -> list[govern.SlotDrift]:
+        """Recount slots and correct drift."""
+        return [govern.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
 
     async def scope_counters(self) -> list[govern.ScopeCounters]:
         """Give the counters of every scope that an endpoint lists."""

@@ -326,14 +326,6 @@ class PostgresStore(limits.Governing):
         """Become or stay the leader."""
         return bool(await self._rows("lead", {"worker": worker, "lead_s": lead_s}))
 
-    async def fold_idle(self) -> None:
-        """Fold limit deltas nobody has claimed over."""
-        await self._rows("fold_idle", limits.LAW)
-
-    async def recount(self) -> list[store.SlotDrift]:
-        """Recount slots and correct drift."""
-        return [store.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
-
     async def gauges(self, *, lease_s: float) -> store.Gauges:
         """Read what the gauges show."""
         found = await self._rows("gauges", {"lease_s": lease_s}, stage="observe")
