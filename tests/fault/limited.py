@@ -200,6 +200,11 @@ def queue(house: scene.House, count: int) -> None:
     house.fill(lane=scene.model_lane("m"), name="m", count=count, kind="model")
 
 
+async def act(house: scene.House, statement: str) -> None:
+    """Do something to the database from a thread: waiting for a worker's lock in its own loop would be for ever."""
+    await asyncio.to_thread(house.connection.execute, statement)
+
+
 async def until(question: Callable[[], bool], *, what: str, patience_s: float = PATIENCE_S) -> float:
     """Look again and again for a bounded time; give how long it took in seconds."""
     started_s = time.monotonic()

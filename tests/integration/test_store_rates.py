@@ -227,6 +227,33 @@ async def test_fallback_when_the_primarys_minute_is_spent_then_it_is_used_after_
     assert [[item.tier for item in found] for found in (first, early, late)] == [[0, 0], [], [1, 1, 1]]
 
 
+async def test_fallback_when_it_answers_then_the_run_is_degraded_and_says_what_it_cost_more(house: scene.House) -> None:
+    house.deploy(
+        [scene.endpoint("one", price_nano_usd=7), scene.endpoint("two", price_nano_usd=9)],
+        [deployment.Route(model="m", endpoint="one", tier=1), deployment.Route(model="m", endpoint="two", tier=3)],
+    )
+    house.connection.execute("update heddle_endpoint set is_enabled = (name = 'two')")
+    queue(house, 2)
+    claimed = await house.claim_models(await house.worker(), "m")
+
+    await house.settle(*(scene.done(item, cost_nano_usd=9) for item in claimed))
+
+    view, calls = await house.shown(claimed[0].run_id), await house.calls(claimed[0].run_id)
+    assert (view.is_degraded, view.price_difference_nano_usd, view.cost_nano_usd) == (True, 4, 18)
+    assert [(each.tier, each.price_difference_nano_usd) for each in calls[1].attempts] == [(2, 2)]
+
+
+async def test_fallback_when_the_first_choice_answers_then_the_run_is_not_degraded(house: scene.House) -> None:
+    deploy(house)
+    queue(house, 1)
+    (item,) = await house.claim_models(await house.worker(), "m")
+
+    await house.settle(scene.done(item))
+
+    view = await house.shown(item.run_id)
+    assert (view.is_degraded, view.price_difference_nano_usd) == (False, 0)
+
+
 def report(dimension: int, **values: Any) -> str:
     return json.dumps([{"dimension": dimension, "until_s": 60.0, **values}])
 

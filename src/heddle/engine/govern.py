@@ -123,6 +123,7 @@ def _adapted(
         overloaded=max(0, now.throttled - before.throttled),
         latency_sum_s=max(0.0, now.finished_s - before.finished_s),
         in_flight=now.in_flight,
+        is_full=now.is_full,
     )
     return concurrency.update(options, limit or concurrency.start(options), sample=sample, now_s=now_s)
 

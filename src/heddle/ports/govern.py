@@ -13,7 +13,8 @@ class ScopeCounters:
     """Hold what a scope did, counted since it exists; what is not folded yet is in.
 
     ``concurrency``: its slots now, None for no limit; ``floor`` and ``ceiling`` are given when they adapt.
-    ``finished``: calls that succeeded, ``finished_s`` their time together. ``first_tries`` and ``retries``: sent.
+    ``is_full``: its last claim left nothing free. ``finished``: calls that succeeded, ``finished_s`` their time
+    together. ``first_tries`` and ``retries``: sent.
     """
 
     id: int
@@ -22,6 +23,7 @@ class ScopeCounters:
     floor: int | None
     ceiling: int | None
     in_flight: int
+    is_full: bool
     finished: int
     finished_s: float
     throttled: int

@@ -56,11 +56,12 @@ class Governing:
                 floor=row[3],
                 ceiling=row[4],
                 in_flight=row[5],
-                finished=row[6],
-                finished_s=row[7],
-                throttled=row[8],
-                first_tries=row[9],
-                retries=row[10],
+                is_full=row[6],
+                finished=row[7],
+                finished_s=row[8],
+                throttled=row[9],
+                first_tries=row[10],
+                retries=row[11],
             )
             for row in await self._rows("scope_counters", {}, stage="govern")
         ]

@@ -16,6 +16,7 @@ SCOPE = govern.ScopeCounters(
     floor=None,
     ceiling=None,
     in_flight=0,
+    is_full=False,
     finished=0,
     finished_s=0.0,
     throttled=0,

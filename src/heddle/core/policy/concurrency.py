@@ -16,7 +16,8 @@ from heddle.core.policy import bounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyOptions:
-    """Hold the range of the limit and how it moves. Numbers without a source are ours, from bench/knee.py.
+    """Hold the range of the limit and how it moves. Numbers without a source are ours, from simulated
+    services with a knee (tests/property/core/test_policy_concurrency.py) and tests/fault/test_knee.py.
 
     floor, ceiling: no default, 1 to 100_000 slots, floor at most ceiling; equal ones fix the limit. It starts at the
         floor and doubles until it meets the knee: too many calls at once are what a service with one bears least.
@@ -24,7 +25,8 @@ class ConcurrencyOptions:
     backoff_ratio: default 0.7, 0.1 to 0.99; what is left of the limit after calls were throttled.
     backoff_every_s: default 1.0, 0 to 60 seconds; at most one decrease for throttling in that time, since the many
         calls in flight at one overload all report the same one.
-    samples: default 20, 1 to 100_000 calls; the fewest whose mean says anything; a limit above it wants as many.
+    samples: default 20, 1 to 100_000 calls; the fewest whose mean says anything; a limit above it wants as many, and
+        half are enough until the first knee is met.
     stalled_s: default 1.5, 0.1 to 3600 seconds; nothing ended for so long (and for four usual latencies) while calls
         were in flight: an overload.
     """
@@ -74,13 +76,15 @@ class Sample:
     """Report the calls of one scope that finished since the last report.
 
     ok: calls that ended well. overloaded: calls the provider refused for load. latency_sum_s: of the ok ones together.
-    in_flight: calls in flight now.
+    in_flight: calls in flight now. is_full: more would have started had there been room: between a settle and the next
+    claim slots stand empty that are wanted all the same.
     """
 
     ok: int
     overloaded: int
     latency_sum_s: float
     in_flight: int
+    is_full: bool = False
 
     def __post_init__(self) -> None:
         """Refuse negative counts and times."""
@@ -129,7 +133,9 @@ def update(options: ConcurrencyOptions, state: AdaptiveLimit, *, sample: Sample,
     )
     if sample.overloaded or _is_stalled(options, current, sample, now_s=now_s):
         return _throttled(options, current, now_s=now_s)
-    if current.ok < max(options.samples, current.limit):
+    # On the way to the first knee half as many are enough: it ends at the first sample that is too slow anyway.
+    needed = options.samples if current.knee is not None else options.samples / 2
+    if current.ok < max(needed, current.limit):
         return current
     latency_s = current.latency_sum_s / current.ok
     judged = replace(current, ok=0, latency_sum_s=0.0, base_s=_base_s(current.base_s, latency_s))
@@ -137,7 +143,7 @@ def update(options: ConcurrencyOptions, state: AdaptiveLimit, *, sample: Sample,
     ratio = latency_s / judged.base_s if judged.base_s > 0 else 1.0
     if ratio > options.latency_tolerance:
         return _slowed(options, judged, latency_s=latency_s, ratio=ratio)
-    if sample.in_flight < _IN_USE * math.floor(judged.limit):
+    if not sample.is_full and sample.in_flight < _IN_USE * math.floor(judged.limit):
         return replace(judged, slow=0)
     return _grown(options, judged)
 

@@ -1,7 +1,7 @@
 -- Purpose: read what each scope did since it exists, what is not folded yet included. Caller: engine.govern, the leader.
 -- Rows: reads limit_state, endpoint, limit_delta. Index: limit_delta's scope. Locks: none. Nothing matches: no endpoint is enabled.
 select s.id, s.name, s.concurrency, case when s.concurrency_max is not null then s.concurrency_min end, s.concurrency_max,
-  greatest(0, s.in_flight - coalesce(d.released, 0))::int, s.finished + coalesce(d.finished, 0)::bigint,
+  greatest(0, s.in_flight - coalesce(d.released, 0))::int, s.full_since is not null, s.finished + coalesce(d.finished, 0)::bigint,
   s.finished_s + coalesce(d.finished_s, 0), s.throttled + coalesce(d.throttled, 0)::bigint, s.first_tries, s.retries
 from heddle_limit_state s
 cross join lateral (

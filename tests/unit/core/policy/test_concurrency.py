@@ -49,6 +49,12 @@ def test_update_when_it_is_not_in_use_then_unchanged() -> None:
     assert updated(BUSY, sample(ok=20, in_flight=15)).limit == 20.0
 
 
+def test_update_when_slots_stand_empty_but_are_wanted_then_it_grows() -> None:
+    wanted = concurrency.Sample(ok=20, overloaded=0, latency_sum_s=20.0, in_flight=9, is_full=True)
+
+    assert updated(BUSY, wanted).limit > 20.0
+
+
 def test_update_when_too_few_have_ended_then_it_waits_for_more() -> None:
     waiting = updated(BUSY, sample(ok=19))
 
