@@ -47,8 +47,7 @@ class Claimed(NamedTuple):
     ``state`` and ``attempt_state`` tell a poll what it is about. ``priority`` is the run's; ``waited_s`` is the time
     from being ready to this claim. A run's first activation has no journal to load: it comes with the run's ``input``,
     the ``wake_seq`` to write its plan against (otherwise None) and the store's time ``now_s`` in seconds since 1970.
-    ``tier`` is that of the route to its endpoint. The purpose ``park`` is a retry that its endpoint's retry budget does
-    not allow now: it holds neither slot nor attempt, and is to be put off.
+    ``tier`` is its route's. The purpose ``park``: a retry beyond its endpoint's budget, without slot or attempt.
     """
 
     run_id: uuid.UUID
@@ -160,7 +159,6 @@ class Settlement:
     ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
     it failed, 0 tells nothing. Three fields are not stored but counted: ``endpoint_id``, where the attempt was sent
     (None: nothing was), ``attempt_before``, the attempt's state at the claim, and ``is_first_try``.
-
     Of a model call besides: ``tier``, its route's; ``is_throttled``, it was told to slow down; ``latency_s``, how long
     a call that succeeded took; ``tokens`` and ``images``, what it used (None: as estimated); ``frozen_s``, for how long
     nothing more may be sent to its scopes; ``told``, a JSON list of lessons about limits (``core.policy.told``).
