@@ -59,8 +59,8 @@ NOTHING = Told()
 class ToldOptions:
     """Hold how long a provider's word counts.
 
-    believed_s: default 60, 1 to 3600 seconds; how long a limit counts that came without a reset. One window of every
-        provider in RELIABILITY 3.
+    believed_s: default 60, 1 to 3600 seconds; how long a limit counts at least, since a bucket that is full in 100 ms
+        has the same limit afterwards. One window of every provider in RELIABILITY 3.
     believed_max_s: default 3600, 1 to 86400 seconds; the longest any word counts, a Retry-After included: a reset in
         the year 9999 stops an endpoint for an hour, and then one call asks again.
     """
@@ -119,7 +119,7 @@ def learn(options: ToldOptions, report: Report) -> Lesson | None:
         dimension=known.dimension,
         limit_per_min=known.limit_per_min,
         remaining=known.remaining,
-        until_s=max(1.0, min(options.believed_s, options.believed_max_s) if reset_s is None else reset_s),
+        until_s=min(options.believed_max_s, max(options.believed_s, reset_s or 0.0)),
         empty_s=reset_s if known.remaining == 0 and is_window else None,
     )
 
