@@ -244,8 +244,6 @@ class LeaseSuite:
         house.silence(dead)
 
         report = await house.store.reclaim(lease_s=15.0, margin_s=2.0, limit=10)
-        due_in_s = house.timer_in_s("retry")
-        house.due_now()
         await house.pump(worker)
         (second,) = await house.claim_models(worker, "sent")
 

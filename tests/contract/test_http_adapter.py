@@ -10,6 +10,7 @@ import pytest
 
 from heddle.config import deployment
 from heddle.core import artifact, attempt, faults, settle
+from heddle.core.policy import told
 from heddle.ports import provider
 from heddle.providers import registry
 from heddle.store import blobs
@@ -284,3 +285,41 @@ def test_options_when_one_is_wrong_then_the_refusal_names_endpoint_and_option(
         registry.build(endpoint, {})
 
     assert named in str(refused.value)
+
+
+LIMITS = {"x-ratelimit-limit-tokens": "90000", "x-ratelimit-remaining-tokens": "12", "x-ratelimit-reset-tokens": "1m0s"}
+TOKENS_TOLD = told.Report(dimension=told.Dimension.TOKENS, limit_per_min=90_000, remaining=12, reset_s=60.0)
+
+
+async def test_send_when_an_answer_tells_usage_and_limits_then_the_outcome_does(
+    server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts
+) -> None:
+    server.script(scripted_server.json_reply(200, {"text": "a", "usage": {"tokens": 321, "images": 2}}, headers=LIMITS))
+
+    outcome = await send(server.url, artifacts, {}, used_tokens="/usage/tokens", used_images="/usage/images")
+
+    assert isinstance(outcome, settle.Completed)
+    assert outcome.told == told.Told(reports=(TOKENS_TOLD,), tokens=321, images=2)
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, "many", None])
+async def test_send_when_the_usage_is_no_count_then_it_is_not_known(
+    server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts, count: object
+) -> None:
+    server.script(scripted_server.json_reply(200, {"usage": count}))
+
+    outcome = await send(server.url, artifacts, {}, used_tokens="/usage")
+
+    assert isinstance(outcome, settle.Completed)
+    assert outcome.told.tokens is None
+
+
+async def test_send_when_a_refusal_tells_limits_then_the_outcome_does(
+    server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts
+) -> None:
+    server.script(scripted_server.json_reply(429, {}, headers={**RETRY_AFTER, **LIMITS}))
+
+    outcome = await send(server.url, artifacts, {})
+
+    assert isinstance(outcome, settle.Faulted)
+    assert outcome.told == told.Told(reports=(TOKENS_TOLD,), retry_after_s=7.0)

@@ -153,12 +153,15 @@ async def test_breaker_when_five_fail_in_a_row_then_it_opens_probes_once_and_clo
     ]
     during = await house.claim_models(workers[0], "m")
     await house.settle(*(scene.done(item) for item in probes))
+    slow_start = await house.claim_models(workers[0], "m", want=10)
+    await house.settle(*(scene.done(item) for item in slow_start))
+    house.connection.execute("update heddle_limit_state set closed_at = now() - interval '31 seconds'")
     after = await house.claim_models(workers[0], "m", want=10)
 
     assert while_open == [[], []]
     assert opened == ("open", 1, 30.0)
     assert (len(probes), during) == (1, [])
-    assert len(after) == 10
+    assert (len(slow_start), len(after)) == (1, 10)
     assert scope(house, "one", "breaker") == ("closed",)
 
 

@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from heddle.core import lanes
-from heddle.store import lookout, plan_arrays, rows, schedule, statements
+from heddle.store import limits, lookout, plan_arrays, rows, schedule, statements
 from tests import pg
 from tests.races import scene
 
@@ -38,7 +38,12 @@ def stage(
         made.connect() as connection,
     ):
         house = scene.House(database=made, connection=connection, store=scene.engine_store(made))
-        house.deploy([scene.endpoint("one")], [scene.deployment.Route(model="m", endpoint="one")])
+        house.deploy(
+            [scene.endpoint("one")],
+            [scene.deployment.Route(model="m", endpoint="one")],
+            # Wide enough for every claim here, so that calls are weighed and none is held back.
+            scopes=[scene.deployment.Scope(name="one", tokens_per_min=10**9, images_per_min=10**9)],
+        )
         fill(house, size)
         yield size, connection
 
@@ -126,6 +131,8 @@ def model_claim(want: int = 50) -> dict[str, Any]:
         "endpoints": 4,
         "send_window_s": 5.0,
         "tenants": 256,
+        "governed_s": limits.GOVERNED_S,
+        **limits.LAW,
     }
 
 
@@ -159,6 +166,9 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     return {
         "claim_local": local_claim(),
         "claim_model": model_claim(),
+        "fold_idle": limits.LAW,
+        "scope_counters": {},
+        "govern": {"ids": [1], "slots": [None], "uptos": [10]},
         "settle": rows.settlements(settled) | rows.direct(None),
         "plan": planned,
         "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},

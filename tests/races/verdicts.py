@@ -22,6 +22,7 @@ def done(claimed: store.Claimed, output: Any = "ok", *, cost_nano_usd: int | Non
         attempt_state="done",
         is_local=is_local,
         breaker=1,
+        tier=claimed.tier,
         cost_nano_usd=None if is_local else cost_nano_usd or COST_NANO_USD,
     )
 

@@ -59,6 +59,7 @@ def run(view: records.RunView, *, root: str, has_values: bool = True) -> dict[st
         "priority": view.priority.value,
         "error": None if view.error is None else dict(view.error),
         "degraded": view.is_degraded,
+        "price_difference": money.usd(view.price_difference_nano_usd),
         "cost": money.usd(view.cost_nano_usd),
         "steps": step_counts(view.steps),
         "labels": dict(view.labels),
@@ -195,6 +196,10 @@ def _attempt(view: records.AttemptView) -> dict[str, Any]:
         "handle": view.handle,
         "fault": _fault(view.fault),
         "cost": None if view.cost_nano_usd is None else money.usd(view.cost_nano_usd),
+        "tier": view.tier,
+        "price_difference": None
+        if view.price_difference_nano_usd is None
+        else money.usd(view.price_difference_nano_usd),
         "started_at": instant(view.started_at),
         "sent_at": instant(view.sent_at),
         "finished_at": instant(view.finished_at),

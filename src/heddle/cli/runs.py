@@ -165,6 +165,8 @@ def _print_run(run: dict[str, Any]) -> None:
     print(f"state:    {run['shown_state']}")
     print(f"steps:    {_steps(run['steps'])}, {run['steps']['attempts']} attempts, {run['steps']['retries']} retries")
     print(f"cost:     ${run['cost']}")
+    if run["degraded"]:
+        print(f"degraded: a fallback answered; it cost ${run['price_difference']} more than the first choice")
     if run.get("error"):
         print(f"error:    {run['error'].get('fault', '')}: {run['error'].get('message', '')}")
     if run.get("output") is not None:

@@ -12,8 +12,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-_INTEGER_MAX = 2**31 - 1
-"""The largest number the database's integer columns hold."""
+_SLOTS_MAX = 100_000
+_PER_MIN_MAX = 1_000_000_000
+"""The most a limit may be: what ``core.policy.concurrency`` and ``core.policy.ratelimit`` allow."""
 
 
 class DeploymentRefused(ValueError):
@@ -25,13 +26,27 @@ def _within(low: float, high: float, default: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptive:
+    """Let the slots of a scope move between a floor and a ceiling (``core.policy.concurrency``)."""
+
+    min: int = dataclasses.field(metadata={"low": 1, "high": _SLOTS_MAX})
+    max: int = dataclasses.field(metadata={"low": 1, "high": _SLOTS_MAX})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Limit what a provider limits: slots, and requests per minute with a burst (None: unlimited)."""
+    """Limit what a provider limits: slots, and requests, tokens and images per minute, each with a burst (None:
+    unlimited). The slots are a number, or a range in which the number adapts to what the provider bears.
+    """
 
     name: str
-    concurrency: int | None = _within(0, _INTEGER_MAX, None)
-    requests_per_min: int | None = _within(1, _INTEGER_MAX, None)
-    requests_burst: int | None = _within(1, _INTEGER_MAX, None)
+    concurrency: int | Adaptive | None = dataclasses.field(default=None, metadata={"low": 1, "high": _SLOTS_MAX})
+    requests_per_min: int | None = _within(1, _PER_MIN_MAX, None)
+    requests_burst: int | None = _within(1, _PER_MIN_MAX, None)
+    tokens_per_min: int | None = _within(1, _PER_MIN_MAX, None)
+    tokens_burst: int | None = _within(1, _PER_MIN_MAX, None)
+    images_per_min: int | None = _within(1, _PER_MIN_MAX, None)
+    images_burst: int | None = _within(1, _PER_MIN_MAX, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +78,15 @@ class Route:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Set what a logical model's owner chose."""
+    """Set what a logical model's owner chose. ``tokens`` and ``images`` estimate what one call uses, where a scope
+    limits them; a call may say better.
+    """
 
     name: str
     unknown_policy: str = "at_most_once"
     fallback_after_s: float = _within(0, 86_400, 30.0)
+    tokens: int | None = _within(1, _PER_MIN_MAX, None)
+    images: int | None = _within(1, _PER_MIN_MAX, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +126,7 @@ _PLAIN: Mapping[object, tuple[type, str]] = {
     str | None: (str, "a text that is not empty"),
     int: (int, "a whole number"),
     int | None: (int, "a whole number"),
+    int | Adaptive | None: (int, "a whole number"),
     float: (float, "a number"),
 }
 
@@ -123,10 +143,7 @@ def parse(text: str, *, file: str) -> Deployment:
     deployment = Deployment(
         models={name: _model(file, name, table) for name, table in _tables(file, raw, "models")},
         endpoints={name: _endpoint(file, name, table) for name, table in _tables(file, raw, "endpoints")},
-        scopes={
-            name: _record(file, f"[scopes.{name}]", Scope, table, name=name)
-            for name, table in _tables(file, raw, "scopes")
-        },
+        scopes={name: _scope(file, name, table) for name, table in _tables(file, raw, "scopes")},
         routes=tuple(_route(file, number, table) for number, table in _routes(file, raw)),
         tenants={name: _tenant(file, name, table) for name, table in _tables(file, raw, "tenants")},
     )
@@ -199,6 +216,36 @@ def _model(file: str, name: str, table: Mapping[str, Any]) -> Model:
             "it must be at_most_once or at_least_once"
         )
     return model
+
+
+def _scope(file: str, name: str, table: Mapping[str, Any]) -> Scope:
+    place = f"[scopes.{name}]"
+    given: dict[str, Any] = {"name": name}
+    concurrency = table.get("concurrency")
+    if isinstance(concurrency, dict):
+        given["concurrency"] = _adaptive(file, f"{place} concurrency", concurrency)
+        table = {key: value for key, value in table.items() if key != "concurrency"}
+    scope: Scope = _record(file, place, Scope, table, **given)
+    for unit in ("requests", "tokens", "images"):
+        limit, burst = getattr(scope, f"{unit}_per_min"), getattr(scope, f"{unit}_burst")
+        if burst is not None and limit is None:
+            raise DeploymentRefused(f"{file}: {place} {unit}_burst needs {unit}_per_min, which is not given")
+        if burst is not None and burst > limit + 1:
+            raise DeploymentRefused(
+                f"{file}: {place} {unit}_burst is {burst}; it must be at most {unit}_per_min + 1, {limit + 1}"
+            )
+    return scope
+
+
+def _adaptive(file: str, place: str, table: Mapping[str, Any]) -> Adaptive:
+    """Read a range of slots; ``adaptive = true`` may be written beside it, to be plain."""
+    if table.get("adaptive", True) is not True:
+        raise DeploymentRefused(f"{file}: {place}.adaptive must be true; for a fixed number write concurrency = 8")
+    limits = {key: value for key, value in table.items() if key != "adaptive"}
+    adaptive: Adaptive = _record(file, place, Adaptive, limits)
+    if adaptive.min > adaptive.max:
+        raise DeploymentRefused(f"{file}: {place}.min is {adaptive.min}; it must be at most max, {adaptive.max}")
+    return adaptive
 
 
 def _tenant(file: str, name: str, table: Mapping[str, Any]) -> Tenant:

@@ -89,6 +89,9 @@ class Settings:
         0.05, "Least time between two doorbells of one process.", unit="s", low=0, high=5
     )
     sweep_interval_s: float = _setting(1.0, "Time between two sweeps of the leader.", unit="s", low=0.1, high=60)
+    govern_interval_s: float = _setting(
+        0.5, "Time between two looks of the leader at limits that adapt and at retries.", unit="s", low=0.1, high=5
+    )
     drain_s: float = _setting(
         30.0, "Time a worker is given to finish what it holds when it is asked to stop.", unit="s", low=0, high=3600
     )

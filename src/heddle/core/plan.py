@@ -25,7 +25,8 @@ class CallOptions:
 
     ``timeout_s``: for one attempt, 0.1 to 86,400 (None: the step's or endpoint's own). ``detach``: its failure does
     not fail the run. ``memory_bytes``: the cap of a step in the compute pool. ``delay_s``: of a sleep, or the
-    timeout of a signal (None: none).
+    timeout of a signal (None: none). ``tokens``, ``images``: what a model call is expected to use, 1 to
+    1,000,000,000 (None: as the model says).
     """
 
     timeout_s: float | None = None
@@ -33,6 +34,8 @@ class CallOptions:
     detach: bool = False
     memory_bytes: int | None = None
     delay_s: float | None = None
+    tokens: int | None = None
+    images: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Give the stored form: only what differs from the defaults."""
@@ -47,6 +50,10 @@ class CallOptions:
             stored["memory_bytes"] = self.memory_bytes
         if self.delay_s is not None:
             stored["delay_s"] = self.delay_s
+        if self.tokens is not None:
+            stored["tokens"] = self.tokens
+        if self.images is not None:
+            stored["images"] = self.images
         return stored
 
     @classmethod
@@ -62,6 +69,8 @@ class CallOptions:
             detach=value.get("detach", False),
             memory_bytes=value.get("memory_bytes"),
             delay_s=value.get("delay_s"),
+            tokens=value.get("tokens"),
+            images=value.get("images"),
         )
 
 

@@ -11,14 +11,18 @@ from typing import assert_never
 from heddle.core import attempt, faults, identity
 from heddle.core.policy import backoff, deadline
 from heddle.core.policy import retry as retry_policy
+from heddle.core.policy import told as told_policy
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """Report a result. ``cost_nano_usd`` is what the provider charged, None when it did not say."""
+    """Report a result. ``cost_nano_usd`` is what the provider charged, None when it did not say. ``told``, here and in
+    the others: what the answer tells of usage and limits.
+    """
 
     output: identity.JsonValue
     cost_nano_usd: int | None = None
+    told: told_policy.Told = told_policy.NOTHING
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class Accepted:
 
     handle: str
     poll_after_s: float
+    told: told_policy.Told = told_policy.NOTHING
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,7 @@ class Faulted:
     fault: faults.StepFault
     retry_after_s: float | None = None
     billed_nano_usd: int = 0
+    told: told_policy.Told = told_policy.NOTHING
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,7 @@ class Unknown:
     """Report that bytes left and nothing came back that tells whether the job was accepted."""
 
     message: str
+    told: told_policy.Told = told_policy.NOTHING
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,13 @@ Before this in the walk: claim. After: settle.
 """
 
 import asyncio
+import dataclasses
 import json
 import pickle
 from typing import Any
 
 from heddle.core import artifact, attempt, faults, identity, ids, plan, settle
-from heddle.engine import intent, media, observe, within
+from heddle.engine import intent, media, observe, told, within
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import blobs as blobs_port
@@ -85,6 +86,7 @@ class Executor:
     def __init__(self, parts: parts_module.Parts) -> None:
         self._parts = parts
         self.intents = intent.Intents(parts)
+        self.freezes = told.Freezes()
 
     def conclude(
         self,
@@ -93,9 +95,10 @@ class Executor:
         endpoint: parts_module.Endpoint | None = None,
         *,
         is_sent: bool = True,
+        latency_s: float | None = None,
     ) -> None:
         """Let the law decide on an outcome and hand the verdict in. ``is_sent``: False when nothing reached the
-        endpoint.
+        endpoint. ``latency_s``: how long the call took, where it was one.
         """
         verdict: settle.Verdict
         if isinstance(outcome, settle.Completed):
@@ -109,6 +112,10 @@ class Executor:
         if is_absent:
             # The endpoint answered the look-up; that nothing had been sent is our own death, and no failure of its.
             written.breaker = 0
+        if endpoint is not None:
+            told.write(written, outcome, endpoint=endpoint.row.name, latency_s=latency_s)
+            if written.frozen_s is not None:
+                self.freezes.note(endpoint.row.id, until_s=self._parts.clock.monotonic_s() + written.frozen_s)
         self._parts.settling.put(written)
 
     # Local steps
@@ -259,9 +266,15 @@ class Executor:
             except FaultRaised as error:
                 self.conclude(claimed, settle.Faulted(fault=error.fault), endpoint, is_sent=False)
                 return
+            if self.freezes.is_frozen(endpoint.row.id, now_s=self._parts.clock.monotonic_s()):
+                self._parts.settling.put(settle_stage.unsent(claimed, "its endpoint asked to come back later"))
+                return
             match await self._may_send(claimed, endpoint, request, claimed_at_s):
                 case intent.Permission.GRANTED:
-                    self.conclude(claimed, await self.answer(claimed, endpoint, request), endpoint)
+                    sent_s = self._parts.clock.monotonic_s()
+                    outcome = await self.answer(claimed, endpoint, request)
+                    latency_s = self._parts.clock.monotonic_s() - sent_s
+                    self.conclude(claimed, outcome, endpoint, latency_s=latency_s)
                 case intent.Permission.TOO_LATE:
                     reason = "its time to be sent was over"
                     recorder.event(events.STEP_RELEASED, reason=reason)
@@ -337,7 +350,8 @@ class Executor:
             cut = settle.Reconcile(
                 delay_s=self._parts.settings.send_margin_s, message="cut off while it was being sent"
             )
-            self._parts.settling.put(settle_stage.settlement(claimed, cut))
+            # That we cut it off says nothing about the endpoint.
+            self._parts.settling.put(dataclasses.replace(settle_stage.settlement(claimed, cut), breaker=0))
 
     def unclassified(self, endpoint: parts_module.Endpoint, error: Exception) -> settle.Outcome:
         """Give the outcome of an adapter or of storage that raised."""
@@ -361,8 +375,8 @@ class Executor:
         try:
             output = definition.encode_output(_revived(outcome.output))
         except FaultRaised as error:
-            return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd or 0)
-        return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd)
+            return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd or 0, told=outcome.told)
+        return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd, told=outcome.told)
 
 
 def _model(name: str) -> Any:

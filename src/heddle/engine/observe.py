@@ -67,8 +67,8 @@ def show_pool(parts: parts_module.Parts) -> None:
 
 
 def started(claimed: store.Claimed) -> None:
-    """Count that a leased step is handed over to start; a poll starts nothing."""
-    if claimed.purpose == "poll":
+    """Count that a leased step is handed over to start; a poll starts nothing, nor does a retry that is put off."""
+    if claimed.purpose in ("poll", "park"):
         return
     recorder.observe(metrics.START_LATENCY, claimed.waited_s, priority=claimed.priority)
     if claimed.purpose == "activate":

@@ -44,7 +44,10 @@ def settlement(
         endpoint_id=claimed.endpoint_id if is_sent else None,
         attempt_before=claimed.attempt_state,
         is_first_try=claimed.number - claimed.attempts_before <= 1,
+        tier=claimed.tier,
     )
+    # Only the send itself tells how the endpoint is; looking up what became of it tells nothing new.
+    was_sent = is_sent and claimed.attempt_state in ("reserved", "sending") and claimed.purpose == "send"
     match verdict:
         case settle.Complete():
             written.verdict, written.attempt_state, written.breaker = "complete", "done", 1
@@ -54,6 +57,7 @@ def settlement(
         case settle.RetryAt(is_same_attempt=True):
             written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
             written.fault, written.note = _fault(verdict.fault), storable(verdict.fault.message)
+            written.breaker = -1 if was_sent else 0
         case settle.RetryAt():
             written.verdict, written.attempt_state, written.delay_s = "retry", "rejected", verdict.delay_s
             written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
@@ -62,15 +66,18 @@ def settlement(
             written.verdict, written.attempt_state, written.delay_s = "poll", "accepted", verdict.delay_s
             written.handle = None if verdict.handle is None else storable(verdict.handle)
             written.note = storable(verdict.note)
+            written.breaker = 1 if was_sent else 0
         case settle.Reconcile():
             written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
             written.note = storable(verdict.message)
+            written.breaker = -1 if was_sent else 0
         case settle.Fail():
             written.verdict, written.attempt_state = "fail", "rejected"
             written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
             written.cost_nano_usd = verdict.billed_nano_usd or None
         case settle.Bury():
             written.verdict, written.attempt_state, written.note = "bury", "unknown", storable(verdict.message)
+            written.breaker = -1 if was_sent else 0
         case _:
             assert_never(verdict)
     return written
@@ -90,6 +97,22 @@ def unsent(claimed: store.Claimed, reason: str) -> store.Settlement:
         is_local=False,
         note=storable(reason),
         fault=_fault(faults.StepFault(fault=faults.Fault.NOT_SENT, message=reason)),
+        tokens=0,
+        images=0,
+    )
+
+
+def parked(claimed: store.Claimed, *, delay_s: float) -> store.Settlement:
+    """Put off a retry that its endpoint's budget does not allow; it has no attempt, and none is counted."""
+    return store.Settlement(
+        run_id=claimed.run_id,
+        ordinal=claimed.ordinal,
+        fence=claimed.fence,
+        number=0,
+        verdict="retry",
+        is_local=False,
+        delay_s=delay_s,
+        note="its next try waits: the retry budget of its endpoint is spent",
     )
 
 
@@ -231,7 +254,7 @@ def _record(
     if counted["fail"]:
         recorder.count(metrics.STEPS_FINISHED, counted["fail"], state="failed")
     for item in batch:
-        if item.verdict in ("fail", "retry", "bury", "reconcile"):
+        if item.verdict in ("fail", "retry", "bury", "reconcile") and item.attempt_state is not None:
             with context.bind(run_id=item.run_id, step=item.ordinal, attempt=item.number):
                 _record_trouble(item)
         if item.endpoint_id is not None:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
-from heddle.engine import activate, claim, execute, heartbeat, observe, poll, schedule, supervise, sweep
+from heddle.engine import activate, claim, execute, govern, heartbeat, observe, poll, schedule, supervise, sweep, told
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
 from heddle.program import registry
 from heddle.telemetry import recorder
-from heddle.telemetry.catalog import events
+from heddle.telemetry.catalog import events, metrics
 
 _REFRESH_S = 5.0
 _RECONCILE_HOLD_S = 5.0
@@ -41,6 +41,7 @@ class Worker:
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
+        self._governor = govern.Governor(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
         self._heartbeat = beat(parts, declared_dead=self._on_declared_dead)
@@ -57,6 +58,7 @@ class Worker:
             asyncio.create_task(self._executor.intents.run()),
             asyncio.create_task(supervise.forever(parts, "schedule", self._scheduler.one_pass)),
             asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "govern", self._governor.one_pass)),
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
@@ -146,10 +148,20 @@ class Worker:
                     self._start(item, "send", send, now_s)
                 case "poll":
                     self._start(item, "poll", functools.partial(self._poller.act, item), now_s)
+                case "park":
+                    self._parts.hold.add(item, kind="send", now_s=now_s)
+                    self._park(item)
                 case _:
                     raise AssertionError(f"a lease has the purpose {item.purpose!r}")
         if activations:
             self._keep(asyncio.create_task(self._activate(activations)))
+
+    def _park(self, item: store.Claimed) -> None:
+        """Put off a retry beyond its endpoint's budget: a later step, never a fast loop."""
+        endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
+        recorder.count(metrics.RETRIES_PARKED, endpoint=recorder.OTHER if endpoint is None else endpoint.row.name)
+        delay_s = told.PARK_S * (1.0 + self._parts.clock.rng.random())
+        self._parts.settling.put(settle_stage.parked(item, delay_s=delay_s))
 
     def _start(
         self, item: store.Claimed, kind: str, work: Callable[[], Coroutine[Any, Any, None]], now_s: float

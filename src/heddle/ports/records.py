@@ -80,7 +80,10 @@ class StepCounts:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """Show one run. ``shown_state`` adds the derived ``waiting`` and ``cancelling`` to the stored states."""
+    """Show one run. ``shown_state`` adds the derived ``waiting`` and ``cancelling`` to the stored states.
+
+    ``is_degraded``: a fallback answered a call of it; ``price_difference`` is what fallbacks cost more, together.
+    """
 
     id: uuid.UUID
     tenant: str
@@ -104,11 +107,14 @@ class RunView:
     parent_run: uuid.UUID | None = None
     parent_ordinal: int | None = None
     traceparent: str | None = None
+    price_difference_nano_usd: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptView:
-    """Show one try of a step at one endpoint."""
+    """Show one try of a step at one endpoint. ``tier``: 0 the first choice of its model's routes, above it a fallback,
+    whose ``price_difference`` is what it cost more than the first choice would have.
+    """
 
     id: str
     number: int
@@ -121,6 +127,8 @@ class AttemptView:
     started_at: datetime.datetime
     sent_at: datetime.datetime | None
     finished_at: datetime.datetime | None
+    tier: int = 0
+    price_difference_nano_usd: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

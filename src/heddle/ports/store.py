@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import session
+from heddle.ports import govern, session
 
 
 class StoreLost(Exception):
@@ -47,6 +47,7 @@ class Claimed(NamedTuple):
     ``state`` and ``attempt_state`` tell a poll what it is about. ``priority`` is the run's; ``waited_s`` is the time
     from being ready to this claim. A run's first activation has no journal to load: it comes with the run's ``input``,
     the ``wake_seq`` to write its plan against (otherwise None) and the store's time ``now_s`` in seconds since 1970.
+    ``tier`` is its route's. The purpose ``park``: a retry beyond its endpoint's budget, without slot or attempt.
     """
 
     run_id: uuid.UUID
@@ -76,6 +77,7 @@ class Claimed(NamedTuple):
     result: Any
     priority: str
     waited_s: float
+    tier: int = 0
     wake_seq: int | None = None
     now_s: float = 0.0
 
@@ -157,6 +159,9 @@ class Settlement:
     ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
     it failed, 0 tells nothing. Three fields are not stored but counted: ``endpoint_id``, where the attempt was sent
     (None: nothing was), ``attempt_before``, the attempt's state at the claim, and ``is_first_try``.
+    Of a model call besides: ``tier``, its route's; ``is_throttled``, it was told to slow down; ``latency_s``, how long
+    a call that succeeded took; ``tokens`` and ``images``, what it used (None: as estimated); ``frozen_s``, for how long
+    nothing more may be sent to its scopes; ``told``, a JSON list of lessons about limits (``core.policy.told``).
     """
 
     run_id: uuid.UUID
@@ -176,6 +181,13 @@ class Settlement:
     endpoint_id: int | None = None
     attempt_before: str | None = None
     is_first_try: bool = False
+    tier: int = 0
+    is_throttled: bool = False
+    latency_s: float | None = None
+    tokens: int | None = None
+    images: int | None = None
+    frozen_s: float | None = None
+    told: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,13 +234,7 @@ class ReclaimReport:
     unknown: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class SlotDrift:
-    """Tell that a scope's count of slots was wrong; the bar is that this never happens."""
-
-    scope: str
-    was: int
-    is_now: int
+SlotDrift = govern.SlotDrift
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +275,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(session.Sessions, Protocol):
+class EngineStore(session.Sessions, govern.GovernStore, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
@@ -360,14 +366,6 @@ class EngineStore(session.Sessions, Protocol):
 
     async def held(self, *, worker: int, grace_s: float) -> list[LeaseRef]:
         """List a worker's leases older than a grace."""
-        ...
-
-    async def fold_idle(self) -> None:
-        """Fold limit deltas nobody has claimed over."""
-        ...
-
-    async def recount(self) -> list[SlotDrift]:
-        """Recount slots and correct drift."""
         ...
 
     async def gauges(self, *, lease_s: float) -> Gauges:

@@ -129,12 +129,15 @@ def model(
     output: object = None,
     timeout_s: float | None = None,
     retry: retry_policy.RetryOptions | None = None,
+    tokens: int | None = None,
+    images: int | None = None,
 ) -> definitions.ModelDefinition:
     """Declare a model, where endpoints are routed by configuration and types are checked by code.
 
     ``input``: a dataclass, pydantic model or TypedDict whose fields are the keyword arguments; None takes any JSON.
-    ``output``: any type with a JSON form; None gives any JSON. Declaring it again with the same types is the same
-    model. Raises RegistrationRefused.
+    ``output``: any type with a JSON form; None gives any JSON. ``tokens``, ``images``: what one call is expected to use
+    of its endpoint's limits, 1 to 1,000,000,000; ``[models.X]`` may say so too, and a call's ``options`` better.
+    Declaring it again with the same types is the same model. Raises RegistrationRefused.
     """
     problems = signatures.name_problems(name)
     input_codec = _model_codec(input, "input", problems)
@@ -142,7 +145,9 @@ def model(
     named = None if input_codec is None else signatures.record_fields(input_codec.input_schema)
     if input_codec is not None and named is None:
         problems.append("input: it has no named fields; use a dataclass, a pydantic model or a TypedDict")
-    options, option_problems = _options(timeout_s=timeout_s, retry=retry, memory_bytes=None)
+    options, option_problems = _options(
+        timeout_s=timeout_s, retry=retry, memory_bytes=None, tokens=tokens, images=images
+    )
     problems.extend(option_problems)
     if problems:
         raise RegistrationRefused(f"model {name!r}", problems)
@@ -171,12 +176,23 @@ def _model_codec(annotation: object, side: str, problems: list[str]) -> types.Co
 
 
 def _options(
-    *, timeout_s: float | None, retry: retry_policy.RetryOptions | None, memory_bytes: int | None
+    *,
+    timeout_s: float | None,
+    retry: retry_policy.RetryOptions | None,
+    memory_bytes: int | None,
+    tokens: int | None = None,
+    images: int | None = None,
 ) -> tuple[plan.CallOptions, list[str]]:
     base = plan.CallOptions()
     try:
         changed = fitting.changed_options(
-            base, timeout_s=timeout_s, retries=retry, detach=False, memory_bytes=memory_bytes
+            base,
+            timeout_s=timeout_s,
+            retries=retry,
+            detach=False,
+            memory_bytes=memory_bytes,
+            tokens=tokens,
+            images=images,
         )
     except ValueError as error:
         return base, [str(error)]

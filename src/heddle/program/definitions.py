@@ -181,12 +181,23 @@ class ModelDefinition:
         )
 
     def options(
-        self, *, timeout_s: float | None = None, retry: retry_policy.RetryOptions | None = None, detach: bool = False
+        self,
+        *,
+        timeout_s: float | None = None,
+        retry: retry_policy.RetryOptions | None = None,
+        detach: bool = False,
+        tokens: int | None = None,
+        images: int | None = None,
     ) -> Configured:
-        """Give the model with other options for one call. Raises ValueError out of range."""
+        """Give the model with other options for one call. Raises ValueError out of range.
+
+        tokens, images: what this call is expected to use of its endpoint's limits.
+        """
         return Configured(
             definition=self,
-            options=fitting.changed_options(self.call_options, timeout_s=timeout_s, retries=retry, detach=detach),
+            options=fitting.changed_options(
+                self.call_options, timeout_s=timeout_s, retries=retry, detach=detach, tokens=tokens, images=images
+            ),
         )
 
     @property

@@ -9,8 +9,12 @@ import dataclasses
 
 from heddle.core import faults, identity, plan
 from heddle.core.policy import retry as retry_policy
+from heddle.core.policy import told as told_policy
 from heddle.program import encoding, types
 from heddle.program.errors import InputRefused
+
+UNITS_MAX = told_policy.UNITS_MAX
+"""The most tokens or images one call may be expected to use."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +54,24 @@ def changed_options(
     retries: retry_policy.RetryOptions | None,
     detach: bool,
     memory_bytes: int | None = None,
+    tokens: int | None = None,
+    images: int | None = None,
 ) -> plan.CallOptions:
     """Give options with what is not None changed. Raises ValueError out of range."""
     if timeout_s is not None and not 0.1 <= timeout_s <= 86_400:
         raise ValueError(f"timeout_s is 0.1 to 86,400 seconds, not {timeout_s!r}")
     if memory_bytes is not None and memory_bytes < 1 << 20:
         raise ValueError(f"memory_bytes is at least 1,048,576 (1 MiB), not {memory_bytes!r}")
+    for name, units in (("tokens", tokens), ("images", images)):
+        if units is not None and (type(units) is not int or not 1 <= units <= UNITS_MAX):
+            raise ValueError(f"{name} is 1 to {UNITS_MAX:,}, not {units!r}")
     return plan.CallOptions(
         timeout_s=base.timeout_s if timeout_s is None else timeout_s,
         retry=base.retry if retries is None else retries,
         detach=base.detach or detach,
         memory_bytes=base.memory_bytes if memory_bytes is None else memory_bytes,
+        tokens=base.tokens if tokens is None else tokens,
+        images=base.images if images is None else images,
     )
 
 

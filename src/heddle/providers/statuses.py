@@ -13,6 +13,7 @@ from email import utils as email_dates
 from typing import Final
 
 from heddle.core import faults, settle
+from heddle.core.policy import told
 from heddle.providers import transport
 
 RETRY_AFTER_MAX_S: Final = 86_400.0
@@ -53,7 +54,13 @@ def fault_of(status: int) -> faults.Fault:
 
 
 def outcome_of(
-    fault: faults.Fault, *, message: str, where: str, is_paid: bool, retry_after_s: float | None = None
+    fault: faults.Fault,
+    *,
+    message: str,
+    where: str,
+    is_paid: bool,
+    retry_after_s: float | None = None,
+    heard: told.Told = told.NOTHING,
 ) -> settle.Outcome:
     """Turn a classified answer into an outcome.
 
@@ -62,10 +69,10 @@ def outcome_of(
     """
     if fault is faults.Fault.SENT_UNKNOWN:
         if is_paid:
-            return settle.Unknown(message=message)
+            return settle.Unknown(message=message, told=heard)
         fault = faults.Fault.REJECTED_TRANSIENT
     return settle.Faulted(
-        fault=faults.StepFault(fault=fault, message=message, where=where), retry_after_s=retry_after_s
+        fault=faults.StepFault(fault=fault, message=message, where=where), retry_after_s=retry_after_s, told=heard
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from heddle.config import deployment
 from heddle.core import lanes
+from heddle.core.policy import ratelimit
 from heddle.store import statements
 
 
@@ -33,12 +34,7 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
     }
     scope_ids: dict[str, int] = {}
     for scope in sorted(scopes.values(), key=lambda scope: scope.name):
-        rpm = scope.requests_per_min
-        burst = scope.requests_burst or (1 if rpm is None else 1 + rpm // 60)
-        cursor.execute(
-            statements.load("apply_scope"),
-            {"name": scope.name, "concurrency": scope.concurrency, "rpm": rpm, "burst": burst},
-        )
+        cursor.execute(statements.load("apply_scope"), _limits(scope))
         cursor.execute(statements.load("scope_id"), {"name": scope.name})
         scope_ids[scope.name] = cursor.fetchone()[0]
     endpoint_ids = {endpoint.name: _endpoint(cursor, endpoint, scope_ids) for endpoint in wanted.endpoints.values()}
@@ -56,7 +52,13 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
     for model in wanted.models.values():
         cursor.execute(
             statements.load("apply_model"),
-            {"name": model.name, "policy": model.unknown_policy, "after": model.fallback_after_s},
+            {
+                "name": model.name,
+                "policy": model.unknown_policy,
+                "after": model.fallback_after_s,
+                "tokens": model.tokens,
+                "images": model.images,
+            },
         )
     for tenant in wanted.tenants.values():
         cursor.execute(
@@ -70,6 +72,29 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
         models=len(wanted.models),
         tenants=len(wanted.tenants),
     )
+
+
+def _limits(scope: deployment.Scope) -> dict[str, Any]:
+    """Give the columns of a scope; a rate without a burst gets the law's own."""
+    adaptive = scope.concurrency if isinstance(scope.concurrency, deployment.Adaptive) else None
+    return {
+        "name": scope.name,
+        "concurrency": None if isinstance(scope.concurrency, deployment.Adaptive) else scope.concurrency,
+        "floor": None if adaptive is None else adaptive.min,
+        "ceiling": None if adaptive is None else adaptive.max,
+        "requests": scope.requests_per_min,
+        "requests_burst": _burst(scope.requests_per_min, scope.requests_burst),
+        "tokens": scope.tokens_per_min,
+        "tokens_burst": _burst(scope.tokens_per_min, scope.tokens_burst),
+        "images": scope.images_per_min,
+        "images_burst": _burst(scope.images_per_min, scope.images_burst),
+    }
+
+
+def _burst(limit_per_min: int | None, burst: int | None) -> int:
+    if burst is not None:
+        return burst
+    return 1 if limit_per_min is None else ratelimit.RateLimit(limit_per_min=limit_per_min).burst_units
 
 
 def _endpoint(cursor: Any, endpoint: deployment.Endpoint, scope_ids: dict[str, int]) -> int:

@@ -17,12 +17,12 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, lookout, partitions, planning, rows, schedule, session
+from heddle.store import connections, limits, lookout, partitions, planning, rows, schedule, session
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore(session.SessionReads):
+class PostgresStore(session.SessionReads, limits.Governing):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
@@ -199,6 +199,8 @@ class PostgresStore(session.SessionReads):
                 "endpoints": self._claim_endpoints,
                 "send_window_s": self._send_window_s,
                 "tenants": _TENANTS_MAX,
+                "governed_s": limits.GOVERNED_S,
+                **limits.LAW,
             },
             stage="claim",
         )
@@ -324,14 +326,6 @@ class PostgresStore(session.SessionReads):
     async def lead(self, *, worker: int, lead_s: float) -> bool:
         """Become or stay the leader."""
         return bool(await self._rows("lead", {"worker": worker, "lead_s": lead_s}))
-
-    async def fold_idle(self) -> None:
-        """Fold limit deltas nobody has claimed over."""
-        await self._rows("fold_idle", {})
-
-    async def recount(self) -> list[store.SlotDrift]:
-        """Recount slots and correct drift."""
-        return [store.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
 
     async def gauges(self, *, lease_s: float) -> store.Gauges:
         """Read what the gauges show."""

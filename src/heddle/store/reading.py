@@ -60,6 +60,7 @@ class _RunRow(NamedTuple):
     retries: int
     is_activation_due: bool
     unknown: int
+    price_difference_nano_usd: int
 
 
 def run_view(values: Sequence[Any], *, tenant: str) -> records.RunView:
@@ -96,6 +97,7 @@ def run_view(values: Sequence[Any], *, tenant: str) -> records.RunView:
         parent_run=row.parent_run,
         parent_ordinal=row.parent_ordinal,
         traceparent=row.traceparent,
+        price_difference_nano_usd=row.price_difference_nano_usd,
     )
 
 
@@ -118,7 +120,7 @@ def _shown(row: _RunRow) -> str:
 
 def attempt_view(row: Sequence[Any], *, run_id: Any) -> tuple[int, records.AttemptView]:
     """Read one row of attempt_views."""
-    ordinal, number, endpoint, worker, state, handle, fault, cost, started_at, sent_at, finished_at = row
+    ordinal, number, endpoint, worker, state, handle, fault, cost, started_at, sent_at, finished_at, tier, more = row
     return ordinal, records.AttemptView(
         id=f"{run_id}.{ordinal}.{number}",
         number=number,
@@ -131,6 +133,8 @@ def attempt_view(row: Sequence[Any], *, run_id: Any) -> tuple[int, records.Attem
         started_at=started_at,
         sent_at=sent_at,
         finished_at=finished_at,
+        tier=tier,
+        price_difference_nano_usd=more,
     )
 
 

@@ -129,7 +129,8 @@ def late_at(value: Any) -> dict[int, int]:
 
 
 def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
-    """Write the parameters of settle."""
+    """Write the parameters of settle; what only model calls have is left out of a batch without any."""
+    calls = batch if any(not item.is_local for item in batch) else ()
     return {
         "run_ids": [item.run_id for item in batch],
         "ordinals": [item.ordinal for item in batch],
@@ -145,6 +146,13 @@ def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
         "attempt_states": [item.attempt_state for item in batch],
         "locals": [item.is_local for item in batch],
         "breakers": [item.breaker for item in batch],
+        "tiers": [item.tier for item in calls],
+        "throttles": [item.is_throttled for item in calls],
+        "latencies": [item.latency_s for item in calls],
+        "tokens": [item.tokens for item in calls],
+        "images": [item.images for item in calls],
+        "freezes": [item.frozen_s for item in calls],
+        "told": [item.told for item in calls],
     }
 
 

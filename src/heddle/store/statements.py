@@ -8,13 +8,23 @@ import re
 
 _FOLDER = pathlib.Path(__file__).parent / "sql"
 _PARTITIONED = re.compile(r"\bheddle_(?:run|step|attempt|event)\b")
+_INCLUDE = "-- include: "
 
 
 @functools.cache
 def load(name: str) -> str:
-    """Give the text of a statement without its heading. Raises FileNotFoundError for a name that is no file."""
-    lines = (_FOLDER / f"{name}.sql").read_text().splitlines()
-    return "\n".join(line for line in lines if not line.startswith("--"))
+    """Give the text of a statement without its heading. Raises FileNotFoundError for a name that is no file.
+
+    A line ``-- include: X`` stands for ``parts/X.sql``: common table expressions that several statements share, so that
+    one law is written once.
+    """
+    lines: list[str] = []
+    for line in (_FOLDER / f"{name}.sql").read_text().splitlines():
+        if line.startswith(_INCLUDE):
+            lines.append(load(f"parts/{line.removeprefix(_INCLUDE)}"))
+        elif not line.startswith("--"):
+            lines.append(line)
+    return "\n".join(lines)
 
 
 @functools.lru_cache(maxsize=256)

@@ -155,19 +155,24 @@ def test_name_when_code_may_call_a_model_so_then_the_file_may_too(name: str) -> 
             "[scopes.s]\nconcurency = 5",
             (
                 "heddle.toml: [scopes.s] has the unknown key 'concurency'; "
-                "it may have concurrency, requests_burst, requests_per_min"
+                "it may have concurrency, images_burst, images_per_min, requests_burst, requests_per_min, "
+                "tokens_burst, tokens_per_min"
             ),
         ),
         (
             '[scopes.s]\nname = "t"',
             (
                 "heddle.toml: [scopes.s] has the unknown key 'name'; "
-                "it may have concurrency, requests_burst, requests_per_min"
+                "it may have concurrency, images_burst, images_per_min, requests_burst, requests_per_min, "
+                "tokens_burst, tokens_per_min"
             ),
         ),
         (
             "[models.m]\ntier = 1",
-            "heddle.toml: [models.m] has the unknown key 'tier'; it may have fallback_after_s, unknown_policy",
+            (
+                "heddle.toml: [models.m] has the unknown key 'tier'; it may have fallback_after_s, images, "
+                "tokens, unknown_policy"
+            ),
         ),
         (
             "[tenants.t]\nbudget = 1",
@@ -213,7 +218,8 @@ def test_parse_when_the_file_is_wrong_then_one_sentence_names_file_table_and_key
 
 SCOPE, MODEL, TENANT = "[scopes.s]\n", "[models.m]\n", "[tenants.t]\n"
 A_TEXT = "a text that is not empty"
-A_COUNT = "a whole number from 0 to 2,147,483,647"
+A_COUNT = "a whole number from 1 to 1,000,000,000"
+A_SLOT = "a whole number from 1 to 100,000"
 
 
 @pytest.mark.parametrize(
@@ -227,13 +233,19 @@ A_COUNT = "a whole number from 0 to 2,147,483,647"
         ('[endpoints.a]\nadapter = "http"\nurl = ["http://h"]', "[endpoints.a] url", "['http://h']", A_TEXT),
         ('[endpoints.a]\nadapter = "http"\nurl = ""', "[endpoints.a] url", "''", A_TEXT),
         ('[endpoints.a]\nadapter = "http"\nurl = "a\\u0000"', "[endpoints.a] url", "'a\\x00'", A_TEXT),
-        (f'{SCOPE}concurrency = "many"', "[scopes.s] concurrency", "'many'", A_COUNT),
-        (f"{SCOPE}concurrency = -1", "[scopes.s] concurrency", "-1", A_COUNT),
-        (f"{SCOPE}concurrency = 2.5", "[scopes.s] concurrency", "2.5", A_COUNT),
-        (f"{SCOPE}concurrency = true", "[scopes.s] concurrency", "True", A_COUNT),
-        (f"{SCOPE}concurrency = 2147483648", "[scopes.s] concurrency", "2147483648", A_COUNT),
-        (f"{SCOPE}requests_per_min = 0", "[scopes.s] requests_per_min", "0", A_COUNT.replace("0", "1", 1)),
-        (f"{SCOPE}requests_burst = [1]", "[scopes.s] requests_burst", "[1]", A_COUNT.replace("0", "1", 1)),
+        (f'{SCOPE}concurrency = "many"', "[scopes.s] concurrency", "'many'", A_SLOT),
+        (f"{SCOPE}concurrency = -1", "[scopes.s] concurrency", "-1", A_SLOT),
+        (f"{SCOPE}concurrency = 2.5", "[scopes.s] concurrency", "2.5", A_SLOT),
+        (f"{SCOPE}concurrency = true", "[scopes.s] concurrency", "True", A_SLOT),
+        (f"{SCOPE}concurrency = 100001", "[scopes.s] concurrency", "100001", A_SLOT),
+        (f"{SCOPE}concurrency = 0", "[scopes.s] concurrency", "0", A_SLOT),
+        (f"{SCOPE}tokens_per_min = 0", "[scopes.s] tokens_per_min", "0", A_COUNT),
+        (f"{SCOPE}images_per_min = -4", "[scopes.s] images_per_min", "-4", A_COUNT),
+        (f"{SCOPE}concurrency = {{ min = 0, max = 9 }}", "[scopes.s] concurrency min", "0", A_SLOT),
+        (f"{MODEL}tokens = 0", "[models.m] tokens", "0", A_COUNT),
+        (f"{ROUTE}tier = -1", "[[routes]] number 1 tier", "-1", "a whole number from 0 to 100"),
+        (f"{SCOPE}requests_per_min = 0", "[scopes.s] requests_per_min", "0", A_COUNT),
+        (f"{SCOPE}requests_burst = [1]", "[scopes.s] requests_burst", "[1]", A_COUNT),
         (f'{MODEL}fallback_after_s = "soon"', "[models.m] fallback_after_s", "'soon'", "a number from 0 to 86,400"),
         (f"{MODEL}fallback_after_s = inf", "[models.m] fallback_after_s", "inf", "a number from 0 to 86,400"),
         (f"{MODEL}unknown_policy = []", "[models.m] unknown_policy", "[]", A_TEXT),
@@ -298,3 +310,34 @@ def test_endpoint_when_an_option_is_nested_without_end_then_it_is_refused() -> N
 )
 def test_parse_when_the_text_is_no_toml_then_the_file_is_named(text: str) -> None:
     assert refusal(text).startswith("heddle.toml is not TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            f"{SCOPE}concurrency = {{ min = 9, max = 2 }}",
+            "[scopes.s] concurrency.min is 9; it must be at most max, 2",
+        ),
+        (f"{SCOPE}concurrency = {{ adaptive = true }}", "[scopes.s] concurrency lacks min"),
+        (f"{SCOPE}concurrency = {{ min = 1, adaptive = true }}", "[scopes.s] concurrency lacks max"),
+        (
+            f"{SCOPE}concurrency = {{ min = 1, max = 2, adaptive = false }}",
+            "[scopes.s] concurrency.adaptive must be true; for a fixed number write concurrency = 8",
+        ),
+        (f"{SCOPE}tokens_burst = 5", "[scopes.s] tokens_burst needs tokens_per_min, which is not given"),
+        (
+            f"{SCOPE}requests_per_min = 5\nrequests_burst = 7",
+            "[scopes.s] requests_burst is 7; it must be at most requests_per_min + 1, 6",
+        ),
+        (f'{MODEL}fallback = "n"', "[models.m] has the unknown key 'fallback'; it may have fallback_after_s"),
+    ],
+)
+def test_parse_when_limits_contradict_each_other_then_the_setting_is_named(text: str, sentence: str) -> None:
+    assert sentence in refusal(text)
+
+
+def test_parse_when_a_scope_is_adaptive_then_its_range_is_read() -> None:
+    read = parse(f"{SCOPE}concurrency = {{ min = 2, max = 64, adaptive = true }}")
+
+    assert read.scopes["s"].concurrency == deployment.Adaptive(min=2, max=64)

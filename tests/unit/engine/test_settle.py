@@ -61,15 +61,24 @@ def _written(**changes: Any) -> store.Settlement:
         ),
         (
             settle.RetryAt(delay_s=0.5, fault=LOST, is_same_attempt=True),
-            _written(verdict="reconcile", attempt_state="unknown", delay_s=0.5, fault=_fault(LOST), note="no answer"),
+            _written(
+                verdict="reconcile",
+                attempt_state="unknown",
+                delay_s=0.5,
+                fault=_fault(LOST),
+                note="no answer",
+                breaker=-1,
+            ),
         ),
         (
             settle.PollAt(delay_s=2.0, handle="job_1", note="third in line"),
-            _written(verdict="poll", attempt_state="accepted", delay_s=2.0, handle="job_1", note="third in line"),
+            _written(
+                verdict="poll", attempt_state="accepted", delay_s=2.0, handle="job_1", note="third in line", breaker=1
+            ),
         ),
         (
             settle.Reconcile(delay_s=5.0, message="not found yet"),
-            _written(verdict="reconcile", attempt_state="unknown", delay_s=5.0, note="not found yet"),
+            _written(verdict="reconcile", attempt_state="unknown", delay_s=5.0, note="not found yet", breaker=-1),
         ),
         (
             settle.Fail(fault=DOWN, billed_nano_usd=9),
@@ -77,7 +86,7 @@ def _written(**changes: Any) -> store.Settlement:
         ),
         (
             settle.Bury(message="ask a person"),
-            _written(verdict="bury", attempt_state="unknown", note="ask a person"),
+            _written(verdict="bury", attempt_state="unknown", note="ask a person", breaker=-1),
         ),
     ],
 )
@@ -151,3 +160,13 @@ def test_retry_of_when_a_call_names_its_own_then_they_are_read() -> None:
 
     waits = backoff.BackoffOptions(transient_base_s=0.5, throttled_base_s=2.0, cap_s=9.0)
     assert read == retry.RetryOptions(max_attempts=7, retry_after_max_s=60.0, waits=waits)
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [settle.Reconcile(delay_s=5.0, message="not found yet"), settle.PollAt(delay_s=2.0, handle=None)],
+)
+def test_settlement_when_it_only_was_asked_after_then_the_breaker_learns_nothing(verdict: settle.Verdict) -> None:
+    asked = claims.claimed(endpoint_id=7, purpose="poll", kind="model", name="relight", attempt_state="unknown")
+
+    assert settle_stage.settlement(asked, verdict).breaker == 0

@@ -105,7 +105,7 @@ def test_journal_then_the_row_is_read_with_its_entries(stopping: str | None, rea
 
 def test_settlements_then_every_array_is_as_long_as_the_batch() -> None:
     batch = [
-        store.Settlement(run_id=RUN, ordinal=ordinal, fence=1, number=1, verdict="complete", output="1")
+        store.Settlement(run_id=RUN, ordinal=ordinal, fence=1, number=1, verdict="complete", output="1", is_local=False)
         for ordinal in (1, 2)
     ]
 

@@ -1,84 +1,111 @@
 """Decide how many calls a scope may have in flight, and adapt that number to what the provider bears.
 
-Additive increase, multiplicative decrease (Chiu and Jain 1989; Netflix concurrency-limits, AIMDLimit and
-Gradient2Limit; RELIABILITY 2.1, S18). Slots themselves are counted in the store; this file refuses to count them and
-only says how many there are. Claim asks ``room``; it folds what settle reported with ``update``.
+Every service has a knee: up to it more calls in flight mean more calls done, beyond it they only wait, or worse. The
+law looks for it by latency, as Vegas and Gradient2 do (Brakmo and Peterson 1995; Netflix concurrency-limits;
+RELIABILITY 2.1, S18): it remembers what a call takes when nothing queues, and once calls take ``latency_tolerance``
+times that, it goes back by the very ratio, which by Little's law is where the queue ends. Below the knee it found last
+it grows quickly, near it slowly. Slots themselves are counted in the store; this file refuses to count them and only
+says how many there are. The leader's govern asks ``update`` and writes the number; claim only reads it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heddle.core.policy import bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConcurrencyOptions:
-    """Hold the range of the limit and how fast it moves.
+    """Hold the range of the limit and how it moves. Numbers without a source are ours, from simulated
+    services with a knee (tests/property/core/test_policy_concurrency.py) and tests/fault/test_knee.py.
 
-    floor, ceiling: no default, 1 to 100_000 slots, floor at most ceiling; equal ones fix the limit. The operator's
-        word is trusted until the provider contradicts it, so the limit starts at the ceiling.
-    backoff_ratio: default 0.9, 0.1 to 0.99; what is left of the limit after an overload (Netflix AIMDLimit: 0.9).
-    backoff_every_s: default 1.0, 0 to 60 seconds; at most one decrease in that time, since the many calls in flight
-        at one overload all report the same one. Ours: about one round trip.
-    latency_tolerance: default 2.0, 1 to 100; a mean latency above this multiple of the long-run mean is an overload
-        too. Netflix Gradient2 has 1.5 for services; inference time varies more with its input.
-    latency_samples: default 600, 1 to 100_000 calls; the window of the long-run mean (Gradient2: 600).
+    floor, ceiling: no default, 1 to 100_000 slots, floor at most ceiling; equal ones fix the limit. It starts at the
+        floor and doubles until it meets the knee: too many calls at once are what a service with one bears least.
+    latency_tolerance: default 1.2, 1 to 100; a mean latency above this multiple of the unqueued one is an overload.
+    backoff_ratio: default 0.7, 0.1 to 0.99; what is left of the limit after calls were throttled.
+    backoff_every_s: default 1.0, 0 to 60 seconds; at most one decrease for throttling in that time, since the many
+        calls in flight at one overload all report the same one.
+    samples: default 20, 1 to 100_000 calls; the fewest whose mean says anything; a limit above it wants as many, and
+        half are enough until the first knee is met.
+    stalled_s: default 1.5, 0.1 to 3600 seconds; nothing ended for so long (and for four usual latencies) while calls
+        were in flight: an overload.
     """
 
     floor: int
     ceiling: int
-    backoff_ratio: float = 0.9
+    latency_tolerance: float = 1.2
+    backoff_ratio: float = 0.7
     backoff_every_s: float = 1.0
-    latency_tolerance: float = 2.0
-    latency_samples: int = 600
+    samples: int = 20
+    stalled_s: float = 1.5
 
     def __post_init__(self) -> None:
         """Refuse ranges and rates out of range."""
         bounds.require(field="ceiling", value=self.ceiling, low=1, high=100_000, unit="slots")
         bounds.require(field="floor", value=self.floor, low=1, high=self.ceiling, unit="slots")
+        bounds.require(field="latency_tolerance", value=self.latency_tolerance, low=1, high=100, unit="ratio")
         bounds.require(field="backoff_ratio", value=self.backoff_ratio, low=0.1, high=0.99, unit="ratio")
         bounds.require(field="backoff_every_s", value=self.backoff_every_s, low=0, high=60, unit="seconds")
-        bounds.require(field="latency_tolerance", value=self.latency_tolerance, low=1, high=100, unit="ratio")
-        bounds.require(field="latency_samples", value=self.latency_samples, low=1, high=100_000, unit="calls")
+        bounds.require(field="samples", value=self.samples, low=1, high=100_000, unit="calls")
+        bounds.require(field="stalled_s", value=self.stalled_s, low=0.1, high=3600, unit="seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptiveLimit:
-    """Remember the limit (fractional between steps), the long-run mean latency and the last decrease."""
+    """Remember the limit (fractional between steps) and what the next step needs.
+
+    base_s: mean latency when nothing queues, None before the first sample. knee: where the last overloads ended, None
+    before the first. near: steps since then taken close to it. slow: samples in a row that were a little too slow.
+    ok, latency_sum_s: calls that ended since the last full sample. ended_at_s: when one last did. decreased_at_s: when
+    throttling last lowered it.
+    """
 
     limit: float
-    mean_latency_s: float | None = None
+    base_s: float | None = None
+    knee: float | None = None
+    near: int = 0
+    slow: int = 0
+    ok: int = 0
+    latency_sum_s: float = 0.0
+    ended_at_s: float | None = None
     decreased_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Report a batch of finished calls of one scope.
+    """Report the calls of one scope that finished since the last report.
 
-    ok: calls that ended well. overloaded: calls the provider refused or dropped for load (throttled, rejected for
-    capacity, timed out). latency_s: mean duration of the ok ones, None without any. in_flight: calls in flight when
-    they were made.
+    ok: calls that ended well. overloaded: calls the provider refused for load. latency_sum_s: of the ok ones together.
+    in_flight: calls in flight now. is_full: more would have started had there been room: between a settle and the next
+    claim slots stand empty that are wanted all the same.
     """
 
     ok: int
     overloaded: int
-    latency_s: float | None
+    latency_sum_s: float
     in_flight: int
+    is_full: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse negative counts and a latency that does not belong to the count."""
+        """Refuse negative counts and times."""
         bounds.require_not_below(field="ok", value=self.ok, low=0, unit="calls")
         bounds.require_not_below(field="overloaded", value=self.overloaded, low=0, unit="calls")
         bounds.require_not_below(field="in_flight", value=self.in_flight, low=0, unit="calls")
-        if (self.latency_s is None) != (self.ok == 0):
-            raise ValueError(f"latency_s is {self.latency_s} with ok {self.ok}; give it exactly when ok is above 0")
-        if self.latency_s is not None:
-            bounds.require(field="latency_s", value=self.latency_s, low=0, high=1e9, unit="seconds")
+        bounds.require(field="latency_sum_s", value=self.latency_sum_s, low=0, high=1e12, unit="seconds")
+
+
+_SLOW_AT_ONCE = 1.5  # So far above the unqueued latency one sample is enough; chance explains less (half a tolerance).
+_BACKOFF_LEAST = 0.5
+_BASE_DOWN, _BASE_UP, _BASE_AT_FLOOR = 0.2, 0.005, 0.2
+_IN_USE = 0.8
+_START_GROWTH, _FAR_GROWTH, _NEAR_GROWTH, _NEAR_FACTOR, _NEAR_GROWTH_MOST = 0.5, 0.15, 0.01, 1.15, 0.25
+_FAR = 0.85
+_NEAR_STEPS_MAX = 100
 
 
 def start(options: ConcurrencyOptions) -> AdaptiveLimit:
-    """Return the limit of a scope that has not been called yet: the ceiling."""
-    return AdaptiveLimit(limit=float(options.ceiling))
+    """Return the limit of a scope that has not been called yet: the floor."""
+    return AdaptiveLimit(limit=float(options.floor))
 
 
 def slots(options: ConcurrencyOptions, state: AdaptiveLimit) -> int:
@@ -92,35 +119,79 @@ def room(options: ConcurrencyOptions, state: AdaptiveLimit, *, held: int) -> int
 
 
 def update(options: ConcurrencyOptions, state: AdaptiveLimit, *, sample: Sample, now_s: float) -> AdaptiveLimit:
-    """Fold a batch of outcomes into the limit.
+    """Fold what finished into the limit; it stays between floor and ceiling.
 
-    Overload lowers it once per ``backoff_every_s``. Success raises it by one for each full round of calls, and only
-    while at least half of it is in use: a limit nobody tests says nothing. Both stay between floor and ceiling.
+    Throttling and a stall lower it at once. Latency is judged when enough calls have ended to say something. It grows
+    only while it is in use: a limit nobody tests says nothing.
     """
-    mean_latency_s = _long_run_mean_s(options, state, sample)
-    current = max(float(options.floor), min(float(options.ceiling), state.limit))
-    if sample.overloaded > 0 or _is_slow(options, state, sample):
-        is_same_overload = state.decreased_at_s is not None and now_s - state.decreased_at_s < options.backoff_every_s
-        if is_same_overload:
-            return AdaptiveLimit(limit=current, mean_latency_s=mean_latency_s, decreased_at_s=state.decreased_at_s)
-        lowered = max(float(options.floor), current * options.backoff_ratio)
-        return AdaptiveLimit(limit=lowered, mean_latency_s=mean_latency_s, decreased_at_s=now_s)
-    if sample.in_flight * 2 >= current:
-        current = min(float(options.ceiling), current + sample.ok / current)
-    return AdaptiveLimit(limit=current, mean_latency_s=mean_latency_s, decreased_at_s=state.decreased_at_s)
+    current = replace(
+        state,
+        limit=max(float(options.floor), min(float(options.ceiling), state.limit)),
+        ok=state.ok + sample.ok,
+        latency_sum_s=state.latency_sum_s + sample.latency_sum_s,
+        ended_at_s=now_s if sample.ok or sample.overloaded or not sample.in_flight else state.ended_at_s or now_s,
+    )
+    if sample.overloaded or _is_stalled(options, current, sample, now_s=now_s):
+        return _throttled(options, current, now_s=now_s)
+    # On the way to the first knee half as many are enough: it ends at the first sample that is too slow anyway.
+    needed = options.samples if current.knee is not None else options.samples / 2
+    if current.ok < max(needed, current.limit):
+        return current
+    latency_s = current.latency_sum_s / current.ok
+    judged = replace(current, ok=0, latency_sum_s=0.0, base_s=_base_s(current.base_s, latency_s))
+    assert judged.base_s is not None
+    ratio = latency_s / judged.base_s if judged.base_s > 0 else 1.0
+    if ratio > options.latency_tolerance:
+        return _slowed(options, judged, latency_s=latency_s, ratio=ratio)
+    if not sample.is_full and sample.in_flight < _IN_USE * math.floor(judged.limit):
+        return replace(judged, slow=0)
+    return _grown(options, judged)
 
 
-def _is_slow(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample) -> bool:
-    if sample.latency_s is None or state.mean_latency_s is None:
+def _is_stalled(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample, *, now_s: float) -> bool:
+    if not sample.in_flight or state.ended_at_s is None or state.base_s is None:
         return False
-    return sample.latency_s > state.mean_latency_s * options.latency_tolerance
+    return now_s - state.ended_at_s > max(options.stalled_s, 4 * state.base_s)
 
 
-def _long_run_mean_s(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample) -> float | None:
-    """Return the mean moved towards the sample by its share of the window, so that a lasting change becomes normal."""
-    if sample.latency_s is None:
-        return state.mean_latency_s
-    if state.mean_latency_s is None:
-        return sample.latency_s
-    share = min(1.0, sample.ok / options.latency_samples)
-    return state.mean_latency_s + (sample.latency_s - state.mean_latency_s) * share
+def _throttled(options: ConcurrencyOptions, state: AdaptiveLimit, *, now_s: float) -> AdaptiveLimit:
+    if state.decreased_at_s is not None and now_s - state.decreased_at_s < options.backoff_every_s:
+        return state
+    lowered = max(float(options.floor), state.limit * options.backoff_ratio)
+    return replace(_lowered(state, limit=lowered), decreased_at_s=now_s)
+
+
+def _slowed(options: ConcurrencyOptions, state: AdaptiveLimit, *, latency_s: float, ratio: float) -> AdaptiveLimit:
+    """Go back to where the queue ends; what is slow at the floor is not queueing, and becomes the new normal."""
+    if ratio < _SLOW_AT_ONCE and state.slow == 0:
+        return replace(state, slow=1)
+    assert state.base_s is not None
+    base_s = state.base_s
+    if state.limit <= options.floor:
+        base_s += _BASE_AT_FLOOR * (latency_s - base_s)
+    lowered = max(float(options.floor), state.limit * max(_BACKOFF_LEAST, 1 / ratio))
+    return replace(_lowered(state, limit=lowered), base_s=base_s)
+
+
+def _lowered(state: AdaptiveLimit, *, limit: float) -> AdaptiveLimit:
+    knee = limit if state.knee is None else (state.knee + limit) / 2
+    return replace(state, limit=limit, knee=knee, near=0, slow=0, ok=0, latency_sum_s=0.0)
+
+
+def _grown(options: ConcurrencyOptions, state: AdaptiveLimit) -> AdaptiveLimit:
+    near = state.near
+    if state.knee is None:
+        growth = _START_GROWTH
+    elif state.limit < _FAR * state.knee:
+        growth = _FAR_GROWTH
+    else:
+        near = min(_NEAR_STEPS_MAX, near + 1)
+        growth = min(_NEAR_GROWTH_MOST, _NEAR_GROWTH * _NEAR_FACTOR**near)
+    return replace(state, limit=min(float(options.ceiling), state.limit * (1 + growth)), near=near, slow=0)
+
+
+def _base_s(base_s: float | None, latency_s: float) -> float:
+    """Follow the latency of unqueued calls: down by a fifth of the way, up hardly at all, for more is mostly queue."""
+    if base_s is None:
+        return latency_s
+    return base_s + (_BASE_DOWN if latency_s < base_s else _BASE_UP) * (latency_s - base_s)

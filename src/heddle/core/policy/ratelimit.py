@@ -6,8 +6,9 @@ are each one bucket. This file refuses to hold a queue or to know which provider
 size its batch and ``take`` to charge it, settle corrects estimates with ``correct``, and answers of the provider can
 only lower what is left (``observe_remaining``, ``freeze``).
 
-The bound. With calls no larger than the burst, any half-open window of 60 s holds at most limit + burst - 1 units;
-with the default burst, 1 + limit // 60, that is limit plus one second's rate, the bar of DESIGN 3.4. A call larger
+The bound. With calls no larger than the burst, any half-open window of 60 s holds at most limit + burst - 1 units as
+they are claimed. The bar of DESIGN 3.4 is limit plus one second's rate as the provider sees them; the default burst is
+half a second's, 1 + limit // 120, and leaves the other half for the time between claim and arrival. A call larger
 than the burst goes when the bucket is full and is charged whole afterwards, so one window can hold up to
 limit + (largest call) - 1; over time the rate is still the limit.
 """
@@ -25,8 +26,8 @@ class RateLimit:
     """Hold one limit of a scope.
 
     limit_per_min: no default, 1 to 1_000_000_000 units; requests, tokens or images a minute, as the provider states.
-    burst: default None, which is 1 + limit_per_min // 60; 1 to limit_per_min + 1 units; how many may go at one
-        instant after a pause. The default is the largest that keeps any 60 s within limit + rate x 1 s.
+    burst: default None, which is 1 + limit_per_min // 120; 1 to limit_per_min + 1 units; how many may go at one
+        instant after a pause. The default keeps any 60 s within limit + rate x 1 s although calls take their time.
     """
 
     limit_per_min: int
@@ -41,7 +42,7 @@ class RateLimit:
     @property
     def burst_units(self) -> int:
         """Return the units that may go at one instant from a full bucket."""
-        return 1 + self.limit_per_min // 60 if self.burst is None else self.burst
+        return 1 + self.limit_per_min // 120 if self.burst is None else self.burst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

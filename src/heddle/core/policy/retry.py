@@ -1,8 +1,9 @@
 """Decide whether a failed attempt is tried again, when, and whether the endpoint can bear it.
 
 Two laws, asked at two moments. ``decide`` is asked by settle: attempts, deadline and the fault say "retry at" or
-"give up, because". ``spend`` is asked by the claim at the instant the retry would be sent: the endpoint's retry
-budget grants it or delays it, so that a sick provider sees at most a fifth more calls than it would have seen anyway.
+"give up, because". ``left`` is asked by the leader's govern twice a second, and its number is what the claim grants at
+the instant retries would be sent; the others are put off, so that a sick provider sees at most a fifth more calls than
+it would have seen anyway. ``spend`` is the same law for one retry at a time.
 This file refuses to know faults (it is told whether one is retryable) and never sleeps. It is the only retry layer:
 adapters switch off every other (RELIABILITY R10). Before it: ``settle``; after it: a timer, then ``claim``.
 """
@@ -163,6 +164,22 @@ def count_first_tries(
     return _add(options, budget, first_tries=first_tries, retries=0, now_s=now_s)
 
 
+def count_sent(
+    options: RetryBudgetOptions, budget: RetryBudget, *, first_tries: int, retries: int, now_s: float
+) -> RetryBudget:
+    """Count first tries and retries that were sent, whoever granted them. A second call counts them again."""
+    bounds.require_not_below(field="first_tries", value=first_tries, low=0, unit="count")
+    bounds.require_not_below(field="retries", value=retries, low=0, unit="count")
+    return _add(options, budget, first_tries=first_tries, retries=retries, now_s=now_s)
+
+
+def left(options: RetryBudgetOptions, budget: RetryBudget, *, now_s: float) -> int:
+    """Return how many retries ``spend`` would grant one after the other at this instant."""
+    current = _add(options, budget, first_tries=0, retries=0, now_s=now_s)
+    allowed, retries = _allowed(options, current)
+    return max(0, math.floor(allowed - retries + 1e-9))
+
+
 def spend(
     options: RetryBudgetOptions, budget: RetryBudget, *, now_s: float, rng: random.Random
 ) -> tuple[RetryBudget, Granted | Delayed]:
@@ -173,13 +190,18 @@ def spend(
     partly inside the window; so the share holds for every true window that ends with a retry.
     """
     current = _add(options, budget, first_tries=0, retries=0, now_s=now_s)
-    newest = current.seconds[-1].second
-    first_tries = sum(entry.first_tries for entry in current.seconds if entry.second > newest - options.window_s)
-    retries = sum(entry.retries for entry in current.seconds)
-    allowed = max(options.ratio * first_tries, options.floor_per_s * options.window_s)
+    allowed, retries = _allowed(options, current)
     if retries + 1 <= allowed:
         return _add(options, current, first_tries=0, retries=1, now_s=now_s), Granted()
     return current, Delayed(until_s=now_s + options.window_s * (0.5 + 0.5 * rng.random()))
+
+
+def _allowed(options: RetryBudgetOptions, current: RetryBudget) -> tuple[float, int]:
+    """Return how many retries the window allows, and how many it has had."""
+    newest = current.seconds[-1].second
+    first_tries = sum(entry.first_tries for entry in current.seconds if entry.second > newest - options.window_s)
+    retries = sum(entry.retries for entry in current.seconds)
+    return max(options.ratio * first_tries, options.floor_per_s * options.window_s), retries
 
 
 def _add(

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from urllib import parse
 
 from heddle.core import artifact, attempt, faults, identity, settle
+from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, options, statuses, transport
+from heddle.providers import excerpts, limits, options, statuses, transport
 from heddle.providers.http import faults as http_faults
 from heddle.providers.http import wire
 
@@ -57,6 +58,8 @@ class HttpOptions:
     output_artifacts: tuple[str, ...]
     error_code: str
     cost_usd: str | None
+    used_tokens: str | None
+    used_images: str | None
     faults: http_faults.Table
     idempotency_header: str | None
     is_paid: bool
@@ -78,6 +81,8 @@ def read_options(config: provider.EndpointConfig) -> HttpOptions:
         output_artifacts=source.strings("output_artifacts"),
         error_code=source.text("error_code", default="/error/code"),
         cost_usd=source.text("cost_usd", default="") or None,
+        used_tokens=source.text("used_tokens", default="") or None,
+        used_images=source.text("used_images", default="") or None,
         faults=http_faults.read(source, "faults"),
         idempotency_header=source.text("idempotency_header", default="") or None,
         is_paid=source.flag("paid", default=False),
@@ -118,6 +123,7 @@ def _check_forms(source: options.Options, read: HttpOptions) -> None:
             "output", 'goes with response = "artifact" only as "" or "/name", and output_artifacts not'
         )
     pointers = [("output", read.output), ("error_code", read.error_code), ("cost_usd", read.cost_usd or "")]
+    pointers += [("used_tokens", read.used_tokens or ""), ("used_images", read.used_images or "")]
     for key, pointer in [*pointers, *(("output_artifacts", pointer) for pointer in read.output_artifacts)]:
         if trouble := wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
@@ -247,7 +253,7 @@ class HttpProvider:
             return self._blob_fault(error)
         except OSError as error:
             return self._not_stored(error)
-        return settle.Completed(output=_place(self._options.output, stored))
+        return settle.Completed(output=_place(self._options.output, stored), told=self._told(opened.headers, None))
 
     async def _completed_json(self, reply: transport.Reply, request: provider.ProviderRequest) -> settle.Outcome:
         if reply.media_type != "application/json" and not reply.media_type.endswith("+json"):
@@ -267,7 +273,11 @@ class HttpProvider:
         except OSError as error:
             return self._not_stored(error)
         cost = self._options.cost_usd
-        return settle.Completed(output=output, cost_nano_usd=wire.cost_nano_usd(whole, cost) if cost else None)
+        return settle.Completed(
+            output=output,
+            cost_nano_usd=wire.cost_nano_usd(whole, cost) if cost else None,
+            told=self._told(reply.headers, whole),
+        )
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
         code = ""
@@ -284,6 +294,16 @@ class HttpProvider:
             where=self._where,
             is_paid=self.capabilities.is_paid,
             retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
+            heard=self._told(reply.headers, None),
+        )
+
+    def _told(self, headers: Mapping[str, str], whole: identity.JsonValue) -> told.Told:
+        """Read what an answer tells of limits, and of what the call used where the options say it stands."""
+        return limits.read(
+            headers,
+            now_s=time.time(),
+            tokens=wire.count(whole, self._options.used_tokens),
+            images=wire.count(whole, self._options.used_images),
         )
 
     def _excerpt(self, body: bytes) -> str:

@@ -213,6 +213,17 @@ def cost_nano_usd(value: identity.JsonValue, pointer: str) -> int | None:
     return int(nano) if 0 <= nano < decimal.Decimal(2**63) else None
 
 
+def count(value: identity.JsonValue, pointer: str | None) -> int | None:
+    """Read a count of what was used at a pointer; None without one, when absent, negative or no whole number."""
+    if pointer is None:
+        return None
+    try:
+        found = follow(value, pointer)
+    except WireRefused:
+        return None
+    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
 def header_trouble(name: str, value: str) -> str | None:
     """Tell why a header cannot be sent as configured, None when it can."""
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):

@@ -16,7 +16,7 @@ from urllib import parse
 
 from heddle.core import artifact, attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, options, statuses, transport
+from heddle.providers import excerpts, limits, options, statuses, transport
 from heddle.providers.kserve import faults as kserve_faults
 from heddle.providers.kserve import pictures, tensors, wire
 
@@ -237,6 +237,7 @@ class KserveProvider:
             where=self._where,
             is_paid=False,
             retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
+            heard=limits.read(reply.headers, now_s=time.time()),
         )
 
     def _excerpt(self, body: bytes) -> str:

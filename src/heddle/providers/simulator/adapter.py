@@ -15,7 +15,7 @@ from urllib import parse
 
 from heddle.core import attempt, faults, settle
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, options, signing, statuses, transport
+from heddle.providers import excerpts, limits, options, signing, statuses, transport
 from heddle.providers.simulator import faults as simulator_faults
 from heddle.providers.simulator import wire
 
@@ -231,6 +231,7 @@ class SimulatorProvider:
             where=self._where,
             is_paid=True,
             retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
+            heard=limits.read(reply.headers, now_s=time.time()),
         )
 
     def _again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:

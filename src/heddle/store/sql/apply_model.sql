@@ -1,3 +1,5 @@
 -- Purpose: upsert what a model's owner chose. Caller: store.apply. Rows: model. Locks: that row.
-insert into heddle_model (name, unknown_policy, fallback_after_s) values (%(name)s, %(policy)s, %(after)s)
-on conflict (name) do update set unknown_policy = excluded.unknown_policy, fallback_after_s = excluded.fallback_after_s
+insert into heddle_model (name, unknown_policy, fallback_after_s, tokens, images)
+values (%(name)s, %(policy)s, %(after)s, %(tokens)s::bigint, %(images)s::bigint)
+on conflict (name) do update set unknown_policy = excluded.unknown_policy, fallback_after_s = excluded.fallback_after_s,
+  tokens = excluded.tokens, images = excluded.images

@@ -125,12 +125,12 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
   f.workflow, f.workflow_version, f.traceparent,
   extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
   extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result,
-  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, f.wake_seq,
+  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, coalesce(a.tier, 0) as tier, f.wake_seq,
   case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s,
   f.lane, f.seq
 from found f
 left join lateral (
-  select a.handle, a.unknown_at, a.state, a.result from heddle_attempt a
+  select a.handle, a.unknown_at, a.state, a.result, a.tier from heddle_attempt a
   where f.purpose = 'poll' and a.run_id = f.run_id and a.ordinal = f.ordinal and a.number = f.number offset 0
 ) a on true
 where f.fence = any(array(select fence from leased))

@@ -1,9 +1,15 @@
 -- Purpose: take model calls, each for exactly one endpoint with room in all its scopes.
 -- Caller: engine.claim, autocommit. Waits for nothing.
--- Rows: locks limit_state of at most claim_endpoints endpoints, folds and deletes their limit_delta, deletes ready, inserts lease, slot and
---   attempt ('reserved'), upserts lane_tenant; reads route, endpoint, run and step without a lock.
+-- Rows: locks limit_state of at most claim_endpoints endpoints, folds and deletes their limit_delta (parts/fold), deletes ready, inserts lease,
+--   slot and attempt ('reserved'), upserts lane_tenant, writes the scopes back (parts/limit); reads route, endpoint, model, run and step
+--   without a lock.
 -- Locks in order: limit rows by id (skip locked: an endpoint counts only when every scope of its was locked); advisory (lane, tenant) tried;
 --   ready; lease. Endpoints that share a scope with one drawn before them are left to the next claim, so no scope is spent twice.
+-- Room: calls are chosen by count first; then each is weighed (its tokens and images, whether it is a retry), and an endpoint takes its calls
+--   in order up to the first that does not fit, so that small calls never starve a large one. One larger than the bucket goes when that is full.
+-- A retry beyond the retry budget of its endpoint is `parked`: leased without slot or attempt, for its worker to put off (engine.settle).
+-- A breaker that blocks and an operator's pause close an endpoint: the next tier serves at once. Slots, rates and a provider's Retry-After make
+--   it full: the next tier serves after fallback_after_s.
 -- Fairness, ctids and laterals: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
@@ -13,19 +19,32 @@ with recursive moment as materialized (
 ), busy as materialized (
   select w.* from wanted w where exists (select 1 from heddle_ready y where y.lane = w.lane)
 ), standing as materialized (
-  select e.id, e.scope_ids, e.is_enabled and not bool_or(
+  select e.id, e.scope_ids, e.timeout_s, e.is_enabled and not bool_or(
       coalesce(s.paused_until > now, false) or (s.breaker = 'open' and s.open_until > now)
-      or (s.breaker = 'half_open' and coalesce(s.probe_until > now, false) and not exists (
-        select 1 from heddle_limit_delta d where d.scope_id = s.id and d.epoch = s.breaker_epoch and d.ok + d.failed > 0))
+      or (s.breaker = 'half_open' and coalesce(s.probe_until > now, false) and not coalesce(d.has_news, false))
     ) as is_open,
-    bool_or(s.concurrency is not null and s.concurrency <= s.in_flight
-      - coalesce((select sum(d.released) from heddle_limit_delta d where d.scope_id = s.id), 0)) as is_full,
+    bool_or(coalesce(s.concurrency <= s.in_flight - coalesce(d.released, 0), false)
+      or coalesce(greatest(s.frozen_until, d.frozen_until) > now, false) or coalesce(b.is_empty, false)) as is_full,
     min(s.full_since) as full_since
   from heddle_endpoint e
   join heddle_limit_state s on s.id = any(e.scope_ids)
   cross join moment
+  cross join lateral (
+    select sum(d.released) as released, max(d.frozen_until) as frozen_until,
+      bool_or(d.epoch = s.breaker_epoch and d.ok + d.failed + d.silent > 0) as has_news
+    from heddle_limit_delta d
+    where d.scope_id = s.id
+  ) d
+  cross join lateral (
+    select bool_or(b.tat > now + make_interval(secs => (case when r.rate = b.own then b.burst else 1 + r.rate / 120 end - 1) * 60.0 / r.rate))
+      as is_empty
+    from (values (s.requests_per_min::bigint, s.requests_burst::bigint, s.tat, s.requests_told, s.requests_told_until),
+      (s.tokens_per_min, s.tokens_burst, s.tokens_tat, s.tokens_told, s.tokens_told_until),
+      (s.images_per_min, s.images_burst, s.images_tat, s.images_told, s.images_told_until)) as b (own, burst, tat, told, told_until)
+    cross join lateral (select case when b.told_until > now then least(b.own, b.told) else b.own end as rate) r
+  ) b
   where e.id in (select r.endpoint_id from heddle_route r where r.model in (select model from busy))
-  group by e.id, e.scope_ids, e.is_enabled
+  group by e.id, e.scope_ids, e.timeout_s, e.is_enabled
 ), usable as materialized (
   select r.model, r.endpoint_id, r.tier, r.weight
   from heddle_route r
@@ -52,53 +71,23 @@ with recursive moment as materialized (
   where s.id in (select unnest(p.scope_ids) from picked p)
   order by s.id
   for no key update skip locked
-), folded as (
-  delete from heddle_limit_delta d
-  using scope s
-  where d.scope_id = s.id
-  returning d.scope_id, d.released, case when d.epoch = s.breaker_epoch then d.ok else 0 end as ok,
-    case when d.epoch = s.breaker_epoch then d.failed else 0 end as failed
-), fold as materialized (
-  select scope_id, sum(released)::int as released, sum(ok)::int as ok, sum(failed)::int as failed from folded group by scope_id
-), counted as materialized (
-  select s.id, s.concurrency, s.requests_per_min, s.requests_burst, s.tat, s.full_since, s.paused_until, s.breaker, s.breaker_epoch,
-    s.open_until, s.open_for_s, s.probe_until,
-    s.in_flight - coalesce(f.released, 0) as in_flight, coalesce(f.ok, 0) as ok, coalesce(f.failed, 0) as failed,
-    case when coalesce(f.ok, 0) > 0 then 0 else s.failures_in_row + coalesce(f.failed, 0) end as failures_in_row,
-    s.window_at < now - interval '10 seconds' as is_new_window,
-    case when s.window_at < now - interval '10 seconds' then 0 else s.window_ok end + coalesce(f.ok, 0) as window_ok,
-    case when s.window_at < now - interval '10 seconds' then 0 else s.window_failed end + coalesce(f.failed, 0) as window_failed,
-    s.window_at, now
-  from scope s cross join moment left join fold f on f.scope_id = s.id
-), judged as materialized (
-  select c.*, case
-      when c.breaker = 'closed' and (c.failures_in_row >= 5
-        or (c.window_ok + c.window_failed >= 20 and c.window_failed * 2 >= c.window_ok + c.window_failed)) then 'open'
-      when c.breaker = 'half_open' and c.failed > 0 then 'open'
-      when c.breaker = 'half_open' and c.ok > 0 then 'closed'
-      when c.breaker = 'open' and c.open_until <= c.now then 'half_open'
-      else c.breaker end as position
-  from counted c
-), roomed as materialized (
-  select j.*, least(
-      %(want)s,
-      case when j.concurrency is null then %(want)s else greatest(0, j.concurrency - j.in_flight) end,
-      case when j.requests_per_min is null then %(want)s else greatest(0, floor(extract(epoch from
-        j.now + make_interval(secs => 60.0 / j.requests_per_min * j.requests_burst) - greatest(j.tat, j.now))
-        * j.requests_per_min / 60.0 + 1e-6))::int end,
-      case j.position when 'open' then 0 when 'half_open' then (case when j.probe_until > j.now then 0 else 1 end) else %(want)s end,
-      case when j.paused_until > j.now then 0 else %(want)s end
-    )::int as room
-  from judged j
-), open_endpoint as materialized (
-  select p.id, p.scope_ids, min(r.room) as room
+),
+-- include: fold
+, open_endpoint as materialized (
+  select p.id, p.scope_ids, x.timeout_s, least(min(r.room), %(want)s)::int as room,
+    min(r.tokens_left) as tokens_left, bool_and(coalesce(r.tokens_whole, true)) as is_tokens_whole,
+    min(r.images_left) as images_left, bool_and(coalesce(r.images_whole, true)) as is_images_whole,
+    min(case when r.governed_at > r.now - make_interval(secs => %(governed_s)s::float8) then greatest(0, r.retries_upto - r.retries) end) as retries_left,
+    max(ceil(r.tokens_used::float8 / nullif(r.tokens_calls, 0)))::bigint as tokens_mean,
+    array_agg(r.breaker_epoch + case when r.position <> r.breaker then 1 else 0 end order by u.place) as epochs
   from picked p
-  cross join lateral unnest(p.scope_ids) as u (scope_id)
+  join standing x using (id)
+  cross join lateral unnest(p.scope_ids) with ordinality as u (scope_id, place)
   join roomed r on r.id = u.scope_id
-  group by p.id, p.scope_ids
+  group by p.id, p.scope_ids, x.timeout_s
   having count(*) = cardinality(p.scope_ids) and min(r.room) > 0
 ), span as materialized (
-  select u.model, u.endpoint_id,
+  select u.model, u.endpoint_id, u.tier - (select min(r.tier) from heddle_route r where r.model = u.model) as tier,
     sum(o.room) over (partition by u.model order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) - o.room as low,
     sum(o.room) over (partition by u.model order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) as high
   from (select *, -ln(1 - random()) / weight as draw from usable) u
@@ -148,7 +137,7 @@ with recursive moment as materialized (
 ), placed as materialized (
   select r.*, row_number() over (partition by r.model order by (r.lane_place - random()) / r.share) as place from ranked r
 ), routed as materialized (
-  select p.*, s.endpoint_id, row_number() over (partition by s.endpoint_id order by p.place, random()) as endpoint_place
+  select p.*, s.endpoint_id, s.tier, row_number() over (partition by s.endpoint_id order by p.place, random()) as endpoint_place
   from placed p
   join span s on s.model = p.model and p.place > s.low and p.place <= s.high
 ), chosen as materialized (
@@ -156,82 +145,105 @@ with recursive moment as materialized (
   where q.endpoint_place <= o.room
   order by q.place, q.endpoint_place
   limit %(want)s
+), weighed as materialized (
+  select c.*, s.is_due, s.attempts, s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
+    o.tokens_left, o.is_tokens_whole, o.images_left, o.is_images_whole, o.retries_left,
+    coalesce(s.attempts > s.attempts_before, false) as is_retry,
+    case when o.tokens_left is not null and s.is_due
+      then coalesce((s.options ->> 'tokens')::bigint, m.tokens, o.tokens_mean, 1) else 0 end as tokens,
+    case when o.images_left is not null and s.is_due then coalesce((s.options ->> 'images')::bigint, m.images, 1) else 0 end as images
+  from chosen c
+  join open_endpoint o on o.id = c.endpoint_id
+  left join heddle_model m on m.name = c.model
+  left join lateral (
+    select true as is_due, s.* from heddle_step s where s.run_id = c.run_id and s.ordinal = c.ordinal and s.state = 'due' offset 0
+  ) s on true
+), budgeted as (
+  select w.*, w.is_retry and coalesce(
+      count(*) filter (where w.is_retry) over (partition by w.endpoint_id order by w.endpoint_place) > w.retries_left, false) as is_parked
+  from weighed w
+), packed as materialized (
+  select p.*, coalesce(p.tokens_sum <= p.tokens_left or p.tokens_sum = p.tokens and p.is_tokens_whole, true)
+    and coalesce(p.images_sum <= p.images_left or p.images_sum = p.images and p.is_images_whole, true) as is_fitting
+  from (
+    select b.*,
+      sum(case when b.is_parked then 0 else b.tokens end) over (partition by b.endpoint_id order by b.endpoint_place) as tokens_sum,
+      sum(case when b.is_parked then 0 else b.images end) over (partition by b.endpoint_id order by b.endpoint_place) as images_sum
+    from budgeted b
+  ) p
 ), gone as (
   delete from heddle_ready y
-  where y.ctid = any(array(select tid from chosen))
+  where y.ctid = any(array(select tid from packed where is_fitting))
   returning y.seq
 ), taken as materialized (
-  select c.lane, c.tenant_id, c.run_id, c.ordinal, c.endpoint_id, c.at
-  from chosen c
-  where c.seq = any(array(select seq from gone))
+  select p.* from packed p where p.is_fitting and p.seq = any(array(select seq from gone))
 ), charged as (
   insert into heddle_lane_tenant as l (lane, tenant_id, v, is_idle)
-  select m.lane, m.tenant_id, m.start + coalesce(g.taken, 0)::float8 / m.weight,
+  select m.lane, m.tenant_id, m.start + coalesce(g.spent, 0)::float8 / m.weight,
     coalesce(g.taken, 0) = (select count(*) from item i where i.lane = m.lane and i.tenant_id = m.tenant_id)
   from mine m
-  left join (select lane, tenant_id, count(*) as taken from taken group by lane, tenant_id) g using (lane, tenant_id)
+  left join (
+    select lane, tenant_id, count(*) as taken, count(*) filter (where not is_parked) as spent from taken group by lane, tenant_id
+  ) g using (lane, tenant_id)
   where g.taken > 0 or m.is_idle
   on conflict (lane, tenant_id) do update set v = greatest(l.v, excluded.v), is_idle = excluded.is_idle
 ), found as materialized (
-  select t.lane, t.tenant_id, t.run_id, t.ordinal, t.endpoint_id, t.at, nextval('heddle_fence_seq') as fence, s.attempts + 1 as number,
-    s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
+  select t.*, nextval('heddle_fence_seq') as fence, t.attempts + 1 as number,
     r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority
   from taken t
   cross join lateral (
-    select s.* from heddle_step s where s.run_id = t.run_id and s.ordinal = t.ordinal and s.state = 'due' offset 0
-  ) s
-  cross join lateral (
     select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r where r.id = t.run_id offset 0
   ) r
+  where t.is_due
 ), leased as (
   insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, endpoint_id, purpose, claimed_at)
-  select f.run_id, f.ordinal, %(worker)s, f.fence, %(claim_id)s, f.number, f.lane, f.tenant_id, f.endpoint_id, 'send', clock_timestamp()
+  select f.run_id, f.ordinal, %(worker)s, f.fence, %(claim_id)s, f.number, f.lane, f.tenant_id, case when not f.is_parked then f.endpoint_id end,
+    'send', clock_timestamp()
   from found f
   on conflict do nothing
-  returning run_id, ordinal, fence, number, endpoint_id
+  returning fence
+), held as materialized (
+  select f.*, o.scope_ids, o.epochs, o.timeout_s
+  from found f
+  join open_endpoint o on o.id = f.endpoint_id
+  where f.fence = any(array(select fence from leased))
 ), slotted as (
-  insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at)
-  select run_id, ordinal, endpoint_id, clock_timestamp() from leased
+  insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at, epochs, tokens, images)
+  select run_id, ordinal, endpoint_id, clock_timestamp(), epochs, tokens, images from held where not is_parked
 ), reserved as (
-  insert into heddle_attempt (run_id, ordinal, number, endpoint_id, worker_id, fence, state, price_nano_usd, started_at, send_by)
-  select l.run_id, l.ordinal, l.number, l.endpoint_id, %(worker)s, l.fence, 'reserved', e.price_nano_usd, clock_timestamp(),
-    clock_timestamp() + make_interval(secs => %(send_window_s)s)
-  from leased l join heddle_endpoint e on e.id = l.endpoint_id
+  insert into heddle_attempt (run_id, ordinal, number, endpoint_id, worker_id, fence, state, price_nano_usd, started_at, send_by, tier,
+    primary_price_nano_usd)
+  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', e.price_nano_usd, clock_timestamp(),
+    clock_timestamp() + make_interval(secs => %(send_window_s)s), h.tier,
+    case when h.tier > 0 then (
+      select q.price_nano_usd from heddle_route r join heddle_endpoint q on q.id = r.endpoint_id
+      where r.model = h.model order by r.tier, r.weight desc, r.endpoint_id limit 1
+    ) end
+  from held h join heddle_endpoint e on e.id = h.endpoint_id
+  where not h.is_parked
 ), spent as materialized (
-  select u.scope_id, count(*)::int as taken
-  from leased l
-  join open_endpoint o on o.id = l.endpoint_id
-  cross join lateral unnest(o.scope_ids) as u (scope_id)
-  group by u.scope_id
-), limited as (
-  update heddle_limit_state s set
-    in_flight = r.in_flight + coalesce(p.taken, 0),
-    tat = case when r.requests_per_min is null or p.taken is null then r.tat
-      else greatest(r.tat, r.now) + make_interval(secs => 60.0 / r.requests_per_min * p.taken) end,
-    full_since = case when r.concurrency is not null and r.in_flight + coalesce(p.taken, 0) >= r.concurrency
-      then coalesce(r.full_since, r.now) end,
-    breaker = r.position,
-    breaker_epoch = r.breaker_epoch + case when r.position <> r.breaker then 1 else 0 end,
-    failures_in_row = case when r.position <> r.breaker then 0 else r.failures_in_row end,
-    window_at = case when r.is_new_window then r.now else r.window_at end,
-    window_ok = case when r.position <> r.breaker then 0 else r.window_ok end,
-    window_failed = case when r.position <> r.breaker then 0 else r.window_failed end,
-    open_until = case when r.position = 'open' and r.breaker <> 'open' then r.now + make_interval(secs =>
-      case when r.breaker = 'half_open' then least(300, r.open_for_s * 2) else 30 end) else r.open_until end,
-    open_for_s = case when r.position = 'open' and r.breaker <> 'open'
-      then (case when r.breaker = 'half_open' then least(300, r.open_for_s * 2) else 30 end) else r.open_for_s end,
-    probe_until = case when r.position = 'half_open' and coalesce(p.taken, 0) > 0 then r.now + interval '60 seconds' else r.probe_until end
-  from roomed r
-  left join spent p on p.scope_id = r.id
-  where s.id = r.id
-)
-select f.run_id, f.ordinal, f.fence, f.number, 'send' as purpose, f.endpoint_id, f.tenant_id,
-  f.kind, f.name, f.version, f.input, f.options, f.state, f.attempts_before, f.epoch, f.crashes,
-  case when f.parents is not null then (select json_object_agg(p.ordinal, p.output) from heddle_step p
-    where p.run_id = f.run_id and p.ordinal = any(f.parents)) end as outputs,
-  f.workflow, f.workflow_version, f.traceparent,
-  extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, null::text as handle,
+  select o.scope_id, coalesce(h.taken, 0)::int as taken, coalesce(h.tokens, 0)::bigint as tokens, coalesce(h.images, 0)::bigint as images,
+    coalesce(h.first_tries, 0)::int as first_tries, coalesce(h.retries, 0)::int as retries, o.probe_s,
+    exists (select 1 from packed k where k.endpoint_id = o.id and not k.is_fitting) as is_short
+  from (
+    select o.id, u.scope_id, (o.timeout_s + %(send_window_s)s)::float8 as probe_s
+    from open_endpoint o cross join lateral unnest(o.scope_ids) as u (scope_id)
+  ) o
+  left join (
+    select endpoint_id, count(*) as taken, sum(tokens) as tokens, sum(images) as images, count(*) filter (where not is_retry) as first_tries,
+      count(*) filter (where is_retry) as retries
+    from held
+    where not is_parked
+    group by endpoint_id
+  ) h on h.endpoint_id = o.id
+),
+-- include: limit
+select h.run_id, h.ordinal, h.fence, h.number, case when h.is_parked then 'park' else 'send' end as purpose, h.endpoint_id, h.tenant_id,
+  h.kind, h.name, h.version, h.input, h.options, h.state, h.attempts_before, h.epoch, h.crashes,
+  case when h.parents is not null then (select json_object_agg(p.ordinal, p.output) from heddle_step p
+    where p.run_id = h.run_id and p.ordinal = any(h.parents)) end as outputs,
+  h.workflow, h.workflow_version, h.traceparent,
+  extract(epoch from h.deadline_at - clock_timestamp())::float8 as deadline_in_s, null::text as handle,
   null::float8 as unknown_for_s, 'reserved' as attempt_state, null::jsonb as result,
-  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s
-from found f
-where f.fence = any(array(select fence from leased))
+  h.priority, greatest(0, extract(epoch from clock_timestamp() - h.at))::float8 as waited_s, h.tier
+from held h

@@ -20,8 +20,10 @@ with recursive moment as materialized (
   select * from unnest(
     %(run_ids)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[], %(numbers)s::int[], %(verdicts)s::text[], %(outputs)s::jsonb[],
     %(faults)s::jsonb[], %(delays)s::float8[], %(handles)s::text[], %(notes)s::text[], %(costs)s::bigint[], %(attempt_states)s::text[],
-    %(locals)s::boolean[], %(breakers)s::int[]
-  ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker)
+    %(locals)s::boolean[], %(breakers)s::int[], %(tiers)s::int[], %(throttles)s::boolean[], %(latencies)s::float8[], %(tokens)s::bigint[],
+    %(images)s::bigint[], %(freezes)s::float8[], %(told)s::jsonb[]
+  ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker, tier,
+    is_throttled, latency_s, tokens, images, frozen_s, told)
 ), freed as materialized (
   select d.*, l.tid, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane,
     s.state not in ('due', 'pending', 'waiting', 'unknown') as is_over
@@ -75,7 +77,8 @@ with recursive moment as materialized (
     state = case f.verdict when 'complete' then 'succeeded' when 'fail' then 'failed' when 'retry' then 'waiting' when 'poll' then 'pending'
       when 'release' then 'due' else 'unknown' end,
     output = case when f.verdict = 'complete' then f.output end,
-    fault = case when f.verdict in ('complete', 'release') then null when f.verdict = 'poll' then s.fault else f.fault end,
+    fault = case when f.verdict in ('complete', 'release') then null when f.verdict = 'poll' or f.verdict = 'retry' and f.attempt_state is null
+      then s.fault else f.fault end,
     note = case when f.verdict = 'complete' then '' else coalesce(f.note, '') end,
     attempts = greatest(s.attempts, f.number - case when f.verdict = 'release' and f.is_local then 1 else 0 end),
     attempts_before = s.attempts_before + case when f.verdict = 'release' and not f.is_local then 1 else 0 end,
@@ -88,7 +91,7 @@ with recursive moment as materialized (
   cross join moment
   where not f.is_over and s.run_id = f.run_id and s.ordinal = f.ordinal
   returning s.run_id, s.ordinal, s.state, s.children, s.lane, s.tenant_id, s.name, s.fault, coalesce((s.options ->> 'detach')::boolean, false) as is_detached,
-    f.verdict, f.delay_s, f.endpoint_id, f.breaker
+    f.verdict, f.delay_s, f.endpoint_id, f.tier
 ), noted as (
   update heddle_step s set
     attempts = greatest(s.attempts, n.number),
@@ -118,22 +121,42 @@ with recursive moment as materialized (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, run_id, ordinal from done where state = 'due'
 ), slotted as materialized (
-  select k.tid, k.endpoint_id, f.breaker
+  select k.*, f.breaker, f.is_throttled, f.latency_s, f.frozen_s, f.told, f.tokens as tokens_true, f.images as images_true,
+    f.verdict in ('complete', 'fail', 'retry', 'release', 'bury') or f.is_over and f.verdict = 'reconcile' as is_final
   from freed f
   cross join lateral (
-    select k.ctid as tid, k.endpoint_id from heddle_slot k where k.run_id = f.run_id and k.ordinal = f.ordinal offset 0
+    select k.ctid as tid, k.endpoint_id, k.epochs, k.tokens, k.images from heddle_slot k
+    where k.run_id = f.run_id and k.ordinal = f.ordinal offset 0
   ) k
   where not f.is_local
-    and (f.verdict in ('complete', 'fail', 'retry', 'release', 'bury') or f.is_over and f.verdict = 'reconcile')
 ), unslotted as (
-  delete from heddle_slot k where k.ctid = any(array(select tid from slotted))
+  delete from heddle_slot k where k.ctid = any(array(select tid from slotted where is_final))
 ), released as (
-  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
-  select l.id, count(*), count(*) filter (where u.breaker > 0), count(*) filter (where u.breaker < 0), l.breaker_epoch
+  insert into heddle_limit_delta (scope_id, epoch, released, ok, failed, silent, throttled, finished, finished_s, tokens, tokens_used,
+    tokens_calls, images, frozen_until)
+  select p.scope_id, coalesce(u.epochs[p.place], l.breaker_epoch), count(*) filter (where u.is_final), count(*) filter (where u.breaker > 0),
+    count(*) filter (where u.breaker < 0), count(*) filter (where u.is_final and u.breaker = 0), count(*) filter (where u.is_throttled),
+    count(u.latency_s), coalesce(sum(u.latency_s), 0), coalesce(sum(u.tokens_true - u.tokens) filter (where u.is_final), 0),
+    coalesce(sum(u.tokens_true) filter (where u.is_final), 0), count(u.tokens_true) filter (where u.is_final and u.tokens_true > 0),
+    coalesce(sum(u.images_true - u.images) filter (where u.is_final), 0), max(clock_timestamp() + make_interval(secs => u.frozen_s))
   from slotted u
   join heddle_endpoint e on e.id = u.endpoint_id
+  cross join lateral unnest(e.scope_ids) with ordinality as p (scope_id, place)
+  join heddle_limit_state l on l.id = p.scope_id
+  where u.is_final or u.breaker <> 0 or u.frozen_s is not null
+  group by p.scope_id, coalesce(u.epochs[p.place], l.breaker_epoch)
+), reported as (
+  insert into heddle_limit_delta (scope_id, epoch, released, ok, failed, dimension, limit_per_min, remaining, told_until, empty_until)
+  select l.id, -1, 0, 0, 0, t.dimension, min(t.limit_per_min), min(t.remaining), max(now + make_interval(secs => t.until_s)),
+    max(now + make_interval(secs => t.empty_s))
+  from slotted u
+  cross join moment
+  cross join lateral jsonb_to_recordset(u.told) as t (dimension int, limit_per_min bigint, remaining bigint, until_s float8, empty_s float8)
+  join heddle_endpoint e on e.id = u.endpoint_id
   join heddle_limit_state l on l.id = any(e.scope_ids)
-  group by l.id, l.breaker_epoch
+  where cardinality(e.scope_ids) = 1
+    or case t.dimension when 1 then l.requests_per_min is not null when 2 then l.tokens_per_min is not null else l.images_per_min is not null end
+  group by l.id, t.dimension
 ), hit as materialized (
   select n.run_id, c.ordinal, count(*) filter (where n.state = 'succeeded')::int as ok, bool_or(n.state = 'failed') as is_bad, min(n.ordinal) as cause
   from done n
@@ -194,18 +217,19 @@ with recursive moment as materialized (
 ), news as (
   select run_id, ordinal, case state when 'succeeded' then 'step.succeeded' else 'step.failed' end as event, null::jsonb as detail,
     true as is_end, state = 'succeeded' as is_good, state = 'failed' and not is_detached as is_failure,
-    case when state = 'failed' then fault || jsonb_build_object('step', ordinal, 'name', name) end as error, 0::bigint as cost
+    case when state = 'failed' then fault || jsonb_build_object('step', ordinal, 'name', name) end as error, 0::bigint as cost,
+    state = 'succeeded' and tier > 0 as is_fallback
   from done where state in ('succeeded', 'failed')
   union all
-  select run_id, ordinal, 'step.skipped', null, true, false, false, null, 0 from moved where state = 'skipped'
+  select run_id, ordinal, 'step.skipped', null, true, false, false, null, 0, false from moved where state = 'skipped'
   union all
   select run_id, ordinal, case verdict when 'retry' then 'step.retried' when 'poll' then 'step.pending' when 'release' then 'step.released'
-    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault), false, false, false, null, 0
+    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault), false, false, false, null, 0, false
   from done where state not in ('succeeded', 'failed')
   union all
-  select run_id, ordinal, null, null, false, false, false, null, amount_nano_usd from booked
+  select run_id, ordinal, null, null, false, false, false, null, amount_nano_usd, false from booked
 ), tally as materialized (
-  select run_id, count(event)::int as told, count(*) filter (where is_end)::int as ended, sum(cost)::bigint as cost,
+  select run_id, count(event)::int as told, count(*) filter (where is_end)::int as ended, sum(cost)::bigint as cost, bool_or(is_fallback) as is_fallback,
     array_agg(ordinal) filter (where event is not null) as ordinals, array_agg(event) filter (where event is not null) as events,
     array_agg(detail) filter (where event is not null) as details, array_agg(ordinal) filter (where is_end) as end_ordinals,
     array_agg(is_good) filter (where is_end) as end_goods, array_agg(is_failure) filter (where is_end) as end_failures,
@@ -237,6 +261,7 @@ with recursive moment as materialized (
     cost_nano_usd = r.cost_nano_usd + j.cost,
     error = coalesce(r.error, j.error),
     is_broken = r.is_broken or j.is_broken,
+    is_degraded = r.is_degraded or coalesce(j.is_fallback, false),
     await_left = r.await_left - j.hits,
     await_failures_left = r.await_failures_left - j.bad,
     awaits = case when j.is_woken then null else r.awaits end,

@@ -42,12 +42,13 @@ with moment as materialized (
   where g.kind = 'start'
   returning run_id
 ), unslotted as (
-  delete from heddle_slot k using due d where k.run_id = d.run_id and k.ordinal = d.ordinal returning k.endpoint_id
+  delete from heddle_slot k using due d where k.run_id = d.run_id and k.ordinal = d.ordinal returning k.endpoint_id, k.epochs
 ), released as (
-  insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
-  select l.id, count(*), 0, 0, l.breaker_epoch
-  from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
-  group by l.id, l.breaker_epoch
+  insert into heddle_limit_delta (scope_id, released, ok, failed, silent, epoch)
+  select l.id, count(*), 0, 0, count(*), coalesce(u.epochs[p.place], l.breaker_epoch)
+  from unslotted u join heddle_endpoint e on e.id = u.endpoint_id
+  cross join lateral unnest(e.scope_ids) with ordinality as p (scope_id, place) join heddle_limit_state l on l.id = p.scope_id
+  group by l.id, coalesce(u.epochs[p.place], l.breaker_epoch)
 )
 select g.run_id, g.ordinal, g.kind, s.kind as step_kind, s.name, s.version, s.input, s.options, s.state, s.tenant_id, s.lane,
   (select json_object_agg(p.ordinal, p.output) from heddle_step p

@@ -56,6 +56,7 @@ STAGES: Final = (
     "deliver",
     "heartbeat",
     "sweep",
+    "govern",
     "schedule",
     "observe",
 )

@@ -124,6 +124,18 @@ RESULTS_LATE = _counter(
 SLOTS_DRIFTED = _counter(
     "heddle_slots_drifted_total", "slots", "Slots the recount found counted wrongly; the bar is 0."
 )
+LIMITS_REFUSED = _counter(
+    "heddle_limits_refused_total",
+    "statements",
+    "Statements of an endpoint about its limits that were no numbers or could not be true.",
+    labels.ENDPOINT,
+)
+RETRIES_PARKED = _counter(
+    "heddle_retries_parked_total",
+    "retries",
+    "Retries put off because the retry budget of their endpoint was spent.",
+    labels.ENDPOINT,
+)
 TIMERS_LATE = _histogram(
     "heddle_timer_lateness_seconds",
     "seconds",

@@ -7,13 +7,13 @@ NOW_US = 1_800_000_000 * SECOND_US
 FRESH = ratelimit.Bucket()
 
 
-@pytest.mark.parametrize(("limit_per_min", "expected"), [(1, 1), (59, 1), (60, 2), (600, 11), (60_000, 1001)])
-def test_burst_by_default_is_one_and_a_seconds_rate(limit_per_min: int, expected: int) -> None:
+@pytest.mark.parametrize(("limit_per_min", "expected"), [(1, 1), (59, 1), (60, 1), (600, 6), (60_000, 501)])
+def test_burst_by_default_is_one_and_half_a_seconds_rate(limit_per_min: int, expected: int) -> None:
     assert ratelimit.RateLimit(limit_per_min=limit_per_min).burst_units == expected
 
 
 def test_available_when_fresh_then_the_burst() -> None:
-    assert ratelimit.available(ratelimit.RateLimit(limit_per_min=600), FRESH, now_us=NOW_US) == 11
+    assert ratelimit.available(ratelimit.RateLimit(limit_per_min=600), FRESH, now_us=NOW_US) == 6
 
 
 def test_take_when_there_is_room_then_charges_it() -> None:
@@ -22,7 +22,7 @@ def test_take_when_there_is_room_then_charges_it() -> None:
     bucket, answer = ratelimit.take(limit, FRESH, units=4, now_us=NOW_US)
 
     assert answer == ratelimit.Taken()
-    assert ratelimit.available(limit, bucket, now_us=NOW_US) == 7
+    assert ratelimit.available(limit, bucket, now_us=NOW_US) == 2
 
 
 def test_take_when_empty_then_names_the_instant_at_which_it_goes() -> None:
@@ -55,11 +55,11 @@ def test_take_when_larger_than_the_bucket_and_not_full_then_waits_until_it_is() 
 
 def test_correct_when_less_was_used_then_gives_the_rest_back() -> None:
     limit = ratelimit.RateLimit(limit_per_min=60_000)
-    charged, _ = ratelimit.take(limit, FRESH, units=1000, now_us=NOW_US)
+    charged, _ = ratelimit.take(limit, FRESH, units=500, now_us=NOW_US)
 
-    settled = ratelimit.correct(limit, charged, estimated_units=1000, actual_units=400)
+    settled = ratelimit.correct(limit, charged, estimated_units=500, actual_units=400)
 
-    assert ratelimit.available(limit, settled, now_us=NOW_US) == 601
+    assert ratelimit.available(limit, settled, now_us=NOW_US) == 101
 
 
 def test_correct_when_more_was_used_then_charges_beyond_the_burst() -> None:
@@ -71,7 +71,7 @@ def test_correct_when_more_was_used_then_charges_beyond_the_burst() -> None:
     assert settled.full_at_us == NOW_US + 5 * SECOND_US
 
 
-@pytest.mark.parametrize(("remaining_units", "expected"), [(0, 0), (3, 3), (500, 11)])
+@pytest.mark.parametrize(("remaining_units", "expected"), [(0, 0), (3, 3), (500, 6)])
 def test_provider_can_lower_what_is_left(remaining_units: int, expected: int) -> None:
     limit = ratelimit.RateLimit(limit_per_min=600)
 
@@ -82,9 +82,9 @@ def test_provider_can_lower_what_is_left(remaining_units: int, expected: int) ->
 
 def test_provider_cannot_raise_what_is_left() -> None:
     limit = ratelimit.RateLimit(limit_per_min=600)
-    emptied, _ = ratelimit.take(limit, FRESH, units=11, now_us=NOW_US)
+    emptied, _ = ratelimit.take(limit, FRESH, units=6, now_us=NOW_US)
 
-    assert ratelimit.observe_remaining(limit, emptied, remaining_units=11, now_us=NOW_US) == emptied
+    assert ratelimit.observe_remaining(limit, emptied, remaining_units=6, now_us=NOW_US) == emptied
 
 
 @pytest.mark.parametrize(("after_us", "expected"), [(0, 0), (29_999_999, 0), (30_000_000, 1), (30_100_000, 2)])
