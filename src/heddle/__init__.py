@@ -15,6 +15,8 @@ _PLACES = {
     "Artifact": "heddle.program.types",
     "Retry": "heddle.core.policy.retry:RetryOptions",
     "all_of": "heddle.program.forms",
+    "first_of": "heddle.program.forms",
+    "First": "heddle.program.forms",
     "sleep": "heddle.program.forms",
     "signal": "heddle.program.forms",
     "now": "heddle.program.forms",

@@ -41,7 +41,13 @@ from heddle.program.errors import (
     WorkflowWarning as WorkflowWarning,
 )
 from heddle.program.forms import (
+    First as First,
+)
+from heddle.program.forms import (
     all_of as all_of,
+)
+from heddle.program.forms import (
+    first_of as first_of,
 )
 from heddle.program.forms import (
     now as now,
@@ -68,6 +74,8 @@ __all__ = [
     "Artifact",
     "Retry",
     "all_of",
+    "first_of",
+    "First",
     "sleep",
     "signal",
     "now",

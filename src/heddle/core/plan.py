@@ -17,6 +17,8 @@ from heddle.core.policy import retry as retry_policy
 
 _RETRY = retry_policy.RetryOptions()
 CALL = "$call"
+# The `where` of the fault that a call cancelled by first_of, and what takes a value from it, ends with.
+LOST = "heddle.first_of"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class PlannedCall:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
     """Hold what replay needs of one journalled call. ``output`` is loaded only where ``has_output``: for calls that
-    were awaited before.
+    were awaited before. ``ended_at_s``: seconds since 1970 on the store's clock, None while it is open.
     """
 
     ordinal: int
@@ -98,6 +100,7 @@ class JournalEntry:
     has_output: bool = False
     output: identity.JsonValue = None
     fault: faults.StepFault | None = None
+    ended_at_s: float | None = None
 
 
 class StopReason(enum.StrEnum):
@@ -176,7 +179,7 @@ Ending = Suspended | Returned | Raised | NeedOutputs
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Hold what one activation decided. ``handled`` are the failed calls that were awaited: they do not fail the run
-    by themselves.
+    by themselves. ``cancels`` are calls, old or planned here, that nobody waits for any more.
     """
 
     run_id: uuid.UUID
@@ -185,6 +188,17 @@ class Plan:
     handled: tuple[int, ...] = ()
     awaited: tuple[int, ...] = ()
     patches: tuple[str, ...] = ()
+    cancels: tuple[int, ...] = ()
+
+
+def lost(cause: int | None = None) -> faults.StepFault:
+    """Make the fault of a call that lost ``first_of``; ``cause``: of one that takes a value from it."""
+    message = (
+        "another call of heddle.first_of ended before it"
+        if cause is None
+        else f"skipped: call {cause}, which it takes a value from, lost heddle.first_of"
+    )
+    return faults.StepFault(fault=faults.Fault.CANCELLED, message=message, where=LOST)
 
 
 def escape(key: str) -> str:

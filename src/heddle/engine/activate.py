@@ -212,6 +212,8 @@ class Activator:
         observe.ended(report.ended)
         self._parts.claiming.note_planned(writes)
         self._parts.claiming.take(report.leased)
+        for run_id in report.stopped:
+            self._parts.doorbell.tell_stopped(run_id)
         self._parts.wake(readied=report.readied + report.timed)
 
     async def _write_apart(self, writes: Sequence[store.PlanWrite], error: Exception, tries_left: int) -> None:

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
+from heddle.ports import leases, stopping
+
+LeaseRef = leases.LeaseRef
 
 
 class StoreLost(Exception):
@@ -80,15 +83,6 @@ class Claimed(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRef:
-    """Name one lease: what a late or lost worker can no longer use."""
-
-    run_id: uuid.UUID
-    ordinal: int
-    fence: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedJournal:
     """Hold a journal and what its plan must be written against."""
 
@@ -136,7 +130,8 @@ class EndedRun:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
     """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they
-    had not seen. ``leased``: calls that the planning worker took at once.
+    had not seen. ``leased``: calls that the planning worker took at once. ``stopped``: runs of which a call was cancelled
+    while a worker was on it.
     """
 
     written: int = 0
@@ -146,6 +141,7 @@ class PlanReport:
     timed: int = 0
     ended: tuple[EndedRun, ...] = ()
     leased: tuple[Claimed, ...] = ()
+    stopped: tuple[uuid.UUID, ...] = ()
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -268,7 +264,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(Protocol):
+class EngineStore(stopping.StoppedJobs, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
@@ -337,10 +333,6 @@ class EngineStore(Protocol):
 
     async def settle(self, *, settlements: Sequence[Settlement], direct: Direct | None = None) -> SettleReport:
         """Write a batch of verdicts in one transaction. Facts are written even where the fence no longer matches."""
-        ...
-
-    async def close_cancelled(self, *, closings: Sequence[tuple[LeaseRef, str, int | None]]) -> None:
-        """Close cancelled steps whose provider job is known to be over: (lease, attempt state, cost)."""
         ...
 
     async def pump(self, *, worker: int, limit: int, late_s: float, cleanup_s: float) -> PumpReport:

@@ -2,9 +2,7 @@
 
 An activation numbers calls, recognises journalled ones by their digest, answers awaits out of the journal, and refuses
 everything once it is over. It never runs the function (``driver`` does) and never waits. Decisions that depend on
-*when* calls ended, and so could come out differently on replay, are written down as marks among the plan's patches:
-``$stop.<stop_ordinal>.<await>`` (where the request to stop was raised) and ``$failed.<await>.<ordinal>`` (which failure
-ended an ``all_of`` early). Authors' patches never begin with ``$``.
+*when* calls ended, and so could come out differently on replay, are written down (``marks``).
 """
 
 import collections.abc
@@ -16,7 +14,7 @@ from typing import Any, NoReturn
 import pydantic
 
 from heddle.core import faults, identity, ids, plan, step
-from heddle.program import call, encoding, types
+from heddle.program import call, encoding, marks, types
 from heddle.program.errors import (
     ActivationOver,
     OutsideWorkflow,
@@ -29,8 +27,7 @@ from heddle.program.errors import (
 CALLS_MAX = 10_000
 AWAITS_MAX = 1_000
 REFUSALS_MAX = 1_000
-STOP_MARK = "$stop."
-FAILED_MARK = "$failed."
+_NOT_SUCCEEDED = step.TERMINAL - {step.StepState.SUCCEEDED}
 
 Waiting = collections.abc.Generator[object, None, list[Any]]
 
@@ -78,6 +75,7 @@ class Activation:
         self.handled: set[int] = set()
         self.patches: dict[str, bool] = {}
         self.marks: list[str] = []
+        self.cancels: set[int] = set()
         self.awaits = 0
         self.stop_at: int | None = None
         self.is_rehearsal = False
@@ -88,7 +86,9 @@ class Activation:
         self._entries = journal.entries
         self._journalled_to = max(journal.entries, default=0)
         self._newest_version = newest_version
-        self._chosen = _chosen_failures(journal.patches) if journal.patches else {}
+        self._chosen = marks.failures(journal.patches) if journal.patches else {}
+        self._winners = marks.winners(journal.patches) if journal.patches else {}
+        self._lost: set[int] = set()
 
     def make(
         self,
@@ -170,6 +170,41 @@ class Activation:
         if self.ending is not None:
             self._refuse(unless_stubborn=True)
             yield self
+        self._begin_await(calls)
+        ending = self._unless_ready(calls, max_failed)
+        if ending is not None:
+            self.ending = ending
+            yield self
+            raise ActivationOver
+        return [self._result(one) for one in calls]
+
+    def race(self, calls: collections.abc.Sequence[call.Call[Any]], max_failed: int, *, cancel_losers: bool) -> Waiting:
+        """Give the place and the result of the call that succeeded first; yield once to suspend, never to come back.
+
+        Raises StepFailed once more than ``max_failed`` have failed before one succeeded.
+        """
+        if self.ending is not None:
+            self._refuse(unless_stubborn=True)
+            yield self
+        self._begin_await(calls)
+        ordinals = list(dict.fromkeys(call.ordinal_of(one) for one in calls))
+        winner, is_new = self._winner(calls, ordinals, max_failed)
+        if winner is not None and (entry := self._entries.get(winner)) is not None and not entry.has_output:
+            self.awaited.add(winner)
+            self.ending = plan.NeedOutputs(ordinals=(winner,))
+        elif winner is None:
+            self.awaited.update(ordinals)
+            open_calls = tuple(ordinal for ordinal in ordinals if not self._has_ended(ordinal))
+            self.ending = plan.Suspended(need=plan.Need(ordinals=open_calls, count=1))
+        if self.ending is not None:
+            yield self
+            raise ActivationOver
+        assert winner is not None, "a race that is not over suspends"
+        self._part_with(ordinals, winner, is_new=is_new, cancel_losers=cancel_losers)
+        place = next(place for place, one in enumerate(calls) if call.ordinal_of(one) == winner)
+        return [place, self._result(calls[place])]
+
+    def _begin_await(self, calls: collections.abc.Sequence[call.Call[Any]]) -> None:
         for one in calls:
             if call.owner_of(one) is not self:
                 self.end_misused(_misuse(f"{one!r} belongs to another run and cannot be awaited here"))
@@ -184,12 +219,47 @@ class Activation:
         if self.awaits == self.stop_at:
             assert self.journal.stopping is not None
             raise RunStopping(self.journal.stopping)
-        ending = self._unless_ready(calls, max_failed)
-        if ending is not None:
-            self.ending = ending
-            yield self
-            raise ActivationOver
-        return [self._result(one) for one in calls]
+
+    def _has_ended(self, ordinal: int) -> bool:
+        entry = self._entries.get(ordinal)
+        if entry is None:
+            return ordinal in self._outputs
+        return entry.state in step.TERMINAL and not self._was_open_at_stop(entry)
+
+    def _winner(
+        self, calls: collections.abc.Sequence[call.Call[Any]], ordinals: list[int], max_failed: int
+    ) -> tuple[int | None, bool]:
+        """Give the call that won, as written down or else as the journal has it now, and whether that is new."""
+        recorded = self._winners.get(self.awaits)
+        if recorded in ordinals:
+            return recorded, False
+        chosen = self._chosen.get(self.awaits)
+        if chosen in ordinals and chosen in self._entries and self._entries[chosen].state in _NOT_SUCCEEDED:
+            self.handled.update(ordinals)
+            self._raise_failed(calls, [chosen], is_early=False)
+        ended = [ordinal for ordinal in ordinals if self._has_ended(ordinal)]
+        entries = {ordinal: self._entries.get(ordinal) for ordinal in ended}
+        order = {o: 0.0 if entry is None else entry.ended_at_s or 0.0 for o, entry in entries.items()}
+        failed: list[int] = []
+        for ordinal in sorted(ended, key=lambda ordinal: (order[ordinal], ordinal)):
+            entry = entries[ordinal]
+            if entry is None or entry.state is step.StepState.SUCCEEDED:
+                return ordinal, True
+            failed.append(ordinal)
+            if len(failed) > max_failed:
+                self.handled.update(ordinals)
+                self._raise_failed(calls, failed[-1:], is_early=True)
+        return None, False
+
+    def _part_with(self, ordinals: list[int], winner: int, *, is_new: bool, cancel_losers: bool) -> None:
+        losers = [ordinal for ordinal in ordinals if ordinal != winner]
+        # What becomes of a loser is nobody's business any more: its failure does not fail the run.
+        self.handled.update(losers)
+        self._lost.update(losers)
+        if is_new and losers:
+            self.marks.append(marks.first(self.awaits, winner))
+            if cancel_losers:
+                self.cancels.update(ordinal for ordinal in losers if not self._has_ended(ordinal))
 
     def _unless_ready(
         self, calls: collections.abc.Sequence[call.Call[Any]], max_failed: int
@@ -224,7 +294,8 @@ class Activation:
     def _was_open_at_stop(self, entry: plan.JournalEntry) -> bool:
         # The request to stop cancels what was open, mostly before the function hears of it; to the function it is open.
         is_stopped = entry.state in (step.StepState.CANCELLED, step.StepState.SKIPPED)
-        return is_stopped and self.is_rehearsal and self._made >= self.journal.stop_ordinal
+        is_here = self.is_rehearsal and self._made >= self.journal.stop_ordinal
+        return is_stopped and is_here and entry.ordinal not in self._lost
 
     def _raise_failed(
         self, calls: collections.abc.Sequence[call.Call[Any]], failed: list[int], *, is_early: bool
@@ -234,7 +305,7 @@ class Activation:
         if ordinal not in failed:
             ordinal = failed[0]
         if is_early:
-            self.marks.append(f"{FAILED_MARK}{self.awaits}.{ordinal}")
+            self.marks.append(marks.failed(self.awaits, ordinal))
         name = next(call.name_of(one) for one in calls if call.ordinal_of(one) == ordinal)
         raise StepFailed(fault=_fault_of(self._entries[ordinal], name), step=name, ordinal=ordinal)
 
@@ -323,12 +394,3 @@ def _fault_of(entry: plan.JournalEntry, name: str) -> faults.StepFault:
     else:
         message = f"{name} was cancelled"
     return faults.StepFault(fault=faults.Fault.CANCELLED, message=message)
-
-
-def _chosen_failures(patches: frozenset[str]) -> dict[int, int]:
-    chosen: dict[int, int] = {}
-    for mark in patches:
-        if mark.startswith(FAILED_MARK):
-            awaits, ordinal = mark.removeprefix(FAILED_MARK).split(".")
-            chosen[int(awaits)] = int(ordinal)
-    return chosen

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from heddle.core import faults, identity, plan
-from heddle.program import activation, encoding, loop, places, registry, types
+from heddle.program import activation, encoding, loop, marks, places, registry, types
 from heddle.program.definitions import WorkflowDefinition
 from heddle.program.errors import ActivationOver, CallNotAwaited, FaultRaised, OutputRefused, StepFailed
 
@@ -28,7 +28,7 @@ def activate(definition: WorkflowDefinition, journal: plan.Journal) -> plan.Plan
     """Run one activation. Never raises for what an author's code does, which may block: give it a thread of its own."""
     if journal.stopping is None:
         return _plan(journal, _pass(definition, journal))
-    stop_at = _recorded_stop(journal)
+    stop_at = marks.stopped_at(journal)
     is_new = stop_at is None
     if stop_at is None:
         rehearsal = _pass(definition, journal, is_rehearsal=True)
@@ -40,21 +40,8 @@ def activate(definition: WorkflowDefinition, journal: plan.Journal) -> plan.Plan
         return plan.Plan(run_id=journal.run_id, calls=(), ending=plan.Raised(fault=_stopped(journal, "")))
     stopping = _pass(definition, journal, stop_at=stop_at)
     if is_new:
-        stopping.marks.append(f"{_stop_mark(journal)}{stop_at}")
+        stopping.marks.append(marks.stop(journal, stop_at))
     return _plan(journal, stopping)
-
-
-def _recorded_stop(journal: plan.Journal) -> int | None:
-    prefix = _stop_mark(journal)
-    for mark in journal.patches:
-        if mark.startswith(prefix):
-            return int(mark.removeprefix(prefix))
-    return None
-
-
-def _stop_mark(journal: plan.Journal) -> str:
-    # With the ordinal, so that the mark of a request before a retry is not taken for this one's.
-    return f"{activation.STOP_MARK}{journal.stop_ordinal}."
 
 
 def _is_conclusive(ending: plan.Ending | activation.Rehearsed | None) -> bool:
@@ -214,7 +201,7 @@ def _plan(journal: plan.Journal, running: activation.Activation) -> plan.Plan:
     calls = () if isinstance(ending, plan.Raised) and not has_stopped else tuple(running.planned)
     made = running.journal.entries.keys() | {call.ordinal for call in calls}
     patches = [name for name, taken in running.patches.items() if taken and name not in journal.patches]
-    marks = [mark for mark in running.marks if mark not in journal.patches]
+    written = [mark for mark in running.marks if mark not in journal.patches]
     return plan.Plan(
         run_id=journal.run_id,
         calls=calls,
@@ -225,7 +212,8 @@ def _plan(journal: plan.Journal, running: activation.Activation) -> plan.Plan:
             for ordinal in sorted(running.awaited & made)
             if ordinal not in journal.entries or not journal.entries[ordinal].has_output
         ),
-        patches=(*patches, *marks),
+        patches=(*patches, *written),
+        cancels=tuple(sorted(running.cancels & made)),
     )
 
 

@@ -22,6 +22,8 @@ Implementations = collections.abc.Mapping[str, collections.abc.Callable[..., Any
 ACTIVATIONS_MAX = 10_000
 FIRST_RUN = uuid.UUID(int=1)
 START_S = 1_750_000_000.0
+# What one call ends later than the one before it, so that the order of ends is told from the journal.
+_TICK_S = 1e-6
 
 
 class LocalRunFailed(ProgramError):
@@ -63,6 +65,7 @@ class LocalRun:
         self.run_id = run_id
         self.input = workflow.validate_input(input)
         self._stop_ordinal = 0
+        self._ended = 0
 
     def journal(self) -> plan.Journal:
         """Give what the next activation would see."""
@@ -92,7 +95,11 @@ class LocalRun:
                 state=step.StepState.SUCCEEDED if is_over else step.StepState.BLOCKED,
                 has_output=is_over,
                 output=call.output,
+                ended_at_s=self.now_s if is_over else None,
             )
+        for ordinal in planned.cancels:
+            if self.entries[ordinal].state not in step.TERMINAL:
+                self._end(ordinal, step.StepState.CANCELLED, fault=plan.lost())
         self.patches |= set(planned.patches)
         self.handled |= set(planned.handled)
         self.ending = planned.ending
@@ -232,7 +239,9 @@ class LocalRun:
             output=output,
             has_output=state is step.StepState.SUCCEEDED,
             fault=fault,
+            ended_at_s=self.now_s + self._ended * _TICK_S,
         )
+        self._ended += 1
 
     def _skip(self) -> None:
         # Parents have lower ordinals, so one pass in order reaches every consequence.

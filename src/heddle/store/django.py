@@ -15,7 +15,7 @@ from typing import Any
 import django.db
 from django.db import transaction
 
-from heddle.core import artifact, identity, ids
+from heddle.core import artifact, identity, ids, plan
 from heddle.ports import doors, records, transport
 from heddle.store import reading, schedule, statements
 
@@ -212,7 +212,7 @@ class DjangoDoors:
         self._own(tenant, run_id)
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
-            if not self._rows("retry_run", {"run_id": run_id}):
+            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST}):
                 raise doors.RunNotRetryable(f"run {run_id} is neither failed nor expired")
             self._ring()
 

@@ -37,6 +37,7 @@ def is_guardable(made: store.PlanWrite) -> bool:
     return (
         made.first is not None
         and isinstance(made.plan.ending, plan.Suspended | plan.Returned)
+        and not made.plan.cancels
         and not any(call.kind in _NEEDS_FACTS for call in made.plan.calls)
     )
 
@@ -117,21 +118,49 @@ async def write(
     cleanup_s: float,
     new_run_id: Callable[[], uuid.UUID],
 ) -> Report:
-    """Write a batch of plans, in two round trips."""
+    """Write a batch of plans, in two round trips; three when calls are cancelled."""
+    await transaction.send("lock_runs", {"run_ids": sorted(made.plan.run_id for made in plans)})
+    stopped = await _cancel_calls(transaction, plans)
     facts = await _facts(transaction, plans)
     batch = _Batch(arrays=plan_arrays.PlanArrays(None))
     for made in plans:
         fact = facts.get(made.plan.run_id)
         if fact is not None:
             _sort(batch, made, fact, new_run_id)
-    return await _write(transaction, batch, dropped=len(plans) - len(facts), cleanup_s=cleanup_s)
+    written = await _write(transaction, batch, dropped=len(plans) - len(facts), cleanup_s=cleanup_s)
+
+    async def report() -> store.PlanReport:
+        return dataclasses.replace(await written(), stopped=stopped)
+
+    return report
+
+
+async def _cancel_calls(
+    transaction: connections.Transaction, plans: Sequence[store.PlanWrite]
+) -> tuple[uuid.UUID, ...]:
+    """Cancel calls that lost a race; give the runs of which a worker was on one."""
+    losing = [made for made in plans if made.plan.cancels]
+    if not losing:
+        return ()
+    calls = [(made.plan.run_id, ordinal) for made in losing for ordinal in made.plan.cancels]
+    found = await transaction.rows(
+        "cancel_calls",
+        {
+            "run_ids": [made.plan.run_id for made in losing],
+            "fences": [made.fence for made in losing],
+            "wakes": [made.wake_seq for made in losing],
+            "runs": [run_id for run_id, _ in calls],
+            "ordinals": [ordinal for _, ordinal in calls],
+            "lost": rows.dump(plan.lost().as_json()),
+        },
+    )
+    return tuple(row[0] for row in found)
 
 
 async def _facts(
     transaction: connections.Transaction, plans: Sequence[store.PlanWrite]
 ) -> dict[uuid.UUID, tuple[Any, ...]]:
     run_ids = [made.plan.run_id for made in plans]
-    await transaction.send("lock_runs", {"run_ids": sorted(run_ids)})
     named = [(made.plan.run_id, ordinal) for made in plans for ordinal in placement.named(made.plan)]
     found = await transaction.rows(
         "plan_facts",
@@ -247,4 +276,5 @@ def added(reports: Sequence[store.PlanReport]) -> store.PlanReport:
         timed=sum(report.timed for report in reports),
         ended=tuple(run for report in reports for run in report.ended),
         leased=tuple(item for report in reports for item in report.leased),
+        stopped=tuple(run_id for report in reports for run_id in report.stopped),
     )

@@ -5,6 +5,7 @@
 -- Locks in order: limit rows by id (skip locked: an endpoint counts only when every scope of its was locked); advisory (lane, tenant) tried;
 --   ready; lease. Endpoints that share a scope with one drawn before them are left to the next claim, so no scope is spent twice.
 -- Fairness, ctids and laterals: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
+-- Deadlines: as in claim_local.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -181,7 +182,8 @@ with recursive moment as materialized (
     select s.* from heddle_step s where s.run_id = t.run_id and s.ordinal = t.ordinal and s.state = 'due' offset 0
   ) s
   cross join lateral (
-    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r where r.id = t.run_id offset 0
+    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r
+    where r.id = t.run_id and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null) offset 0
   ) r
 ), leased as (
   insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, endpoint_id, purpose, claimed_at)

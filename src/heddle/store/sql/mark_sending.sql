@@ -1,7 +1,7 @@
 -- Purpose: make the intent of paid calls durable before their sockets open, unless their run's cap on cost would be passed.
 -- Caller: engine.execute, after lock_capped in the same transaction; one synchronous commit for a batch.
 -- Rows: attempt. A row comes back for each call that may be sent now (its lease stands, it was not
---   stopped while being leased, its send_by has not passed) or that is over the cap.
+--   stopped while being leased, neither its send_by nor its run's deadline has passed) or that is over the cap.
 --   What a run has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known.
 -- Locks: run (held, capped ones) -> attempt. Indexes: keys. Nothing matches: not to be sent.
 with w as materialized (
@@ -11,6 +11,7 @@ with w as materialized (
   join heddle_attempt a on a.run_id = w.run_id and a.ordinal = w.ordinal and a.number = w.number
   join heddle_run r on r.id = w.run_id
   where a.state = 'reserved' and a.send_by > clock_timestamp()
+    and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null)
     and exists (select 1 from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence)
     and exists (select 1 from heddle_step s where s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'due')
 ), judged as materialized (

@@ -6,6 +6,7 @@
 -- A claim waits for nothing, so it may lease a step while the run is being stopped: such a step stays as it was stopped, its slot is let go,
 --   and a job that the provider took for it is asked to stop (`asked`).
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
+-- A call that was stopped while it was being sent keeps its slot; the answer that comes all the same lets go of it here (`is_end`).
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
 -- Indexes: keys only. Leases and slots go by their ctid and rows are reached through `lateral … offset 0`, since the plan is made once, often
@@ -58,7 +59,7 @@ with recursive moment as materialized (
   where not d.is_local and a.run_id = d.run_id and a.ordinal = d.ordinal and a.number = d.number
     and a.state not in ('done', 'rejected', 'late', 'abandoned')
   returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, d.cost, s.tenant_id, s.state as step_state,
-    d.handle is not null or f.is_over as is_news
+    d.handle is not null or f.is_over as is_news, f.run_id is null and s.state = 'cancelled' and a.state in ('done', 'rejected', 'late') as is_end
 ), booked as (
   insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd)
   select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost from facts where coalesce(cost, 0) > 0
@@ -119,6 +120,15 @@ with recursive moment as materialized (
   ) k
   where not f.is_local
     and (f.verdict in ('complete', 'fail', 'retry', 'release', 'bury') or f.is_over and f.verdict = 'reconcile')
+  union all
+  select k.tid, k.endpoint_id, 0
+  from facts t
+  cross join lateral (
+    select k.ctid as tid, k.endpoint_id from heddle_slot k where k.run_id = t.run_id and k.ordinal = t.ordinal offset 0
+  ) k
+  where t.is_end
+), unwatched as (
+  delete from heddle_timer t using facts f where f.is_end and t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind = 'reconcile'
 ), unslotted as (
   delete from heddle_slot k where k.ctid = any(array(select tid from slotted))
 ), released as (

@@ -32,7 +32,8 @@ with moment as materialized (
   union all
   select e.poll_lane, s.tenant_id, s.run_id, s.ordinal
   from gone g
-  join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal and s.state in ('pending', 'unknown')
+  join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
+    and (s.state in ('pending', 'unknown') or g.kind = 'reconcile' and s.state = 'cancelled')
   join heddle_attempt a on a.run_id = s.run_id and a.ordinal = s.ordinal and a.number = s.attempts
   join heddle_endpoint e on e.id = a.endpoint_id
   where g.kind in ('poll', 'reconcile')
