@@ -17,6 +17,7 @@ _PLACES = {
     "all_of": "heddle.program.forms",
     "first_of": "heddle.program.forms",
     "First": "heddle.program.forms",
+    "map": "heddle.program.forms",
     "sleep": "heddle.program.forms",
     "signal": "heddle.program.forms",
     "now": "heddle.program.forms",

@@ -50,6 +50,9 @@ from heddle.program.forms import (
     first_of as first_of,
 )
 from heddle.program.forms import (
+    map as map,  # noqa: A004 - the word of the contract
+)
+from heddle.program.forms import (
     now as now,
 )
 from heddle.program.forms import (
@@ -76,6 +79,7 @@ __all__ = [
     "all_of",
     "first_of",
     "First",
+    "map",
     "sleep",
     "signal",
     "now",

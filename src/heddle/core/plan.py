@@ -17,6 +17,8 @@ from heddle.core.policy import retry as retry_policy
 
 _RETRY = retry_policy.RetryOptions()
 CALL = "$call"
+# What the result of a child run may take as JSON, all its parts together.
+RESULT_BYTES_MAX = 4 * 1024**2
 # The `where` of the fault that a call cancelled by first_of, and what takes a value from it, ends with.
 LOST = "heddle.first_of"
 
@@ -117,7 +119,7 @@ class Journal:
 
     ``now_s`` is the database's time in seconds since 1970. ``stopping`` is set once somebody asked for the run to
     stop: the driver then raises once at the await it is suspended in (``stop_ordinal``: calls at or below it were
-    made before the request) and what is called after is cleanup.
+    made before the request) and what is called after is cleanup. ``planned`` counts the calls made so far.
     """
 
     run_id: uuid.UUID
@@ -129,6 +131,7 @@ class Journal:
     now_s: float
     stopping: StopReason | None = None
     stop_ordinal: int = 0
+    planned: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from heddle.engine import observe, supervise
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
-from heddle.program import driver, places, registry
+from heddle.program import driver, mapping, places, registry
 from heddle.program.errors import NotRegistered
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -56,6 +56,8 @@ def _activate_all(journals: Sequence[plan.Journal], progress: _Progress, now_s: 
 
 def _activate(journal: plan.Journal) -> plan.Plan:
     try:
+        if journal.workflow == mapping.NAME:
+            return mapping.activate(journal, newest_version=registry.newest_version)
         definition = registry.workflow(journal.workflow, journal.version)
     except NotRegistered as error:
         return _failed(journal, faults.Fault.WORKFLOW_CHANGED, str(error), "")

@@ -17,7 +17,7 @@ from heddle.core import run as run_law
 from heddle.core import step as step_law
 from heddle.engine import parts as parts_module
 from heddle.ports import store
-from heddle.program import definitions, registry
+from heddle.program import definitions, mapping, registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
@@ -40,8 +40,9 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
     """List the lanes of everything registered in this process and of every model with an endpoint."""
     local: list[store.LaneWish] = []
     for priority, share in run_law.CLASS_SHARE.items():
-        for workflow in registry.workflows():
-            lane = lanes.number("activation", workflow.name, workflow.version, priority.value)
+        versions = [(workflow.name, workflow.version) for workflow in registry.workflows()]
+        for name, version in [(mapping.NAME, mapping.VERSION), *versions]:
+            lane = lanes.number("activation", name, version, priority.value)
             local.append(store.LaneWish(lane=lane, group=ACTIVATIONS, purpose="activate", share=float(share)))
         for step in registry.steps():
             lane = lanes.number("step", step.name, step.version, priority.value)

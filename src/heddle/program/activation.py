@@ -100,13 +100,14 @@ class Activation:
         options: plan.CallOptions,
         decode: call.Decode,
         output: identity.JsonValue = None,
+        bytes_max: int = encoding.INLINE_BYTES_MAX,
     ) -> call.Call[Any]:
         """Number a call; plan it unless it is journalled. ``version`` None: the newest loaded. Raises ValueRefused."""
         if self.ending is not None:
             self._refuse(unless_stubborn=True)
             return call.Call(owner=self, ordinal=0, name=name, decode=decode)
         edges: set[int] = set()
-        encoded = self._encode(name, arguments, edges)
+        encoded = self._encode(name, arguments, edges, bytes_max)
         digest = identity.digest(kind=kind, name=name, arguments=encoded)
         ordinal = self._made + 1
         entry = self._entries.get(ordinal)
@@ -143,7 +144,7 @@ class Activation:
         return call.Call(owner=self, ordinal=ordinal, name=name, decode=decode)
 
     def _encode(
-        self, name: str, arguments: collections.abc.Mapping[str, object], edges: set[int]
+        self, name: str, arguments: collections.abc.Mapping[str, object], edges: set[int], bytes_max: int
     ) -> dict[str, identity.JsonValue]:
         try:
             encoded = {
@@ -152,9 +153,9 @@ class Activation:
             }
         except identity.NotJson as error:
             raise ValueRefused(_misuse(f"{name}(…): {error}")) from error
-        if encoding.size_bytes(encoded) > encoding.INLINE_BYTES_MAX:
+        if encoding.size_bytes(encoded) > bytes_max:
             for key, value in encoded.items():
-                too_large = encoding.oversize(value, place=key)
+                too_large = encoding.oversize(value, place=key, bytes_max=bytes_max)
                 if too_large is not None:
                     raise ValueRefused(
                         faults.StepFault(fault=faults.Fault.TOO_LARGE, message=f"{name}(…): {too_large}")

@@ -11,7 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from heddle.core import faults, identity, plan, step
-from heddle.program import activation, encoding
+from heddle.program import activation, encoding, mapping
 from heddle.program.call import Call
 from heddle.program.errors import WorkflowMisused
 
@@ -100,6 +100,48 @@ def _listed(calls: collections.abc.Iterable[Call[Any]], form: str) -> list[Call[
                 )
             )
     return listed
+
+
+def map(  # noqa: A001 - the word of the contract
+    what: mapping.Mapped,
+    items: collections.abc.Iterable[object] | Call[Any],
+    *,
+    over: str | None = None,
+    given: collections.abc.Mapping[str, object] | None = None,
+    chunk: int = 200,
+    in_flight_max: int = 1_000,
+    max_failed: int = 0,
+) -> Call[list[Any]]:
+    """Call a step, model or workflow once for each item, up to 10,000, in a run of its own; one call here.
+
+    ``items``: a list, or a call that gives one. ``over``: the argument that an item is given as, by default the first
+    parameter (a model's must be named). ``given``: the other arguments, the same for every item; items and these take
+    at most 2 MiB as JSON. ``chunk``: how many calls are planned at a time, 1 to 1,000. ``in_flight_max``: how many are
+    open at a time, 1 to 2,000. ``max_failed``: how many may fail.
+
+    Its value is the list of results in the order of the items, None for each one that failed; at most 4 MiB, so give
+    artifacts. Awaited, it raises StepFailed naming the item when more than ``max_failed`` have failed; the rest is
+    then cancelled. Raises ValueError and TypeError for what cannot be mapped.
+    """
+    here = activation.required("heddle.map", "call the function in a loop")
+    arguments = mapping.arguments_of(
+        what,
+        items,
+        over=over,
+        given=given or {},
+        chunk=chunk,
+        in_flight_max=in_flight_max,
+        max_failed=max_failed,
+    )
+    return here.make(
+        kind=step.StepKind.WORKFLOW,
+        name=mapping.NAME,
+        version=mapping.VERSION,
+        arguments=arguments,
+        options=plan.CallOptions(),
+        decode=mapping.decode_each(what),
+        bytes_max=mapping.BYTES_MAX,
+    )
 
 
 def sleep(seconds: float) -> Call[None]:

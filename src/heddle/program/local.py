@@ -14,7 +14,7 @@ import uuid
 from typing import Any
 
 from heddle.core import faults, identity, plan, step
-from heddle.program import driver, encoding, registry
+from heddle.program import driver, encoding, mapping, registry
 from heddle.program.definitions import WorkflowDefinition
 from heddle.program.errors import ArgumentsRefused, InputRefused, NotRegistered, OutputRefused, ProgramError
 
@@ -53,8 +53,19 @@ class LocalRun:
         now_s: float = START_S,
     ) -> None:
         self.workflow = workflow
+        self.input = workflow.validate_input(input)
+        self._prepare(implementations, signals or {}, run_id=run_id, now_s=now_s)
+
+    def _prepare(
+        self,
+        implementations: Implementations,
+        signals: collections.abc.Mapping[str, object],
+        *,
+        run_id: uuid.UUID,
+        now_s: float,
+    ) -> None:
         self.implementations = implementations
-        self.signals = dict(signals or {})
+        self.signals = dict(signals)
         self.history: list[plan.PlannedCall] = []
         self.entries: dict[int, plan.JournalEntry] = {}
         self.patches: frozenset[str] = frozenset()
@@ -63,7 +74,6 @@ class LocalRun:
         self.stopping: plan.StopReason | None = None
         self.now_s = now_s
         self.run_id = run_id
-        self.input = workflow.validate_input(input)
         self._stop_ordinal = 0
         self._ended = 0
 
@@ -79,11 +89,18 @@ class LocalRun:
             now_s=self.now_s,
             stopping=self.stopping,
             stop_ordinal=self._stop_ordinal,
+            planned=len(self.history),
         )
+
+    def _decide(self) -> plan.Plan:
+        return driver.activate(self.workflow, self.journal())
+
+    def _checked(self, resolved: identity.JsonValue) -> identity.JsonValue:
+        return self.workflow.validate_output(resolved)
 
     def activate(self) -> plan.Plan:
         """Run one activation and write its plan into the journal."""
-        planned = driver.activate(self.workflow, self.journal())
+        planned = self._decide()
         for call in planned.calls:
             self.history.append(call)
             is_over = call.kind is step.StepKind.NOW
@@ -169,7 +186,7 @@ class LocalRun:
                 self._raise_unhandled()
                 try:
                     resolved = plan.resolve(shape, lambda ordinal: self.entries[ordinal].output)
-                    return self.workflow.validate_output(resolved)
+                    return self._checked(resolved)
                 except OutputRefused as error:
                     raise LocalRunFailed(self.workflow.name, error.fault) from error
             case _:
@@ -196,6 +213,8 @@ class LocalRun:
                     )
                 given = encoding.decode(model.validate_arguments(arguments))
                 return model.encode_output(_called(self.implementations[call.name], given))
+            case step.StepKind.WORKFLOW if call.name == mapping.NAME:
+                return finish(_MapRun(self, call, arguments))
             case step.StepKind.WORKFLOW:
                 child = LocalRun(
                     registry.workflow(call.name, call.version),
@@ -252,6 +271,22 @@ class LocalRun:
                 for parent in call.parents
             ):
                 self._end(call.ordinal, step.StepState.SKIPPED)
+
+
+class _MapRun(LocalRun):
+    """Hold the run behind a call of ``heddle.map``: decided by ``mapping``, its value a list of any results."""
+
+    def __init__(self, parent: LocalRun, call: plan.PlannedCall, arguments: dict[str, identity.JsonValue]) -> None:
+        self.workflow = parent.workflow
+        self.input = arguments
+        run_id = uuid.uuid5(parent.run_id, str(call.ordinal))
+        self._prepare(parent.implementations, parent.signals, run_id=run_id, now_s=parent.now_s)
+
+    def _decide(self) -> plan.Plan:
+        return mapping.activate(self.journal(), newest_version=registry.newest_version)
+
+    def _checked(self, resolved: identity.JsonValue) -> identity.JsonValue:
+        return resolved
 
 
 def finish(run: LocalRun, choose: collections.abc.Callable[[list[int]], int] = min) -> identity.JsonValue:

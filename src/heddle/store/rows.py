@@ -79,7 +79,7 @@ def journal(row: Sequence[Any], entries: dict[int, plan.JournalEntry]) -> store.
         priority,
         tenant_id,
         _trace,
-        _planned,
+        planned,
         now_s,
     ) = row
     return store.LoadedJournal(
@@ -93,6 +93,7 @@ def journal(row: Sequence[Any], entries: dict[int, plan.JournalEntry]) -> store.
             now_s=now_s,
             stopping=None if stopping is None else plan.StopReason(stopping),
             stop_ordinal=stop_ordinal,
+            planned=planned,
         ),
         wake_seq=wake_seq,
         tenant_id=tenant_id,

@@ -1,6 +1,7 @@
 -- Purpose: read the journals of claimed activations: digest and state of every call, the output only of calls that were awaited.
 -- Caller: engine.activate. For `eager_runs`, whose first pass asked for an output it did not get, the outputs of all ended calls come along, in
 --   order, up to `bytes_max` for each run, and those it asked for (`ordinals`) in any case: so a second pass is nearly always the last.
+-- Of a run of heddle.map only the calls that have not succeeded: it needs no others, and may have made ten thousand.
 -- Rows: reads step, no lock. Index: step's key. Locks: none.
 select j.run_id, j.ordinal, j.kind, j.name, j.digest, j.state, j.fault, extract(epoch from j.finished_at)::float8 as ended_at_s,
   j.is_wanted as has_output,
@@ -17,6 +18,6 @@ from (
   from heddle_step s
   join heddle_run r on r.id = s.run_id
   left join unnest(%(eager_runs)s::uuid[]) as e (run_id) on e.run_id = s.run_id
-  where s.run_id = any(%(run_ids)s::uuid[])
+  where s.run_id = any(%(run_ids)s::uuid[]) and not (r.workflow = 'heddle.map' and s.state = 'succeeded')
 ) j
 order by j.run_id, j.ordinal
