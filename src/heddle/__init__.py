@@ -18,6 +18,7 @@ _PLACES = {
     "first_of": "heddle.program.forms",
     "First": "heddle.program.forms",
     "map": "heddle.program.forms",
+    "continue_as_new": "heddle.program.continuing",
     "sleep": "heddle.program.forms",
     "signal": "heddle.program.forms",
     "now": "heddle.program.forms",

@@ -13,6 +13,7 @@ from heddle.program.artifacts import (
     write_artifact as write_artifact,
 )
 from heddle.program.call import Call as Call
+from heddle.program.continuing import continue_as_new as continue_as_new
 from heddle.program.declare import model as model
 from heddle.program.declare import step as step
 from heddle.program.declare import workflow as workflow
@@ -80,6 +81,7 @@ __all__ = [
     "first_of",
     "First",
     "map",
+    "continue_as_new",
     "sleep",
     "signal",
     "now",

@@ -68,6 +68,9 @@ def run(view: records.RunView, *, root: str, has_values: bool = True) -> dict[st
         "deadline_at": instant(view.deadline_at),
         "cancel_requested_at": instant(view.cancel_requested_at),
         "parent_run": None if view.parent_run is None else str(view.parent_run),
+        "continued_from": None if view.continued_from is None else str(view.continued_from),
+        "continued_as": None if view.continued_as is None else str(view.continued_as),
+        "continued_last": None if view.continued_last is None else str(view.continued_last),
         "links": {
             "self": path,
             "steps": f"{path}/steps",

@@ -78,7 +78,7 @@ def named(made: plan.Plan) -> tuple[int, ...]:
             wanted.update(need.ordinals)
         case plan.Returned(refs=refs):
             wanted.update(refs)
-        case plan.Raised() | plan.NeedOutputs():
+        case plan.Continued() | plan.Raised() | plan.NeedOutputs():
             pass
     return tuple(sorted(wanted - fresh))
 
@@ -111,6 +111,10 @@ def place(made: plan.Plan, standing: Standing) -> Placement:
             function_state = run.FunctionState.RETURNED
             is_broken = any(states[ordinal] in _FAILED for ordinal in refs)
             is_over = standing.open_calls + opened == 0
+        case plan.Continued():
+            function_state = run.FunctionState.RETURNED
+            is_over = standing.open_calls + opened == 0
+            assert is_over, "a run goes on as another when everything it called has ended"
         case plan.Raised():
             assert standing.is_stopping, "a function that raised by itself stops its run instead"
             function_state = run.FunctionState.RAISED

@@ -17,6 +17,8 @@ from heddle.core.policy import retry as retry_policy
 
 _RETRY = retry_policy.RetryOptions()
 CALL = "$call"
+# Runs of one chain of continue_as_new; one that would pass it fails.
+CHAIN_MAX = 10_000
 # What the result of a child run may take as JSON, all its parts together.
 RESULT_BYTES_MAX = 4 * 1024**2
 # The `where` of the fault that a call cancelled by first_of, and what takes a value from it, ends with.
@@ -163,6 +165,15 @@ class Returned:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """Tell that the function goes on as a new run of the same workflow: its encoded ``input`` and its version."""
+
+    workflow: str
+    input: dict[str, identity.JsonValue]
+    version: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
     """Tell that the function ended without a value; open calls are to be cancelled."""
 
@@ -176,7 +187,7 @@ class NeedOutputs:
     ordinals: tuple[int, ...]
 
 
-Ending = Suspended | Returned | Raised | NeedOutputs
+Ending = Suspended | Returned | Continued | Raised | NeedOutputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,6 +214,8 @@ class Activator:
         observe.ended(report.ended)
         self._parts.claiming.note_planned(writes)
         self._parts.claiming.take(report.leased)
+        for workflow in report.continued:
+            recorder.count(metrics.RUNS_CONTINUED, workflow=workflow)
         for run_id in report.stopped:
             self._parts.doorbell.tell_stopped(run_id)
         self._parts.wake(readied=report.readied + report.timed)

@@ -41,7 +41,8 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
     local: list[store.LaneWish] = []
     for priority, share in run_law.CLASS_SHARE.items():
         versions = [(workflow.name, workflow.version) for workflow in registry.workflows()]
-        for name, version in [(mapping.NAME, mapping.VERSION), *versions]:
+        # Runs of heddle.map come of workflows; they need none of their own.
+        for name, version in [(mapping.NAME, mapping.VERSION), *versions] if versions else []:
             lane = lanes.number("activation", name, version, priority.value)
             local.append(store.LaneWish(lane=lane, group=ACTIVATIONS, purpose="activate", share=float(share)))
         for step in registry.steps():

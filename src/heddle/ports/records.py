@@ -80,7 +80,10 @@ class StepCounts:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """Show one run. ``shown_state`` adds the derived ``waiting`` and ``cancelling`` to the stored states."""
+    """Show one run. ``shown_state`` adds the derived ``waiting`` and ``cancelling`` to the stored states.
+
+    ``continued_as`` is the run that this one went on as, ``continued_last`` the one that goes on now.
+    """
 
     id: uuid.UUID
     tenant: str
@@ -104,6 +107,9 @@ class RunView:
     parent_run: uuid.UUID | None = None
     parent_ordinal: int | None = None
     traceparent: str | None = None
+    continued_from: uuid.UUID | None = None
+    continued_as: uuid.UUID | None = None
+    continued_last: uuid.UUID | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -130,8 +130,8 @@ class EndedRun:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
     """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they
-    had not seen. ``leased``: calls that the planning worker took at once. ``stopped``: runs of which a call was cancelled
-    while a worker was on it.
+    had not seen. ``leased``: calls that the planning worker took at once. ``stopped``: runs of which a call was
+    cancelled while a worker was on it. ``continued``: the workflows of runs that went on as others.
     """
 
     written: int = 0
@@ -142,6 +142,7 @@ class PlanReport:
     ended: tuple[EndedRun, ...] = ()
     leased: tuple[Claimed, ...] = ()
     stopped: tuple[uuid.UUID, ...] = ()
+    continued: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

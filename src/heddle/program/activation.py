@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pydantic
 
 from heddle.core import faults, identity, ids, plan, step
-from heddle.program import call, encoding, marks, types
+from heddle.program import blame, call, encoding, marks, types
 from heddle.program.errors import (
     ActivationOver,
     OutsideWorkflow,
@@ -78,6 +78,7 @@ class Activation:
         self.cancels: set[int] = set()
         self.awaits = 0
         self.stop_at: int | None = None
+        self.is_leaving = False
         self.is_rehearsal = False
         self._made = 0
         self._outputs: dict[int, identity.JsonValue] = {}
@@ -118,7 +119,7 @@ class Activation:
             self.end(Rehearsed())
         elif ordinal > CALLS_MAX:
             self.end_misused(
-                _misuse(
+                blame.misuse(
                     f"the run made more than {CALLS_MAX:,} calls; split it over child workflows, each a run of its own"
                 )
             )
@@ -152,7 +153,7 @@ class Activation:
                 for key, value in arguments.items()
             }
         except identity.NotJson as error:
-            raise ValueRefused(_misuse(f"{name}(…): {error}")) from error
+            raise ValueRefused(blame.misuse(f"{name}(…): {error}")) from error
         if encoding.size_bytes(encoded) > bytes_max:
             for key, value in encoded.items():
                 too_large = encoding.oversize(value, place=key, bytes_max=bytes_max)
@@ -208,11 +209,11 @@ class Activation:
     def _begin_await(self, calls: collections.abc.Sequence[call.Call[Any]]) -> None:
         for one in calls:
             if call.owner_of(one) is not self:
-                self.end_misused(_misuse(f"{one!r} belongs to another run and cannot be awaited here"))
+                self.end_misused(blame.misuse(f"{one!r} belongs to another run and cannot be awaited here"))
         self.awaits += 1
         if self.awaits > AWAITS_MAX:
             self.end_misused(
-                _misuse(
+                blame.misuse(
                     f"the run awaited more than {AWAITS_MAX:,} times; await several calls at once with heddle.all_of, "
                     "or use child workflows"
                 )
@@ -308,7 +309,7 @@ class Activation:
         if is_early:
             self.marks.append(marks.failed(self.awaits, ordinal))
         name = next(call.name_of(one) for one in calls if call.ordinal_of(one) == ordinal)
-        raise StepFailed(fault=_fault_of(self._entries[ordinal], name), step=name, ordinal=ordinal)
+        raise StepFailed(fault=blame.fault_of(self._entries[ordinal], name), step=name, ordinal=ordinal)
 
     def _result(self, one: call.Call[Any]) -> object:
         entry = self._entries.get(call.ordinal_of(one))
@@ -321,7 +322,9 @@ class Activation:
         except pydantic.ValidationError as error:
             fits_not = "; ".join(types.sentences(error, root="output"))
             self.end(
-                plan.Raised(fault=changed(self.journal, f"the journalled result of {one!r} does not fit: {fits_not}"))
+                plan.Raised(
+                    fault=blame.changed(self.journal, f"the journalled result of {one!r} does not fit: {fits_not}")
+                )
             )
 
     def is_patched(self, name: str) -> bool:
@@ -345,6 +348,17 @@ class Activation:
         self.ending = ending
         raise ActivationOver
 
+    def leave(self, ending: plan.Ending) -> NoReturn:
+        """End once every call made has ended; until then the function waits here, where nothing can be raised."""
+        if self.ending is not None:
+            self._refuse()
+        self.is_leaving = True
+        open_calls = tuple(ordinal for ordinal in range(1, self._made + 1) if not self._has_ended(ordinal))
+        if open_calls:
+            self.end(plan.Suspended(need=plan.Need(ordinals=open_calls, count=len(open_calls))))
+        changed_fault = self.unreached()
+        self.end(ending if changed_fault is None else plan.Raised(fault=changed_fault))
+
     def end_misused(self, fault: faults.StepFault) -> NoReturn:
         """End the activation because the function did what a workflow may not do, whatever it does about the error."""
         self.ending = plan.Raised(fault=fault)
@@ -355,14 +369,14 @@ class Activation:
             difference = f"the code calls {name} with other arguments than journalled"
         else:
             difference = f"the journal has {entry.kind} {entry.name}, the code calls {kind} {name}"
-        self.end(plan.Raised(fault=changed(self.journal, f"at call {ordinal} {difference}")))
+        self.end(plan.Raised(fault=blame.changed(self.journal, f"at call {ordinal} {difference}")))
 
     def unreached(self) -> faults.StepFault | None:
         """Give the fault of a function that returned before it made every journalled call."""
         if self._made >= self._journalled_to:
             return None
         missing = self._entries[min(ordinal for ordinal in self._entries if ordinal > self._made)]
-        return changed(
+        return blame.changed(
             self.journal,
             f"the journal has call {missing.ordinal}, {missing.kind} {missing.name}; the code returns without it",
         )
@@ -372,26 +386,3 @@ class Activation:
         self._refusals += 1
         if not unless_stubborn or self._refusals <= REFUSALS_MAX:
             raise ActivationOver
-
-
-def changed(journal: plan.Journal, difference: str) -> faults.StepFault:
-    """Make the fault of a workflow whose code no longer fits its journal."""
-    return faults.StepFault(
-        fault=faults.Fault.WORKFLOW_CHANGED,
-        message=f"{journal.workflow} version {journal.version} changed since the run planned its calls: {difference}; "
-        "put the change behind heddle.patched, or register it as a new version",
-    )
-
-
-def _misuse(message: str) -> faults.StepFault:
-    return faults.StepFault(fault=faults.Fault.WORKFLOW_MISUSE, message=message)
-
-
-def _fault_of(entry: plan.JournalEntry, name: str) -> faults.StepFault:
-    if entry.fault is not None:
-        return entry.fault
-    if entry.state is step.StepState.SKIPPED:
-        message = f"{name} was skipped: a call it takes a value from did not succeed"
-    else:
-        message = f"{name} was cancelled"
-    return faults.StepFault(fault=faults.Fault.CANCELLED, message=message)

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from heddle.core import faults, identity, plan
-from heddle.program import activation, encoding, loop, marks, places, registry, types
+from heddle.program import activation, blame, encoding, loop, marks, places, registry, types
 from heddle.program.definitions import WorkflowDefinition
 from heddle.program.errors import ActivationOver, CallNotAwaited, FaultRaised, OutputRefused, StepFailed
 
@@ -34,14 +34,21 @@ def activate(definition: WorkflowDefinition, journal: plan.Journal) -> plan.Plan
         rehearsal = _pass(definition, journal, is_rehearsal=True)
         if _is_conclusive(rehearsal.ending):
             return _plan(journal, rehearsal)
+        if rehearsal.is_leaving:
+            return _untold(journal)
         stop_at = rehearsal.awaits
     if stop_at == 0:
         # Nothing was awaited before the request: there is no place to raise it at, and nothing to clean up.
-        return plan.Plan(run_id=journal.run_id, calls=(), ending=plan.Raised(fault=_stopped(journal, "")))
+        return _untold(journal)
     stopping = _pass(definition, journal, stop_at=stop_at)
     if is_new:
         stopping.marks.append(marks.stop(journal, stop_at))
     return _plan(journal, stopping)
+
+
+def _untold(journal: plan.Journal) -> plan.Plan:
+    """End a function that has no place left where it could be told to stop."""
+    return plan.Plan(run_id=journal.run_id, calls=(), ending=plan.Raised(fault=_stopped(journal, "")))
 
 
 def _is_conclusive(ending: plan.Ending | activation.Rehearsed | None) -> bool:
@@ -66,7 +73,7 @@ def _pass(
         arguments = definition.decode_input(journal.input)
     except pydantic.ValidationError as error:
         difference = "its input does not fit any more: " + "; ".join(types.sentences(error))
-        running.ending = plan.Raised(fault=activation.changed(journal, difference))
+        running.ending = plan.Raised(fault=blame.changed(journal, difference))
         return running
     before = activation.enter(running)
     assert before is None, "an activation does not run inside of another"
@@ -220,7 +227,7 @@ def _plan(journal: plan.Journal, running: activation.Activation) -> plan.Plan:
 def _ending_of_stopped(journal: plan.Journal, ending: plan.Ending) -> plan.Ending:
     """Give a function that was told to stop the fault of that, however it ended, unless it is wrong itself."""
     match ending:
-        case plan.Returned():
+        case plan.Returned() | plan.Continued():
             return plan.Raised(fault=_stopped(journal, ""))
         case plan.Raised(fault=fault) if fault.fault not in _WRONG:
             return plan.Raised(fault=_stopped(journal, fault.where))

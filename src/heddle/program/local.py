@@ -192,6 +192,20 @@ class LocalRun:
             case _:
                 raise RuntimeError(f"{self.workflow.name} is not over; it waits for {self.ending}")
 
+    def following(self) -> "LocalRun | None":
+        """Give the run that this one goes on as; None when it does not. Raises LocalRunFailed as ``result`` does."""
+        if not isinstance(self.ending, plan.Continued):
+            return None
+        self._raise_unhandled()
+        return LocalRun(
+            registry.workflow(self.ending.workflow),
+            encoding.decode(self.ending.input),
+            self.implementations,
+            signals=self.signals,
+            run_id=uuid.uuid5(self.run_id, "continued"),
+            now_s=self.now_s,
+        )
+
     def _raise_unhandled(self) -> None:
         for call in self.history:
             entry = self.entries[call.ordinal]
@@ -290,10 +304,16 @@ class _MapRun(LocalRun):
 
 
 def finish(run: LocalRun, choose: collections.abc.Callable[[list[int]], int] = min) -> identity.JsonValue:
-    """Carry a run to its end, ``choose`` naming the due call that ends next; give its result. Raises LocalRunFailed."""
+    """Carry a run to its end, ``choose`` naming the due call that ends next; give its result, or that of the run it
+    goes on as. Raises LocalRunFailed.
+    """
     for _ in range(ACTIVATIONS_MAX * 2):
         if run.needs_activation():
             run.activate()
+            continue
+        following = run.following()
+        if following is not None:
+            run = following
             continue
         due = run.due()
         if not due or isinstance(run.ending, plan.Raised):

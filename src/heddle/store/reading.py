@@ -51,6 +51,9 @@ class _RunRow(NamedTuple):
     input: Any
     shape: Any
     outputs: Any
+    continued_from: uuid.UUID | None
+    continued_as: uuid.UUID | None
+    continued_last: uuid.UUID | None
     total: int
     done: int
     running: int
@@ -96,6 +99,9 @@ def run_view(values: Sequence[Any], *, tenant: str) -> records.RunView:
         parent_run=row.parent_run,
         parent_ordinal=row.parent_ordinal,
         traceparent=row.traceparent,
+        continued_from=row.continued_from,
+        continued_as=row.continued_as,
+        continued_last=row.continued_last,
     )
 
 

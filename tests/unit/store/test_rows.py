@@ -101,6 +101,7 @@ def test_journal_then_the_row_is_read_with_its_entries(stopping: str | None, rea
         now_s=1.5,
         stopping=read,
         stop_ordinal=4,
+        planned=3,
     )
 
 
