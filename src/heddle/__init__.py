@@ -24,6 +24,7 @@ _PLACES = {
     "now": "heddle.program.forms",
     "random": "heddle.program.forms",
     "patched": "heddle.program.forms",
+    "schedule": "heddle.program.schedules",
     "read_artifact": "heddle.program.artifacts",
     "write_artifact": "heddle.program.artifacts",
     "aread_artifact": "heddle.program.artifacts",

@@ -68,6 +68,7 @@ from heddle.program.forms import (
 from heddle.program.forms import (
     sleep as sleep,
 )
+from heddle.program.schedules import schedule as schedule
 from heddle.program.types import Artifact as Artifact
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "now",
     "random",
     "patched",
+    "schedule",
     "StepFailed",
     "RunStopping",
     "CallNotAwaited",

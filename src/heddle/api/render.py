@@ -169,6 +169,26 @@ def endpoint(view: records.EndpointView) -> dict[str, Any]:
     }
 
 
+def schedule(view: records.ScheduleView) -> dict[str, Any]:
+    """Write one schedule."""
+    return {
+        "name": view.name,
+        "workflow": view.workflow,
+        "cron": view.cron,
+        "time_zone": view.time_zone,
+        "catch_up": view.catch_up,
+        "priority": view.priority,
+        "enabled": view.is_enabled,
+        "paused_at": instant(view.paused_at),
+        "next_at": instant(view.next_at),
+        "last_at": instant(view.last_at),
+        "last_run": None if view.last_run is None else str(view.last_run),
+        "started": view.fired,
+        "missed": view.missed,
+        "problem": view.problem,
+    }
+
+
 def cursor(before: uuid.UUID) -> str:
     """Write where the next page begins; callers must not look inside."""
     return base64.urlsafe_b64encode(before.bytes).decode().rstrip("=")

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from heddle.client import admission, keys, needs, submitted, tokens, values
+from heddle.client import admission, keys, needs, schedules, submitted, tokens, values
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
@@ -51,7 +51,7 @@ class Dependency:
     problem: str | None
 
 
-class Heddle:
+class Heddle(schedules.Schedules):
     """Reach the house. Every method names a tenant and sees nothing of another's.
 
     Raises of every call: the exceptions of ``ports.doors`` and ``InvalidInput``. What the database raises when it is

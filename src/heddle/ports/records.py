@@ -194,6 +194,30 @@ class EndpointView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleView:
+    """Show one schedule: what it starts when, what it last started, and how often it has and has not.
+
+    ``is_enabled``: False once neither the file nor code names it any more. ``problem``: why it started nothing when
+    its time last came.
+    """
+
+    name: str
+    workflow: str
+    cron: str
+    time_zone: str
+    catch_up: str
+    priority: str
+    is_enabled: bool
+    paused_at: datetime.datetime | None
+    next_at: datetime.datetime
+    last_at: datetime.datetime | None
+    last_run: uuid.UUID | None
+    fired: int
+    missed: int
+    problem: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKeyView:
     """Show who a key belongs to and what it may do. The key itself is stored only as a hash."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import leases, stopping
+from heddle.ports import leases, recurring, stopping
 
 LeaseRef = leases.LeaseRef
 
@@ -265,7 +265,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(stopping.StoppedJobs, Protocol):
+class EngineStore(stopping.StoppedJobs, recurring.Schedules, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:

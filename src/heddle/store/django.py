@@ -187,7 +187,17 @@ class DjangoDoors:
         """Show every endpoint."""
         return [reading.endpoint_view(row) for row in self._rows("endpoint_views", {})]
 
+    def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
+        """Show a tenant's schedules."""
+        found = self._rows("schedule_views", {"tenant_id": tenant.id, "limit": 1_000})
+        return [reading.schedule_view(row) for row in found]
+
     # Steer
+
+    def pause_schedule(self, *, tenant: records.Tenant, name: str, is_paused: bool) -> None:
+        """Let a schedule start nothing, or begin again."""
+        if not self._rows("pause_schedule", {"tenant_id": tenant.id, "name": name, "is_paused": is_paused}):
+            raise LookupError(f"there is no schedule {name!r}")
 
     def cancel(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> bool:
         """Ask for a run to stop."""

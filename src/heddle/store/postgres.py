@@ -17,12 +17,12 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, lookout, partitions, planning, rows, schedule, stopping
+from heddle.store import connections, lookout, partitions, planning, recurring, rows, schedule, stopping
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore(stopping.StoppedJobs):
+class PostgresStore(stopping.StoppedJobs, recurring.Schedules):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(

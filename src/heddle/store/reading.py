@@ -3,6 +3,7 @@
 Rows come from Django's own connection, which gives JSON as text; it is decoded here and nowhere else.
 """
 
+import dataclasses
 import datetime
 import json
 import uuid
@@ -220,6 +221,14 @@ def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
         paused_until=paused_until,
         secret_name=secret_name,
     )
+
+
+def schedule_view(row: Sequence[Any]) -> records.ScheduleView:
+    """Read one row of schedule_views."""
+    return records.ScheduleView(**dict(zip(_SCHEDULE_FIELDS, row, strict=True)))
+
+
+_SCHEDULE_FIELDS = [field.name for field in dataclasses.fields(records.ScheduleView)]
 
 
 def why(row: Sequence[Any]) -> str:
