@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 import types
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 from heddle import wiring
@@ -71,6 +71,15 @@ async def working(*made: parts_module.Parts) -> AsyncIterator[None]:
     finally:
         stop.set()
         await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
+
+
+async def until(question: Callable[[], bool]) -> None:
+    """Look again and again, for a bounded time."""
+    for _ in range(int(PATIENCE_S * 100)):
+        if question():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not within {PATIENCE_S:g} s")
 
 
 async def submitted(workflow: str, given: dict[str, Any], **more: Any) -> uuid.UUID:

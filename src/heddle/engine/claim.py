@@ -26,6 +26,7 @@ _IDLE_FIRST_S = 0.004
 _ACTIVATE_EVERY_S = 0.1
 # What an activation is taken to plan before the first is seen: a guess too low floods the queue once, at the start.
 _STEPS_PER_ACTIVATION = 32.0
+_MOMENT_S = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,16 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
         for model in sorted({model for row in endpoints for model in row.models})
     )
     return Wishes(local=tuple(local), models=models)
+
+
+def aged(item: store.Claimed, *, by_s: float) -> store.Claimed:
+    """Give a claim with what is left of its run's time ``by_s`` later, at the worst.
+
+    Something is always left: nothing left, at a claim, tells the cleanup of a stopping run.
+    """
+    if item.deadline_in_s is None:
+        return item
+    return item._replace(deadline_in_s=max(_MOMENT_S, item.deadline_in_s - by_s))
 
 
 class Claimer:
@@ -131,7 +142,9 @@ class Claimer:
             return 0
         started_s = parts.clock.monotonic_s()
         claimed = await self._claim(caps, want)
-        recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="claim")
+        took_s = parts.clock.monotonic_s() - started_s
+        claimed = [aged(item, by_s=took_s) if (item.deadline_in_s or 0.0) > 0 else item for item in claimed]
+        recorder.observe(metrics.STAGE_DURATION, took_s, stage="claim")
         if claimed:
             recorder.count(metrics.STAGE_ITEMS, len(claimed), stage="claim")
         else:
