@@ -129,3 +129,21 @@ class RaceSuite:
 
         assert report.again == 1
         assert (await states(house, run_id))[2] is StepState.DUE
+
+    async def test_race_when_a_signal_came_after_the_winner_then_the_next_call_for_it_gets_it(
+        self, house: House
+    ) -> None:
+        run_id, worker = await started(
+            house, call(1, "step", "a"), call(2, "signal", "word"), ending=suspended(1, 2, count=1)
+        )
+        (a,) = await house.claim(worker, scene.step_lane("a"))
+        await house.settle(scene.done(a))
+        await house.signal(run_id, "word", "late")
+        await house.pump(worker)
+        taken = (await states(house, run_id))[2]
+
+        await house.begin(run_id, worker, call(3, "signal", "word"), ending=suspended(3), cancels=(2,))
+        await house.pump(worker)
+
+        assert taken is StepState.SUCCEEDED
+        assert (await house.calls(run_id))[3].output == "late"

@@ -111,3 +111,34 @@ async def hangs_below() -> int:
 async def race_of_nothing() -> int:
     """Hang."""
     return int(await hang())
+
+
+@heddle.workflow(name="forms.mislabelled")
+async def mislabelled() -> list[str]:
+    """Return a call whose value is of another type than is declared."""
+    return [paint(number=1)]  # type: ignore[list-item]
+
+
+@heddle.workflow(name="forms.too_many")
+async def too_many(count: int) -> int:
+    """Call more often than a run may."""
+    return len([even(number=2) for _ in range(count)])
+
+
+@heddle.workflow(name="forms.heavy_items")
+async def heavy_items(count: int, size_bytes: int) -> list[str]:
+    """Map to results that are too large together."""
+    found: list[str] = await heddle.map(large, [size_bytes] * count)
+    return found
+
+
+@heddle.workflow(name="forms.heavy")
+async def heavy(size_bytes: int) -> str:
+    """Return one result that is too large."""
+    return str(await large(size_bytes=size_bytes))
+
+
+@heddle.workflow(name="forms.without_end")
+async def without_end() -> int:
+    """Go on for ever."""
+    heddle.continue_as_new()

@@ -2,12 +2,14 @@
 
 import pathlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from heddle import wiring
 from heddle.config import deployment
+from heddle.core import plan
 from heddle.core.run import RunState
 from tests import pg
 from tests.integration import forms_workflows, working
@@ -170,3 +172,37 @@ async def test_deadline_when_a_child_hangs_then_it_ends_with_the_run_above_it(wo
     assert view.state is RunState.EXPIRED
     assert child is not None
     assert child[1] == view.deadline_at
+
+
+@pytest.mark.parametrize(
+    ("workflow", "given", "fault", "told"),
+    [
+        ("forms.mislabelled", {}, "bad_output", "the value is no list[str]"),
+        ("forms.too_many", {"count": 10_001}, "workflow_misuse", "more than 10,000 calls"),
+        ("forms.heavy", {"size_bytes": 70_000}, "too_large", "inline a value may be 65,536"),
+        ("forms.heavy_items", {"count": 80, "size_bytes": 60_000}, "too_large", "a result may be 4,194,304"),
+    ],
+)
+async def test_input_when_it_is_more_than_may_be_then_the_run_fails_and_says_what_is_allowed(
+    workers: pg.Database, workflow: str, given: dict[str, Any], fault: str, told: str
+) -> None:
+    view = await working.ended(workflow, given)
+
+    assert view.state is RunState.FAILED
+    assert view.error is not None
+    assert view.error["fault"] == fault
+    assert told in view.error["message"]
+
+
+async def test_chain_when_it_goes_on_without_end_then_it_is_bounded_and_ends(
+    workers: pg.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "CHAIN_MAX", 7)
+
+    view = await working.ended("forms.without_end", {})
+
+    with workers.connect() as connection:
+        found = connection.execute("select count(*) from heddle_run where workflow = 'forms.without_end'").fetchone()
+    assert view.state is RunState.FAILED
+    assert "the run is number 7 of its chain" in str(view.error)
+    assert found == (7,)

@@ -45,7 +45,13 @@ def parts_of(
     """Name the parts of a worker: all real but its endpoints."""
     clock = wiring.SystemClock()
     limits = settings.Settings(
-        state_dir=str(folder), sweep_interval_s=0.1, poll_interval_s=0.1, drain_s=5.0, cleanup_s=2.0
+        state_dir=str(folder),
+        sweep_interval_s=0.1,
+        poll_interval_s=0.1,
+        drain_s=5.0,
+        cleanup_s=2.0,
+        # Ten thousand calls in one pass take a loaded machine more than the default.
+        activation_blocked_s=20.0,
     )
     return parts_module.Parts(
         settings=limits,

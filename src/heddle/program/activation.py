@@ -191,13 +191,12 @@ class Activation:
         self._begin_await(calls)
         ordinals = list(dict.fromkeys(call.ordinal_of(one) for one in calls))
         winner, is_new = self._winner(calls, ordinals, max_failed)
-        if winner is not None and (entry := self._entries.get(winner)) is not None and not entry.has_output:
-            self.awaited.add(winner)
-            self.ending = plan.NeedOutputs(ordinals=(winner,))
-        elif winner is None:
+        if winner is None:
             self.awaited.update(ordinals)
             open_calls = tuple(ordinal for ordinal in ordinals if not self._has_ended(ordinal))
             self.ending = plan.Suspended(need=plan.Need(ordinals=open_calls, count=1))
+        elif isinstance(unloaded := self.outputs_of((winner,)), plan.NeedOutputs):
+            self.ending = unloaded
         if self.ending is not None:
             yield self
             raise ActivationOver
@@ -212,12 +211,8 @@ class Activation:
                 self.end_misused(blame.misuse(f"{one!r} belongs to another run and cannot be awaited here"))
         self.awaits += 1
         if self.awaits > AWAITS_MAX:
-            self.end_misused(
-                blame.misuse(
-                    f"the run awaited more than {AWAITS_MAX:,} times; await several calls at once with heddle.all_of, "
-                    "or use child workflows"
-                )
-            )
+            instead = "await several calls at once with heddle.all_of, or use child workflows"
+            self.end_misused(blame.misuse(f"the run awaited more than {AWAITS_MAX:,} times; {instead}"))
         if self.awaits == self.stop_at:
             assert self.journal.stopping is not None
             raise RunStopping(self.journal.stopping)
@@ -261,7 +256,9 @@ class Activation:
         if is_new and losers:
             self.marks.append(marks.first(self.awaits, winner))
             if cancel_losers:
-                self.cancels.update(ordinal for ordinal in losers if not self._has_ended(ordinal))
+                # A signal that came after the winner is put back, so that it is not lost with its call.
+                ended = {ordinal: self._entries.get(ordinal) for ordinal in losers if self._has_ended(ordinal)}
+                self.cancels.update(o for o in losers if o not in ended or blame.took_signal(ended[o]))
 
     def _unless_ready(
         self, calls: collections.abc.Sequence[call.Call[Any]], max_failed: int
@@ -347,6 +344,20 @@ class Activation:
         """End the activation from inside of the function and unwind it."""
         self.ending = ending
         raise ActivationOver
+
+    def outputs_of(
+        self, ordinals: tuple[int, ...]
+    ) -> dict[int, identity.JsonValue] | plan.Suspended | plan.NeedOutputs | None:
+        """Give the outputs of calls that are returned, or the ending that waits for them; None when one failed."""
+        entries = {ordinal: self._entries.get(ordinal) for ordinal in ordinals}
+        if any(entry is not None and entry.state in _NOT_SUCCEEDED for entry in entries.values()):
+            return None
+        self.awaited.update(ordinals)
+        if open_calls := tuple(ordinal for ordinal in ordinals if not self._has_ended(ordinal)):
+            return plan.Suspended(need=plan.Need(ordinals=open_calls, count=len(open_calls), max_failed=0))
+        if unloaded := tuple(o for o, entry in entries.items() if entry is not None and not entry.has_output):
+            return plan.NeedOutputs(ordinals=unloaded)
+        return {o: self._outputs[o] if entry is None else entry.output for o, entry in entries.items()}
 
     def leave(self, ending: plan.Ending) -> NoReturn:
         """End once every call made has ended; until then the function waits here, where nothing can be raised."""

@@ -29,3 +29,8 @@ def fault_of(entry: plan.JournalEntry, name: str) -> faults.StepFault:
     else:
         message = f"{name} was cancelled"
     return faults.StepFault(fault=faults.Fault.CANCELLED, message=message)
+
+
+def took_signal(entry: plan.JournalEntry | None) -> bool:
+    """Tell whether a journalled call is one that a signal has ended."""
+    return entry is not None and entry.kind is step.StepKind.SIGNAL and entry.state is step.StepState.SUCCEEDED

@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from heddle.core import faults, identity, plan
-from heddle.program import activation, blame, encoding, loop, marks, places, registry, types
+from heddle.program import activation, blame, encoding, loop, marks, places, registry, returning, types
 from heddle.program.definitions import WorkflowDefinition
 from heddle.program.errors import ActivationOver, CallNotAwaited, FaultRaised, OutputRefused, StepFailed
 
@@ -157,7 +157,9 @@ def _returned(definition: WorkflowDefinition, running: activation.Activation, va
     changed = running.unreached()
     if changed is not None:
         return plan.Raised(fault=changed)
-    return plan.Returned(shape=shape, refs=tuple(sorted(edges)))
+    if not edges:
+        return plan.Returned(shape=shape, refs=())
+    return returning.ending(definition, running, value, shape=shape, refs=tuple(sorted(edges)))
 
 
 def _fault_of(error: BaseException) -> faults.StepFault:

@@ -60,7 +60,8 @@ async def first_of(
 
     The winner is the one that ended first on the database's clock, written down, so that every replay sees the same
     one. The losers are cancelled, with the provider jobs and child runs behind them, unless ``cancel_losers`` is
-    False; what becomes of them does not fail the run, and awaiting one that was cancelled raises StepFailed.
+    False; what becomes of them does not fail the run, and awaiting one that was cancelled raises StepFailed. A signal
+    that came too late to win is there for the next call that waits for it.
     ``max_failed``: how many may fail before one succeeds, 0 to one less than the calls; StepFailed is raised as soon
     as one more than that has failed. Raises ValueError without calls.
     """

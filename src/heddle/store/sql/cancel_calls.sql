@@ -3,6 +3,7 @@
 --   Nothing is done for a plan whose lease is gone or that did not see the last wake-up: plan_facts drops it or makes it again.
 -- Rows: step, lease, slot, limit_delta, timer, ready, run. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
 -- Jobs that a provider has, or may have, are asked to stop as in stop.sql: their steps keep their slots till that is known.
+-- A signal that one of them took after another call had won is put back for the next call that waits for it.
 -- Nothing matches: calls that have ended by now keep what they came to.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -68,6 +69,19 @@ with recursive moment as materialized (
   union all
   select child_run, 0, 'cleanup', now from stopped cross join moment where child_run is not null
   on conflict do nothing
+), returned as (
+  update heddle_signal x set consumed_by = null
+  from w join unnest(%(runs)s::uuid[], %(ordinals)s::int[]) as c (run_id, ordinal) on c.run_id = w.id
+  where x.run_id = c.run_id and x.consumed_by = c.ordinal
+  returning x.run_id, x.name
+), called as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select s.run_id, min(s.ordinal), 'signal', now
+  from returned x cross join moment
+  join heddle_step s on s.run_id = x.run_id and s.kind = 'signal' and s.name = x.name and s.state = 'waiting'
+    and not exists (select 1 from lost l where l.run_id = s.run_id and l.ordinal = s.ordinal)
+  group by s.run_id, s.name, now
+  on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
 ), runs as (
   update heddle_run r set open = r.open - c.ended
   from (select run_id, count(*)::int as ended from stopped group by run_id) c
