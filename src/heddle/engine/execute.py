@@ -65,8 +65,7 @@ def facts(
 
 
 def allowed_s(claimed: store.Claimed, timeout_s: float, *, cleanup_s: float, elapsed_s: float = 0.0) -> float:
-    """Give the time one attempt may take, in seconds: its own, at most what is left of the run's ``elapsed_s`` after
-    the claim.
+    """Give the time one attempt may take, in seconds: its own, at most what is left of the run's since the claim.
 
     What is claimed after the deadline is the cleanup of a stopping run, which has a time of its own.
     """

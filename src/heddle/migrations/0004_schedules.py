@@ -27,5 +27,5 @@ alter table heddle_run
 class Migration(migrations.Migration):
     """Add what only our own statements read; Django's state does not change."""
 
-    dependencies: ClassVar[list[tuple[str, str]]] = [("heddle", "0001_initial")]
+    dependencies: ClassVar[list[tuple[str, str]]] = [("heddle", "0002_speed")]
     operations: ClassVar[list[base.Operation]] = [migrations.RunSQL(sql=_FORWARD, reverse_sql=_BACKWARD)]

@@ -290,7 +290,7 @@ select
       p.attempts_before, p.epoch, p.crashes, p.parents, (
         select json_object_agg(s.ordinal, s.output) from heddle_step s
         where s.run_id = p.run_id and s.ordinal = any(p.parents) and s.state = 'succeeded'),
-      r.workflow, r.version, r.traceparent, 
+      r.workflow, r.version, r.traceparent,
       -- What became due after the deadline is not begun; nothing left would tell the cleanup of a stopping run.
       case when r.deadline_at <= now and r.stopping is null then 1e-6 else extract(epoch from r.deadline_at - now) end::float8, r.priority))
     from placed p
