@@ -13,6 +13,7 @@ from heddle.program.artifacts import (
     write_artifact as write_artifact,
 )
 from heddle.program.call import Call as Call
+from heddle.program.continuing import continue_as_new as continue_as_new
 from heddle.program.declare import model as model
 from heddle.program.declare import step as step
 from heddle.program.declare import workflow as workflow
@@ -41,7 +42,16 @@ from heddle.program.errors import (
     WorkflowWarning as WorkflowWarning,
 )
 from heddle.program.forms import (
+    First as First,
+)
+from heddle.program.forms import (
     all_of as all_of,
+)
+from heddle.program.forms import (
+    first_of as first_of,
+)
+from heddle.program.forms import (
+    map as map,  # noqa: A004 - the word of the contract
 )
 from heddle.program.forms import (
     now as now,
@@ -58,6 +68,7 @@ from heddle.program.forms import (
 from heddle.program.forms import (
     sleep as sleep,
 )
+from heddle.program.schedules import schedule as schedule
 from heddle.program.types import Artifact as Artifact
 
 __all__ = [
@@ -68,11 +79,16 @@ __all__ = [
     "Artifact",
     "Retry",
     "all_of",
+    "first_of",
+    "First",
+    "map",
+    "continue_as_new",
     "sleep",
     "signal",
     "now",
     "random",
     "patched",
+    "schedule",
     "StepFailed",
     "RunStopping",
     "CallNotAwaited",

@@ -18,9 +18,11 @@ from heddle import client as client_room
 from heddle.client import needs, tokens
 from heddle.config import deployment, settings
 from heddle.core import artifact, faults, ids
+from heddle.core.policy import schedule
 from heddle.ports import blobs as blobs_port
 from heddle.ports import provider, store
 from heddle.program import artifacts, errors, registry
+from heddle.program import schedules as program_schedules
 from heddle.providers import registry as adapters
 from heddle.providers import transport
 from heddle.store import blobs as blob_store
@@ -79,6 +81,17 @@ def read_deployment(limits: settings.Settings) -> deployment.Deployment:
     return deployment.parse(text, file=limits.config_file)
 
 
+def schedules(found: deployment.Deployment) -> list[schedule.ScheduleOptions]:
+    """Give the schedules of a deployment and of loaded code, by name. Raises DeploymentRefused when both name one."""
+    declared = {options.name: options for options in registry.schedules()}
+    twice = declared.keys() & found.schedules.keys()
+    if twice:
+        raise deployment.DeploymentRefused(
+            f"the schedule {min(twice)!r} is in the file and declared by code; keep one of the two"
+        )
+    return [options for _, options in sorted({**declared, **found.schedules}.items())]
+
+
 def config_problems(found: deployment.Deployment, environ: Mapping[str, str]) -> list[str]:
     """Tell what is wrong with a deployment beyond its form: options of adapters, secrets, models without a route."""
     problems: list[str] = []
@@ -94,6 +107,8 @@ def config_problems(found: deployment.Deployment, environ: Mapping[str, str]) ->
         for model in registry.models()
         if model.name not in routed
     )
+    for options in found.schedules.values():
+        problems.extend(program_schedules.problems(options))
     return problems
 
 

@@ -269,7 +269,7 @@ class StopSuite:
             await house.retry(run_id)
 
     @pytest.mark.parametrize("taken", [True, False], ids=["accepted", "being sent"])
-    async def test_retry_when_the_deadline_cut_a_model_call_off_then_it_can_be_claimed_again(
+    async def test_retry_when_the_deadline_cut_a_model_call_off_then_its_job_is_asked_after_and_not_paid_again(
         self, house: House, taken: bool
     ) -> None:
         deploy(house)
@@ -283,9 +283,14 @@ class StopSuite:
         await house.begin(run_id, worker, ending=plan.Raised(fault=scene.STOPPED))
 
         await house.retry(run_id)
-        (second,) = await house.claim_models(worker, "sent")
+        resumed = await states(house, run_id)
+        house.due_now()
+        await house.pump(worker)
+        (poll, *others) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
 
-        assert (first.number, second.number, second.attempts_before) == (1, 2, 1)
+        assert await house.claim_models(worker, "sent") == []
+        assert resumed == {1: StepState.PENDING if taken else StepState.UNKNOWN}
+        assert (poll.number, poll.handle, others) == (1, "job-1" if taken else None, [])
         assert house.count("slot") == 1
 
 

@@ -105,12 +105,14 @@ async def _send_half(call: transport.Call) -> None:
 def _around_the_settlement(point: CrashPoint) -> None:
     settle = postgres.PostgresStore.settle
 
-    async def crashing(self: postgres.PostgresStore, *, settlements: Sequence[store.Settlement]) -> store.SettleReport:
+    async def crashing(
+        self: postgres.PostgresStore, *, settlements: Sequence[store.Settlement], **more: Any
+    ) -> store.SettleReport:
         is_answer = any(not item.is_local and item.verdict in ("complete", "poll") for item in settlements)
         is_result = any(not item.is_local and item.verdict == "complete" for item in settlements)
         if point.name == "K5" and is_answer:
             point.strike()
-        report = await settle(self, settlements=settlements)
+        report = await settle(self, settlements=settlements, **more)
         if point.name == "K6" and is_result:
             point.strike()
         return report

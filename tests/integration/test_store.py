@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.contract import store_direct_suite, store_late_suite, store_suite, store_work_suite
+from tests.contract import store_direct_suite, store_late_suite, store_race_suite, store_suite, store_work_suite
 from tests.races import fixtures, invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -31,6 +31,14 @@ class TestHostTransaction(store_suite.HostTransactionSuite):
 
 class TestStop(store_suite.StopSuite):
     """Stop on PostgreSQL."""
+
+
+class TestStoppedJob(store_race_suite.StoppedJobSuite):
+    """Jobs of stopped calls on PostgreSQL."""
+
+
+class TestRace(store_race_suite.RaceSuite):
+    """Races on PostgreSQL."""
 
 
 class TestFailure(store_suite.FailureSuite):

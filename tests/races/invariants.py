@@ -12,9 +12,10 @@ import psycopg
 OPEN = "('blocked', 'due', 'pending', 'waiting', 'unknown')"
 LIVE = "('queued', 'running')"
 POLL_LANE = "y.lane in (select poll_lane from heddle_endpoint)"
-# The job was taken by the provider, its run was stopped since, and nobody has yet heard that the job is over.
-CANCELLED_ACCEPTED = """s.state = 'cancelled' and exists (
-  select 1 from heddle_attempt a where a.run_id = s.run_id and a.ordinal = s.ordinal and a.state = 'accepted')"""
+# The provider has the job, or may have it, its call was stopped since, and nobody has yet heard that the job is over.
+CANCELLED_ABROAD = """s.state = 'cancelled' and exists (
+  select 1 from heddle_attempt a where a.run_id = s.run_id and a.ordinal = s.ordinal and a.state in
+    ('sending', 'accepted', 'unknown'))"""
 
 RULES: dict[str, str] = {
     "a run counts its open calls": f"""
@@ -27,7 +28,17 @@ RULES: dict[str, str] = {
           (select count(*) from heddle_ready y where y.run_id = s.run_id and y.ordinal = s.ordinal and y.lane =
             s.lane) as ready,
           (select count(*) from heddle_lease l where l.run_id = s.run_id and l.ordinal = s.ordinal) as leased) q
-        where s.state = 'due' and q.ready + q.leased <> 1""",
+        where s.state = 'due' and q.ready + q.leased <> 1 and not (q.ready + q.leased = 0 and exists (
+          select 1 from heddle_timer t
+          where t.run_id = s.run_id and t.ordinal = 0 and t.kind = 'deadline' and t.due_at <= clock_timestamp()))""",
+    "a job of a stopped call is asked about by somebody": f"""
+        select k.run_id, k.ordinal from heddle_slot k
+        join heddle_step s on s.run_id = k.run_id and s.ordinal = k.ordinal and s.state = 'cancelled'
+        where not exists (select 1 from heddle_timer t where t.run_id = s.run_id and t.ordinal = s.ordinal and
+            t.kind = 'reconcile')
+          and not exists (select 1 from heddle_ready y where y.run_id = s.run_id and y.ordinal = s.ordinal and
+            {POLL_LANE})
+          and not exists (select 1 from heddle_lease l where l.run_id = s.run_id and l.ordinal = s.ordinal)""",
     "a pending or unknown step is asked about by somebody": f"""
         select s.run_id, s.ordinal, s.state from heddle_step s
         where s.state in ('pending', 'unknown')
@@ -62,7 +73,7 @@ RULES: dict[str, str] = {
     "a slot has a job that may be going on": f"""
         select k.run_id, k.ordinal, s.state from heddle_slot k
         join heddle_step s on s.run_id = k.run_id and s.ordinal = k.ordinal
-        where not (s.state in ('pending', 'unknown') or {CANCELLED_ACCEPTED}
+        where not (s.state in ('pending', 'unknown') or {CANCELLED_ABROAD}
           or exists (select 1 from heddle_lease l where l.run_id = k.run_id and l.ordinal = k.ordinal and l.purpose
             in ('send', 'poll'))
           or s.state = 'waiting' and exists (select 1 from heddle_timer t
@@ -102,9 +113,10 @@ RULES: dict[str, str] = {
         where r.state not in {LIVE} and (s.state in {OPEN}
           or exists (select 1 from heddle_lease l where l.run_id = r.id and l.ordinal = s.ordinal and l.purpose <>
             'poll')
-          or exists (select 1 from heddle_timer t where t.run_id = r.id and t.ordinal = s.ordinal and t.kind <> 'child')
+          or exists (select 1 from heddle_timer t where t.run_id = r.id and t.ordinal = s.ordinal and t.kind <> 'child'
+            and not (t.kind = 'reconcile' and {CANCELLED_ABROAD}))
           or exists (select 1 from heddle_slot k where k.run_id = r.id and k.ordinal = s.ordinal) and not
-            ({CANCELLED_ACCEPTED}))""",
+            ({CANCELLED_ABROAD}))""",
     "a run that is live has something that moves it": f"""
         select r.id, r.state, r.function_state from heddle_run r
         where r.state in {LIVE} and r.open = 0 and not r.is_activation_due""",

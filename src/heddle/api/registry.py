@@ -1,4 +1,4 @@
-"""Serve what is there: workflows with their schemas, models, endpoints with limits and health."""
+"""Serve what is there: workflows with their schemas, models, endpoints with limits and health, schedules."""
 
 import django.http
 import ninja
@@ -34,3 +34,10 @@ def endpoints(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """List every endpoint with its limits, breaker and what is in flight, by name."""
     ordered = sorted(room().heddle.endpoints(), key=lambda each: each.name)
     return render.answer({"items": [render.endpoint(each) for each in ordered], "next_cursor": None})
+
+
+@router.get("/schedules", auth=auth.reads, summary="List schedules and what they last started")
+def schedules(request: django.http.HttpRequest) -> django.http.HttpResponse:
+    """List the tenant's schedules, by name."""
+    shown = room().heddle.schedules(tenant=auth.tenant_of(request))
+    return render.answer({"items": [render.schedule(each) for each in shown], "next_cursor": None})

@@ -69,6 +69,9 @@ def run(view: records.RunView, *, root: str, has_values: bool = True) -> dict[st
         "deadline_at": instant(view.deadline_at),
         "cancel_requested_at": instant(view.cancel_requested_at),
         "parent_run": None if view.parent_run is None else str(view.parent_run),
+        "continued_from": None if view.continued_from is None else str(view.continued_from),
+        "continued_as": None if view.continued_as is None else str(view.continued_as),
+        "continued_last": None if view.continued_last is None else str(view.continued_last),
         "links": {
             "self": path,
             "steps": f"{path}/steps",
@@ -164,6 +167,26 @@ def endpoint(view: records.EndpointView) -> dict[str, Any]:
         "requests_per_min": view.requests_per_min,
         "breaker": view.breaker,
         "paused_until": instant(view.paused_until),
+    }
+
+
+def schedule(view: records.ScheduleView) -> dict[str, Any]:
+    """Write one schedule."""
+    return {
+        "name": view.name,
+        "workflow": view.workflow,
+        "cron": view.cron,
+        "time_zone": view.time_zone,
+        "catch_up": view.catch_up,
+        "priority": view.priority,
+        "enabled": view.is_enabled,
+        "paused_at": instant(view.paused_at),
+        "next_at": instant(view.next_at),
+        "last_at": instant(view.last_at),
+        "last_run": None if view.last_run is None else str(view.last_run),
+        "started": view.fired,
+        "missed": view.missed,
+        "problem": view.problem,
     }
 
 

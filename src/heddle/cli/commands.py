@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _add(commands, "doctor", "tell how everything is, and what to do", "heddle.cli.doctor:run")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     run_arguments.add(_group(commands, "runs", "start, show, watch and cancel runs"))
+    schedules = _add(
+        commands, "schedules", "list what is started at set times, and how it went", "heddle.cli.schedules:index"
+    )
+    schedules.add_argument("--json", action="store_true", help="print JSON")
     keys = _group(commands, "keys", "make API keys")
     create = _add(keys, "create", "make a key and print it once", "heddle.cli.keys:create")
     create.add_argument("--tenant", default="default", help="whom it belongs to; made when new (default: default)")

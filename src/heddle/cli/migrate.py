@@ -25,7 +25,8 @@ def run(_given: argparse.Namespace) -> int:
         else:
             print(
                 f"{limits.config_file}: {applied.endpoints} endpoints, {applied.routes} routes, "
-                f"{applied.models} models, {applied.scopes} scopes, {applied.tenants} tenants"
+                f"{applied.models} models, {applied.scopes} scopes, {applied.tenants} tenants, "
+                f"{applied.schedules} schedules"
             )
         for problem in wiring.config_problems(wanted, os.environ):
             print(f"note: {problem}")

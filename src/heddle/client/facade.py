@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from heddle.client import admission, keys, needs, submitted, tokens, values
+from heddle.client import admission, keys, needs, schedules, submitted, tokens, values
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
@@ -51,7 +51,7 @@ class Dependency:
     problem: str | None
 
 
-class Heddle:
+class Heddle(schedules.Schedules):
     """Reach the house. Every method names a tenant and sees nothing of another's.
 
     Raises of every call: the exceptions of ``ports.doors`` and ``InvalidInput``. What the database raises when it is
@@ -183,16 +183,18 @@ class Heddle:
     ) -> records.RunView:
         """Show a run once it is over, or as it is after ``timeout_s`` (0 to ``wait_max_s``).
 
-        ``pause`` makes the waits in between.
+        A run that went on as a new one is waited for to the last of its chain, which is then shown. ``pause`` makes
+        the waits in between.
         """
         owner = self.tenant(tenant)
         pause = pause or self._pause
         until_s = self._monotonic_s() + max(0.0, min(timeout_s, self.limits.wait_max_s))
-        delay_s = WAIT_FIRST_S
+        delay_s, target = WAIT_FIRST_S, run_uuid(run_id)
         while True:
-            view = self._doors.run(tenant=owner, run_id=run_uuid(run_id))
+            view = self._doors.run(tenant=owner, run_id=target)
             left_s = until_s - self._monotonic_s()
-            if view.state in run.TERMINAL or left_s <= 0:
+            target = view.continued_last or target
+            if left_s <= 0 or (view.state in run.TERMINAL and view.continued_last is None):
                 return view
             pause(min(delay_s, left_s))
             delay_s = min(delay_s * 1.5, WAIT_LONGEST_S)

@@ -12,6 +12,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from heddle.config import schedules
+from heddle.core.policy import schedule
+
 _SLOTS_MAX = 100_000
 _PER_MIN_MAX = 1_000_000_000
 """The most a limit may be: what ``core.policy.concurrency`` and ``core.policy.ratelimit`` allow."""
@@ -107,10 +110,11 @@ class Deployment:
     scopes: Mapping[str, Scope]
     routes: tuple[Route, ...]
     tenants: Mapping[str, Tenant]
+    schedules: Mapping[str, schedule.ScheduleOptions] = dataclasses.field(default_factory=dict)
 
 
 EMPTY = Deployment(models={}, endpoints={}, scopes={}, routes=(), tenants={})
-_KINDS = ("models", "endpoints", "scopes", "routes", "tenants")
+_KINDS = ("models", "endpoints", "scopes", "routes", "tenants", "schedules")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}\Z")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}\Z")
 _NAME_RULE = "1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
@@ -146,6 +150,7 @@ def parse(text: str, *, file: str) -> Deployment:
         scopes={name: _scope(file, name, table) for name, table in _tables(file, raw, "scopes")},
         routes=tuple(_route(file, number, table) for number, table in _routes(file, raw)),
         tenants={name: _tenant(file, name, table) for name, table in _tables(file, raw, "tenants")},
+        schedules={name: _schedule(file, name, table) for name, table in _tables(file, raw, "schedules")},
     )
     _check(file, deployment)
     return deployment
@@ -253,6 +258,20 @@ def _tenant(file: str, name: str, table: Mapping[str, Any]) -> Tenant:
         _nano_usd(file, f"[tenants.{name}] budget_usd_per_day", table["budget_usd_per_day"])
     tenant: Tenant = _record(file, f"[tenants.{name}]", Tenant, table, name=name)
     return tenant
+
+
+def _schedule(file: str, name: str, table: Mapping[str, Any]) -> schedule.ScheduleOptions:
+    place = f"[schedules.{name}]"
+    if "max_cost_nano_usd" in table:
+        raise DeploymentRefused(f"{file}: {place} has the unknown key 'max_cost_nano_usd'; write max_cost_usd")
+    values = {key: value for key, value in table.items() if key != "max_cost_usd"}
+    if "max_cost_usd" in table:
+        values["max_cost_nano_usd"] = _nano_usd(file, f"{place} max_cost_usd", table["max_cost_usd"])
+    _check_option(file, f"{place} input", table.get("input", {}))
+    try:
+        return schedules.read(name, values)
+    except schedules.ScheduleRefused as error:
+        raise DeploymentRefused(f"{file}: {place} {error}") from error
 
 
 def _route(file: str, number: int, table: Mapping[str, Any]) -> Route:

@@ -23,8 +23,8 @@ A setting `x` is read from the variable `HEDDLE_X` of the environment; without o
 which only a host project has; without either it has its default. `DATABASE_URL` is read as `HEDDLE_DATABASE_URL` unless
 that is set. An unknown setting, or a value out of range, stops the start with one sentence that names it.
 
-What runs where (models, endpoints, scopes, routes, tenants) is no setting; it is in `heddle.toml`, which
-[adding a model](../howto/add-a-model.md) describes.
+What runs where and when (models, endpoints, scopes, routes, tenants, schedules) is no setting; it is in `heddle.toml`,
+which [adding a model](../howto/add-a-model.md) and [scheduling runs](../howto/schedule-runs.md) describe.
 """
 _GROUP: Final = re.compile(r"^    # (.+)$")
 

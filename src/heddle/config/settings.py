@@ -30,7 +30,9 @@ class Settings:
     """Hold every setting of one process."""
 
     # What runs where
-    config_file: str = _setting("heddle.toml", "File that names models, endpoints, scopes, routes and tenants.")
+    config_file: str = _setting(
+        "heddle.toml", "File that names models, endpoints, scopes, routes, tenants and schedules."
+    )
     workflows: str = _setting("", "Comma-separated modules to import besides workflows.py of each installed app.")
     state_dir: str = _setting(".heddle", "Directory of the embedded database, logs, sockets and dev.json.")
     secret_key: str = _setting(
@@ -113,6 +115,10 @@ class Settings:
     )
     poll_after_max_s: float = _setting(
         30.0, "Longest time between two polls of an accepted job.", unit="s", low=0.1, high=3600
+    )
+
+    schedule_late_s: float = _setting(
+        60.0, "How late a scheduled run may be started and not count as missed.", unit="s", low=1, high=86_400
     )
 
     # Payloads

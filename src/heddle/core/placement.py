@@ -78,7 +78,7 @@ def named(made: plan.Plan) -> tuple[int, ...]:
             wanted.update(need.ordinals)
         case plan.Returned(refs=refs):
             wanted.update(refs)
-        case plan.Raised() | plan.NeedOutputs():
+        case plan.Continued() | plan.Raised() | plan.NeedOutputs():
             pass
     return tuple(sorted(wanted - fresh))
 
@@ -90,7 +90,7 @@ def place(made: plan.Plan, standing: Standing) -> Placement:
     when they have.
     """
     states = dict(standing.states)
-    calls, edges, children = _place_calls(made.calls, states, standing)
+    calls, edges, children = _place_calls(made, states)
     unclaimed = dict(standing.signals)
     timers = tuple(timer for placed in calls for timer in _timers(placed, unclaimed))
     opened = sum(1 for placed in calls if placed.state not in step.TERMINAL)
@@ -111,6 +111,10 @@ def place(made: plan.Plan, standing: Standing) -> Placement:
             function_state = run.FunctionState.RETURNED
             is_broken = any(states[ordinal] in _FAILED for ordinal in refs)
             is_over = standing.open_calls + opened == 0
+        case plan.Continued():
+            function_state = run.FunctionState.RETURNED
+            is_over = standing.open_calls + opened == 0
+            assert is_over, "a run goes on as another when everything it called has ended"
         case plan.Raised():
             assert standing.is_stopping, "a function that raised by itself stops its run instead"
             function_state = run.FunctionState.RAISED
@@ -132,17 +136,19 @@ def place(made: plan.Plan, standing: Standing) -> Placement:
 
 
 def _place_calls(
-    calls: tuple[plan.PlannedCall, ...], states: dict[int, step.StepState], standing: Standing
+    made: plan.Plan, states: dict[int, step.StepState]
 ) -> tuple[list[PlacedCall], list[tuple[int, int]], dict[int, list[int]]]:
     placed: list[PlacedCall] = []
     edges: list[tuple[int, int]] = []
     children: dict[int, list[int]] = {}
-    fresh = {call.ordinal for call in calls}
-    for call in calls:
+    fresh = {call.ordinal for call in made.calls}
+    for call in made.calls:
         blockers = [parent for parent in call.parents if states[parent] is not step.StepState.SUCCEEDED]
         cause = next((parent for parent in blockers if states[parent] in _FAILED), None)
         fault = None
-        if cause is not None:
+        if call.ordinal in made.cancels:
+            state, fault = step.StepState.CANCELLED, plan.lost()
+        elif cause is not None:
             state = step.StepState.SKIPPED
             fault = faults.StepFault(
                 fault=faults.Fault.REJECTED_PERMANENT,
@@ -157,7 +163,7 @@ def _place_calls(
             else:
                 edges.append((parent, call.ordinal))
         states[call.ordinal] = state
-        waits_for = 0 if cause is not None else len(blockers)
+        waits_for = 0 if fault is not None else len(blockers)
         placed.append(PlacedCall(call=call, state=state, blockers=waits_for, children=(), fault=fault))
     return placed, edges, children
 

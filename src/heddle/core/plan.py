@@ -17,6 +17,12 @@ from heddle.core.policy import retry as retry_policy
 
 _RETRY = retry_policy.RetryOptions()
 CALL = "$call"
+# Runs of one chain of continue_as_new; one that would pass it fails.
+CHAIN_MAX = 10_000
+# What the result of a child run may take as JSON, all its parts together.
+RESULT_BYTES_MAX = 4 * 1024**2
+# The `where` of the fault that a call cancelled by first_of, and what takes a value from it, ends with.
+LOST = "heddle.first_of"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +102,7 @@ class PlannedCall:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
     """Hold what replay needs of one journalled call. ``output`` is loaded only where ``has_output``: for calls that
-    were awaited before.
+    were awaited before. ``ended_at_s``: seconds since 1970 on the store's clock, None while it is open.
     """
 
     ordinal: int
@@ -107,6 +113,7 @@ class JournalEntry:
     has_output: bool = False
     output: identity.JsonValue = None
     fault: faults.StepFault | None = None
+    ended_at_s: float | None = None
 
 
 class StopReason(enum.StrEnum):
@@ -123,7 +130,7 @@ class Journal:
 
     ``now_s`` is the database's time in seconds since 1970. ``stopping`` is set once somebody asked for the run to
     stop: the driver then raises once at the await it is suspended in (``stop_ordinal``: calls at or below it were
-    made before the request) and what is called after is cleanup.
+    made before the request) and what is called after is cleanup. ``planned`` counts the calls made so far.
     """
 
     run_id: uuid.UUID
@@ -135,6 +142,7 @@ class Journal:
     now_s: float
     stopping: StopReason | None = None
     stop_ordinal: int = 0
+    planned: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +174,15 @@ class Returned:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """Tell that the function goes on as a new run of the same workflow: its encoded ``input`` and its version."""
+
+    workflow: str
+    input: dict[str, identity.JsonValue]
+    version: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
     """Tell that the function ended without a value; open calls are to be cancelled."""
 
@@ -179,13 +196,13 @@ class NeedOutputs:
     ordinals: tuple[int, ...]
 
 
-Ending = Suspended | Returned | Raised | NeedOutputs
+Ending = Suspended | Returned | Continued | Raised | NeedOutputs
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Hold what one activation decided. ``handled`` are the failed calls that were awaited: they do not fail the run
-    by themselves.
+    by themselves. ``cancels`` are calls, old or planned here, that nobody waits for any more.
     """
 
     run_id: uuid.UUID
@@ -194,6 +211,17 @@ class Plan:
     handled: tuple[int, ...] = ()
     awaited: tuple[int, ...] = ()
     patches: tuple[str, ...] = ()
+    cancels: tuple[int, ...] = ()
+
+
+def lost(cause: int | None = None) -> faults.StepFault:
+    """Make the fault of a call that lost ``first_of``; ``cause``: of one that takes a value from it."""
+    message = (
+        "another call of heddle.first_of ended before it"
+        if cause is None
+        else f"skipped: call {cause}, which it takes a value from, lost heddle.first_of"
+    )
+    return faults.StepFault(fault=faults.Fault.CANCELLED, message=message, where=LOST)
 
 
 def escape(key: str) -> str:

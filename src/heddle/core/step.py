@@ -50,7 +50,9 @@ TRANSITIONS: dict[StepState, frozenset[StepState]] = {
     StepState.SUCCEEDED: frozenset(),
     StepState.FAILED: frozenset({StepState.DUE, StepState.WAITING}),  # replay; a child run or a signal waits again
     # Replay of an expired or failed run.
-    StepState.CANCELLED: frozenset({StepState.DUE, StepState.WAITING, StepState.BLOCKED}),
+    StepState.CANCELLED: frozenset(
+        {StepState.DUE, StepState.WAITING, StepState.BLOCKED, StepState.PENDING, StepState.UNKNOWN}
+    ),
     StepState.SKIPPED: frozenset({StepState.BLOCKED}),  # replay of what it waits for
 }
 

@@ -15,11 +15,11 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 
 from heddle.core import faults, plan
-from heddle.engine import observe, supervise
+from heddle.engine import claim, observe, supervise
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
-from heddle.program import driver, places, registry
+from heddle.program import driver, mapping, places, registry
 from heddle.program.errors import NotRegistered
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -56,6 +56,8 @@ def _activate_all(journals: Sequence[plan.Journal], progress: _Progress, now_s: 
 
 def _activate(journal: plan.Journal) -> plan.Plan:
     try:
+        if journal.workflow == mapping.NAME:
+            return mapping.activate(journal, newest_version=registry.newest_version)
         definition = registry.workflow(journal.workflow, journal.version)
     except NotRegistered as error:
         return _failed(journal, faults.Fault.WORKFLOW_CHANGED, str(error), "")
@@ -211,8 +213,18 @@ class Activator:
             recorder.count(metrics.WRITES_FENCED, report.dropped, stage="activate")
         observe.ended(report.ended)
         self._parts.claiming.note_planned(writes)
-        self._parts.claiming.take(report.leased)
+        self._parts.claiming.take([self._aged(item) for item in report.leased])
+        for workflow in report.continued:
+            recorder.count(metrics.RUNS_CONTINUED, workflow=workflow)
+        for run_id in report.stopped:
+            self._parts.doorbell.tell_stopped(run_id)
         self._parts.wake(readied=report.readied + report.timed)
+
+    def _aged(self, item: store.Claimed) -> store.Claimed:
+        """Count the time of the activation off what was left of the run's when it was claimed."""
+        held = self._parts.hold.get((item.run_id, 0))
+        by_s = 0.0 if held is None else self._parts.clock.monotonic_s() - held.taken_at_s
+        return claim.aged(item, by_s=by_s)
 
     async def _write_apart(self, writes: Sequence[store.PlanWrite], error: Exception, tries_left: int) -> None:
         """Write plans that the store refused as a batch one by one; one it refuses by itself fails its run instead.

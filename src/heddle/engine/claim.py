@@ -17,7 +17,7 @@ from heddle.core import run as run_law
 from heddle.core import step as step_law
 from heddle.engine import parts as parts_module
 from heddle.ports import store
-from heddle.program import definitions, registry
+from heddle.program import definitions, mapping, registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
@@ -26,6 +26,7 @@ _IDLE_FIRST_S = 0.004
 _ACTIVATE_EVERY_S = 0.1
 # What an activation is taken to plan before the first is seen: a guess too low floods the queue once, at the start.
 _STEPS_PER_ACTIVATION = 32.0
+_MOMENT_S = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,10 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
     """List the lanes of everything registered in this process and of every model with an endpoint."""
     local: list[store.LaneWish] = []
     for priority, share in run_law.CLASS_SHARE.items():
-        for workflow in registry.workflows():
-            lane = lanes.number("activation", workflow.name, workflow.version, priority.value)
+        versions = [(workflow.name, workflow.version) for workflow in registry.workflows()]
+        # Runs of heddle.map come of workflows; they need none of their own.
+        for name, version in [(mapping.NAME, mapping.VERSION), *versions] if versions else []:
+            lane = lanes.number("activation", name, version, priority.value)
             local.append(store.LaneWish(lane=lane, group=ACTIVATIONS, purpose="activate", share=float(share)))
         for step in registry.steps():
             lane = lanes.number("step", step.name, step.version, priority.value)
@@ -58,6 +61,16 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
         for model in sorted({model for row in endpoints for model in row.models})
     )
     return Wishes(local=tuple(local), models=models)
+
+
+def aged(item: store.Claimed, *, by_s: float) -> store.Claimed:
+    """Give a claim with what is left of its run's time ``by_s`` later, at the worst.
+
+    Something is always left: nothing left, at a claim, tells the cleanup of a stopping run.
+    """
+    if item.deadline_in_s is None:
+        return item
+    return item._replace(deadline_in_s=max(_MOMENT_S, item.deadline_in_s - by_s))
 
 
 class Claimer:
@@ -134,7 +147,9 @@ class Claimer:
             return 0
         started_s = parts.clock.monotonic_s()
         claimed = await self._claim(caps, want, started_s)
-        recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="claim")
+        took_s = parts.clock.monotonic_s() - started_s
+        claimed = [aged(item, by_s=took_s) if (item.deadline_in_s or 0.0) > 0 else item for item in claimed]
+        recorder.observe(metrics.STAGE_DURATION, took_s, stage="claim")
         if claimed:
             recorder.count(metrics.STAGE_ITEMS, len(claimed), stage="claim")
         else:

@@ -64,15 +64,20 @@ def facts(
     )
 
 
-def allowed_s(claimed: store.Claimed, timeout_s: float, *, cleanup_s: float) -> float:
-    """Give the time one attempt may take, in seconds: its own, at most what is left of the run's.
+def allowed_s(claimed: store.Claimed, timeout_s: float, *, cleanup_s: float, elapsed_s: float = 0.0) -> float:
+    """Give the time one attempt may take, in seconds: its own, at most what is left of the run's since the claim.
 
-    What is due after the deadline is the cleanup of a stopping run, which has a time of its own.
+    What is claimed after the deadline is the cleanup of a stopping run, which has a time of its own.
     """
     left_s = claimed.deadline_in_s
     if left_s is None:
         return timeout_s
-    return max(_TIMEOUT_LEAST_S, min(timeout_s, left_s if left_s > 0 else cleanup_s))
+    return max(_TIMEOUT_LEAST_S, min(timeout_s, left_s - elapsed_s if left_s > 0 else cleanup_s))
+
+
+def is_too_late(claimed: store.Claimed, *, elapsed_s: float) -> bool:
+    """Tell whether the run's deadline has passed since the claim, so that nothing may be started any more."""
+    return claimed.deadline_in_s is not None and 0 < claimed.deadline_in_s <= elapsed_s
 
 
 def failed(fault: faults.Fault, message: str, where: str) -> settle.Faulted:
@@ -123,6 +128,9 @@ class Executor:
     async def run_step(self, claimed: store.Claimed) -> None:
         """Run one local step to its settlement; nothing is settled when it is cancelled (run stopped, lease lost)."""
         where = f"step {claimed.name}"
+        if is_too_late(claimed, elapsed_s=self._elapsed_s(claimed)):
+            await self.give_back(claimed, "its run's deadline has passed")
+            return
         if claimed.crashes >= CRASHES_MAX:
             message = f"the step took its worker down {claimed.crashes} times; it is not tried again"
             self.conclude(
@@ -149,9 +157,9 @@ class Executor:
         definition = registry.step(claimed.name)
         options = plan.CallOptions.from_json(claimed.options)
         timeout_s = options.timeout_s or definition.timeout_s or self._parts.settings.step_timeout_s
-        timeout_s = allowed_s(claimed, timeout_s, cleanup_s=self._parts.settings.cleanup_s)
         tenant = await self._parts.tenant_name(claimed.tenant_id)
         arguments = resolved(claimed)
+        timeout_s = self._allowed_s(claimed, timeout_s)
         if definition.is_async:
             return await self._run_async(
                 claimed, definition, arguments, tenant=tenant, timeout_s=timeout_s, where=where
@@ -272,7 +280,8 @@ class Executor:
             match await self._may_send(claimed, endpoint, request, claimed_at_s):
                 case intent.Permission.GRANTED:
                     sent_s = self._parts.clock.monotonic_s()
-                    outcome = await self.answer(claimed, endpoint, request)
+                    timely = dataclasses.replace(request, timeout_s=self._allowed_s(claimed, request.timeout_s))
+                    outcome = await self.answer(claimed, endpoint, timely)
                     latency_s = self._parts.clock.monotonic_s() - sent_s
                     self.conclude(claimed, outcome, endpoint, latency_s=latency_s)
                 case intent.Permission.TOO_LATE:
@@ -296,9 +305,19 @@ class Executor:
         permission = intent.Permission.GRANTED
         if endpoint.row.is_paid:
             permission = await self.intents.record(claimed, identity.fingerprint(request.input))
-        if self._parts.clock.monotonic_s() >= claimed_at_s + self._parts.settings.send_window_s:
+        elapsed_s = self._parts.clock.monotonic_s() - claimed_at_s
+        if elapsed_s >= self._parts.settings.send_window_s or is_too_late(claimed, elapsed_s=elapsed_s):
             return intent.Permission.TOO_LATE
         return permission
+
+    def _allowed_s(self, claimed: store.Claimed, timeout_s: float) -> float:
+        cleanup_s = self._parts.settings.cleanup_s
+        return allowed_s(claimed, timeout_s, cleanup_s=cleanup_s, elapsed_s=self._elapsed_s(claimed))
+
+    def _elapsed_s(self, claimed: store.Claimed) -> float:
+        """Tell how long ago a call was claimed, as far as this worker still holds it."""
+        held = self._parts.hold.get((claimed.run_id, claimed.ordinal))
+        return 0.0 if held is None else self._parts.clock.monotonic_s() - held.taken_at_s
 
     async def request(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> provider_port.ProviderRequest:
         """Build what the adapter gets: the same for every send of one attempt. Raises FaultRaised."""
@@ -309,7 +328,6 @@ class Executor:
             arguments = definition.validate_arguments(arguments)
         tenant = await self._parts.tenant_name(claimed.tenant_id)
         timeout_s = (claimed.options or {}).get("timeout_s") or endpoint.row.timeout_s
-        timeout_s = allowed_s(claimed, timeout_s, cleanup_s=self._parts.settings.cleanup_s)
         attempt_id = str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))
         calls_back = endpoint.provider.capabilities.has_callback
         return provider_port.ProviderRequest(
@@ -319,7 +337,7 @@ class Executor:
             idempotency_key=ids.idempotency_key(run=claimed.run_id, ordinal=claimed.ordinal, epoch=claimed.number),
             model=claimed.name,
             input=arguments,
-            timeout_s=timeout_s,
+            timeout_s=self._allowed_s(claimed, timeout_s),
             artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
             callback_url=self._parts.callback_url(endpoint.row.name, attempt_id) if calls_back else None,
         )

@@ -12,12 +12,16 @@ from heddle.core import attempt, faults, settle
 from heddle.engine import execute
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
-from heddle.ports import store
+from heddle.ports import stopping, store
 from heddle.program.errors import FaultRaised
 from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 _POLL_MIN_S = 0.2
+# Attempts of which the provider may have a job.
+_OPEN = frozenset(
+    state.value for state in (attempt.AttemptState.SENDING, attempt.AttemptState.ACCEPTED, attempt.AttemptState.UNKNOWN)
+)
 # Answers to a re-send that say nothing of the first send: the job may exist all the same.
 _TELLS_NOTHING = frozenset(
     {
@@ -118,24 +122,86 @@ class Poller:
             case _:
                 return outcome
 
+    # Jobs of calls that were cancelled
+
     async def _cancel(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
     ) -> None:
-        """Ask the provider to stop a job of a stopped run, see what it came to, and let go of its slots."""
-        provider, handle = endpoint.provider, claimed.handle
-        outcome: settle.Outcome = settle.Absent()
-        if handle is not None:
-            try:
-                if provider.capabilities.has_cancel:
-                    await provider.cancel(handle, request)
-                outcome = await provider.poll(handle, request)
-            except Exception as error:  # noqa: BLE001 - the border to an adapter: the run is over, its slots must be let go all the same
-                recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
-        is_done = isinstance(outcome, settle.Completed)
-        cost = endpoint.row.price_nano_usd if is_done else None
-        ref = store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
-        state = attempt.AttemptState.DONE if is_done else attempt.AttemptState.REJECTED
-        if cost:
-            recorder.count(metrics.MONEY_CHARGED, cost / 1e9, endpoint=endpoint.row.name)
-        await self._parts.store.close_cancelled(closings=[(ref, state.value, cost)])
+        """Ask the provider to stop a job of a stopped call; let go of its slot once the job is known to be over.
+
+        A job that may have been accepted is looked up first. Nothing is sent for a call that is cancelled, so where
+        there is no look-up the slot is held as long as a call may take, and the attempt stays ``unknown``.
+        """
+        if claimed.attempt_state not in _OPEN:
+            await self._close(claimed, attempt.AttemptState(claimed.attempt_state or attempt.AttemptState.ABANDONED))
+            return
+        handle, outcome = claimed.handle, await self._found(claimed, endpoint, request)
+        if isinstance(outcome, settle.Accepted):
+            handle = outcome.handle
+        if handle is not None and isinstance(outcome, settle.Accepted | settle.StillRunning):
+            outcome = await self._asked_to_stop(handle, endpoint, request)
+        match outcome:
+            case settle.Completed():
+                cost = endpoint.row.price_nano_usd if outcome.cost_nano_usd is None else outcome.cost_nano_usd
+                if cost:
+                    recorder.count(metrics.MONEY_CHARGED, cost / 1e9, endpoint=endpoint.row.name)
+                await self._close(claimed, attempt.AttemptState.DONE, cost=cost)
+            case settle.Faulted():
+                await self._close(claimed, attempt.AttemptState.REJECTED, cost=outcome.billed_nano_usd or None)
+            case settle.Absent() if self._is_proof(claimed, endpoint):
+                await self._close(claimed, attempt.AttemptState.REJECTED)
+            case settle.Absent() | settle.Unknown() | settle.Accepted() | settle.StillRunning():
+                await self._look_again(claimed, endpoint, handle)
+            case _:
+                assert_never(outcome)
+
+    async def _found(
+        self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
+    ) -> settle.Outcome:
+        """Tell what is known of the job before it is asked to stop."""
+        if claimed.handle is not None:
+            return settle.StillRunning(poll_after_s=self._parts.settings.poll_after_s)
+        if endpoint.provider.capabilities.idempotency is not attempt.IdempotencyClass.B:
+            return settle.Unknown(message="cut off while it was being sent; the provider cannot be asked for it")
+        try:
+            return await endpoint.provider.lookup(request)
+        except Exception as error:  # noqa: BLE001 - the border to an adapter: a look-up that raises tells nothing
+            recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
+            return settle.Unknown(message=f"{type(error).__name__}: {error}"[:2_000])
+
+    async def _asked_to_stop(
+        self, handle: str, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
+    ) -> settle.Outcome:
+        try:
+            if endpoint.provider.capabilities.has_cancel:
+                await endpoint.provider.cancel(handle, request)
+            return await endpoint.provider.poll(handle, request)
+        except Exception as error:  # noqa: BLE001 - the border to an adapter: an answer that raises tells nothing about the job
+            recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
+            return settle.Unknown(message=f"{type(error).__name__}: {error}"[:2_000])
+
+    def _is_proof(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> bool:
+        """Tell whether an absent answer is proof: the provider knew the job, or has had its time to learn of it."""
+        is_known = claimed.handle is not None
+        return is_known or (claimed.unknown_for_s or 0.0) >= endpoint.provider.capabilities.lookup_bound_s
+
+    async def _look_again(self, claimed: store.Claimed, endpoint: parts_module.Endpoint, handle: str | None) -> None:
+        settings, stopped_for_s = self._parts.settings, claimed.unknown_for_s or 0.0
+        is_asked = handle is not None or endpoint.provider.capabilities.idempotency is attempt.IdempotencyClass.B
+        bound_s = settings.unknown_at_most_s if is_asked else endpoint.row.timeout_s
+        if stopped_for_s >= bound_s:
+            known = attempt.AttemptState.UNKNOWN if handle is None else attempt.AttemptState.ACCEPTED
+            await self._close(claimed, known)
+            return
+        wait_s = min(settings.poll_after_max_s, max(settings.poll_after_s, stopped_for_s / 4), bound_s - stopped_for_s)
+        look = stopping.LookAgain(lease=_ref(claimed), delay_s=max(_POLL_MIN_S, wait_s), handle=handle)
+        await self._parts.store.look_again(looks=[look])
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+
+    async def _close(self, claimed: store.Claimed, state: attempt.AttemptState, *, cost: int | None = None) -> None:
+        await self._parts.store.close_cancelled(closings=[(_ref(claimed), state.value, cost)])
+        self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+
+
+def _ref(claimed: store.Claimed) -> store.LeaseRef:
+    return store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)

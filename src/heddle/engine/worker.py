@@ -12,7 +12,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
-from heddle.engine import activate, claim, execute, govern, heartbeat, observe, poll, schedule, supervise, sweep, told
+from heddle.engine import (
+    activate,
+    claim,
+    execute,
+    govern,
+    heartbeat,
+    observe,
+    poll,
+    recur,
+    schedule,
+    supervise,
+    sweep,
+    told,
+)
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
@@ -40,6 +53,7 @@ class Worker:
         self._poller = poll.Poller(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
+        self._recurrer = recur.Recurrer(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
         self._governor = govern.Governor(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
@@ -57,6 +71,7 @@ class Worker:
             asyncio.create_task(parts.settling.run()),
             asyncio.create_task(self._executor.intents.run()),
             asyncio.create_task(supervise.forever(parts, "schedule", self._scheduler.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "schedule", self._recurrer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
             asyncio.create_task(supervise.forever(parts, "govern", self._governor.one_pass)),
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),

@@ -124,6 +124,14 @@ class Doors(Protocol):
         """Show every endpoint with its limits and health."""
         ...
 
+    def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
+        """Show a tenant's schedules by name, at most 1,000."""
+        ...
+
+    def pause_schedule(self, *, tenant: records.Tenant, name: str, is_paused: bool) -> None:
+        """Let a schedule start nothing, or begin again. A second call changes nothing. Raises LookupError."""
+        ...
+
     def tenant(self, *, name: str) -> records.Tenant:
         """Give the tenant of this name, made when it does not exist."""
         ...

@@ -83,6 +83,7 @@ class RunView:
     """Show one run. ``shown_state`` adds the derived ``waiting`` and ``cancelling`` to the stored states.
 
     ``is_degraded``: a fallback answered a call of it; ``price_difference`` is what fallbacks cost more, together.
+    ``continued_as`` is the run that this one went on as, ``continued_last`` the one that goes on now.
     """
 
     id: uuid.UUID
@@ -108,6 +109,9 @@ class RunView:
     parent_ordinal: int | None = None
     traceparent: str | None = None
     price_difference_nano_usd: int = 0
+    continued_from: uuid.UUID | None = None
+    continued_as: uuid.UUID | None = None
+    continued_last: uuid.UUID | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +197,30 @@ class EndpointView:
     breaker: str
     paused_until: datetime.datetime | None
     secret_name: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleView:
+    """Show one schedule: what it starts when, what it last started, and how often it has and has not.
+
+    ``is_enabled``: False once neither the file nor code names it any more. ``problem``: why it started nothing when
+    its time last came.
+    """
+
+    name: str
+    workflow: str
+    cron: str
+    time_zone: str
+    catch_up: str
+    priority: str
+    is_enabled: bool
+    paused_at: datetime.datetime | None
+    next_at: datetime.datetime
+    last_at: datetime.datetime | None
+    last_run: uuid.UUID | None
+    fired: int
+    missed: int
+    problem: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

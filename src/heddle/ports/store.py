@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import govern, session
+from heddle.ports import govern, leases, recurring, session, stopping
+
+LeaseRef = leases.LeaseRef
 
 
 class StoreLost(Exception):
@@ -83,15 +85,6 @@ class Claimed(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRef:
-    """Name one lease: what a late or lost worker can no longer use."""
-
-    run_id: uuid.UUID
-    ordinal: int
-    fence: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedJournal:
     """Hold a journal and what its plan must be written against."""
 
@@ -139,7 +132,8 @@ class EndedRun:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanReport:
     """Tell what became of a batch of plans. ``dropped``: their lease was gone. ``again``: something happened that they
-    had not seen. ``leased``: calls that the planning worker took at once.
+    had not seen. ``leased``: calls that the planning worker took at once. ``stopped``: runs of which a call was
+    cancelled while a worker was on it. ``continued``: the workflows of runs that went on as others.
     """
 
     written: int = 0
@@ -149,6 +143,8 @@ class PlanReport:
     timed: int = 0
     ended: tuple[EndedRun, ...] = ()
     leased: tuple[Claimed, ...] = ()
+    stopped: tuple[uuid.UUID, ...] = ()
+    continued: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -275,7 +271,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(session.Sessions, govern.GovernStore, Protocol):
+class EngineStore(session.Sessions, govern.GovernStore, stopping.StoppedJobs, recurring.Schedules, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
@@ -344,10 +340,6 @@ class EngineStore(session.Sessions, govern.GovernStore, Protocol):
 
     async def settle(self, *, settlements: Sequence[Settlement], direct: Direct | None = None) -> SettleReport:
         """Write a batch of verdicts in one transaction. Facts are written even where the fence no longer matches."""
-        ...
-
-    async def close_cancelled(self, *, closings: Sequence[tuple[LeaseRef, str, int | None]]) -> None:
-        """Close cancelled steps whose provider job is known to be over: (lease, attempt state, cost)."""
         ...
 
     async def pump(self, *, worker: int, limit: int, late_s: float, cleanup_s: float) -> PumpReport:

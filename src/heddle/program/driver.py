@@ -16,7 +16,7 @@ from typing import Any
 import pydantic
 
 from heddle.core import faults, identity, plan
-from heddle.program import activation, encoding, loop, places, registry, types
+from heddle.program import activation, blame, encoding, loop, marks, places, registry, returning, types
 from heddle.program.definitions import WorkflowDefinition
 from heddle.program.errors import ActivationOver, CallNotAwaited, FaultRaised, OutputRefused, StepFailed
 
@@ -28,33 +28,27 @@ def activate(definition: WorkflowDefinition, journal: plan.Journal) -> plan.Plan
     """Run one activation. Never raises for what an author's code does, which may block: give it a thread of its own."""
     if journal.stopping is None:
         return _plan(journal, _pass(definition, journal))
-    stop_at = _recorded_stop(journal)
+    stop_at = marks.stopped_at(journal)
     is_new = stop_at is None
     if stop_at is None:
         rehearsal = _pass(definition, journal, is_rehearsal=True)
         if _is_conclusive(rehearsal.ending):
             return _plan(journal, rehearsal)
+        if rehearsal.is_leaving:
+            return _untold(journal)
         stop_at = rehearsal.awaits
     if stop_at == 0:
         # Nothing was awaited before the request: there is no place to raise it at, and nothing to clean up.
-        return plan.Plan(run_id=journal.run_id, calls=(), ending=plan.Raised(fault=_stopped(journal, "")))
+        return _untold(journal)
     stopping = _pass(definition, journal, stop_at=stop_at)
     if is_new:
-        stopping.marks.append(f"{_stop_mark(journal)}{stop_at}")
+        stopping.marks.append(marks.stop(journal, stop_at))
     return _plan(journal, stopping)
 
 
-def _recorded_stop(journal: plan.Journal) -> int | None:
-    prefix = _stop_mark(journal)
-    for mark in journal.patches:
-        if mark.startswith(prefix):
-            return int(mark.removeprefix(prefix))
-    return None
-
-
-def _stop_mark(journal: plan.Journal) -> str:
-    # With the ordinal, so that the mark of a request before a retry is not taken for this one's.
-    return f"{activation.STOP_MARK}{journal.stop_ordinal}."
+def _untold(journal: plan.Journal) -> plan.Plan:
+    """End a function that has no place left where it could be told to stop."""
+    return plan.Plan(run_id=journal.run_id, calls=(), ending=plan.Raised(fault=_stopped(journal, "")))
 
 
 def _is_conclusive(ending: plan.Ending | activation.Rehearsed | None) -> bool:
@@ -79,7 +73,7 @@ def _pass(
         arguments = definition.decode_input(journal.input)
     except pydantic.ValidationError as error:
         difference = "its input does not fit any more: " + "; ".join(types.sentences(error))
-        running.ending = plan.Raised(fault=activation.changed(journal, difference))
+        running.ending = plan.Raised(fault=blame.changed(journal, difference))
         return running
     before = activation.enter(running)
     assert before is None, "an activation does not run inside of another"
@@ -163,7 +157,9 @@ def _returned(definition: WorkflowDefinition, running: activation.Activation, va
     changed = running.unreached()
     if changed is not None:
         return plan.Raised(fault=changed)
-    return plan.Returned(shape=shape, refs=tuple(sorted(edges)))
+    if not edges:
+        return plan.Returned(shape=shape, refs=())
+    return returning.ending(definition, running, value, shape=shape, refs=tuple(sorted(edges)))
 
 
 def _fault_of(error: BaseException) -> faults.StepFault:
@@ -214,7 +210,7 @@ def _plan(journal: plan.Journal, running: activation.Activation) -> plan.Plan:
     calls = () if isinstance(ending, plan.Raised) and not has_stopped else tuple(running.planned)
     made = running.journal.entries.keys() | {call.ordinal for call in calls}
     patches = [name for name, taken in running.patches.items() if taken and name not in journal.patches]
-    marks = [mark for mark in running.marks if mark not in journal.patches]
+    written = [mark for mark in running.marks if mark not in journal.patches]
     return plan.Plan(
         run_id=journal.run_id,
         calls=calls,
@@ -225,14 +221,15 @@ def _plan(journal: plan.Journal, running: activation.Activation) -> plan.Plan:
             for ordinal in sorted(running.awaited & made)
             if ordinal not in journal.entries or not journal.entries[ordinal].has_output
         ),
-        patches=(*patches, *marks),
+        patches=(*patches, *written),
+        cancels=tuple(sorted(running.cancels & made)),
     )
 
 
 def _ending_of_stopped(journal: plan.Journal, ending: plan.Ending) -> plan.Ending:
     """Give a function that was told to stop the fault of that, however it ended, unless it is wrong itself."""
     match ending:
-        case plan.Returned():
+        case plan.Returned() | plan.Continued():
             return plan.Raised(fault=_stopped(journal, ""))
         case plan.Raised(fault=fault) if fault.fault not in _WRONG:
             return plan.Raised(fault=_stopped(journal, fault.where))

@@ -170,12 +170,12 @@ def size_bytes(encoded: identity.JsonValue) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def oversize(encoded: identity.JsonValue, *, place: str) -> str | None:
-    """Give the sentence that refuses a value over ``INLINE_BYTES_MAX``, naming its innermost part over it, or None."""
+def oversize(encoded: identity.JsonValue, *, place: str, bytes_max: int = INLINE_BYTES_MAX) -> str | None:
+    """Give the sentence that refuses a value over ``bytes_max``, naming its innermost part over it, or None."""
     if encoded is None or isinstance(encoded, bool | float):
         return None
     size = size_bytes(encoded)
-    if size <= INLINE_BYTES_MAX:
+    if size <= bytes_max:
         return None
     for _ in range(DEPTH_MAX):
         if isinstance(encoded, dict):
@@ -184,11 +184,9 @@ def oversize(encoded: identity.JsonValue, *, place: str) -> str | None:
             parts = [(f"{place}[{index}]", item) for index, item in enumerate(encoded)]
         else:
             break
-        large = [(name, item) for name, item in parts if size_bytes(item) > INLINE_BYTES_MAX]
+        large = [(name, item) for name, item in parts if size_bytes(item) > bytes_max]
         if not large:
             break
         place, encoded = large[0]
         size = size_bytes(encoded)
-    return (
-        f"{place} is {size:,} bytes; inline a value may be {INLINE_BYTES_MAX:,}: store it as an artifact and pass that"
-    )
+    return f"{place} is {size:,} bytes; inline a value may be {bytes_max:,}: store it as an artifact and pass that"

@@ -14,7 +14,7 @@ import uuid
 from typing import Any
 
 from heddle.core import faults, identity, plan, step
-from heddle.program import driver, encoding, registry
+from heddle.program import driver, encoding, mapping, registry
 from heddle.program.definitions import WorkflowDefinition
 from heddle.program.errors import ArgumentsRefused, InputRefused, NotRegistered, OutputRefused, ProgramError
 
@@ -22,6 +22,8 @@ Implementations = collections.abc.Mapping[str, collections.abc.Callable[..., Any
 ACTIVATIONS_MAX = 10_000
 FIRST_RUN = uuid.UUID(int=1)
 START_S = 1_750_000_000.0
+# What one call ends later than the one before it, so that the order of ends is told from the journal.
+_TICK_S = 1e-6
 
 
 class LocalRunFailed(ProgramError):
@@ -51,8 +53,19 @@ class LocalRun:
         now_s: float = START_S,
     ) -> None:
         self.workflow = workflow
+        self.input = workflow.validate_input(input)
+        self._prepare(implementations, signals or {}, run_id=run_id, now_s=now_s)
+
+    def _prepare(
+        self,
+        implementations: Implementations,
+        signals: collections.abc.Mapping[str, object],
+        *,
+        run_id: uuid.UUID,
+        now_s: float,
+    ) -> None:
         self.implementations = implementations
-        self.signals = dict(signals or {})
+        self.signals = dict(signals)
         self.history: list[plan.PlannedCall] = []
         self.entries: dict[int, plan.JournalEntry] = {}
         self.patches: frozenset[str] = frozenset()
@@ -61,8 +74,8 @@ class LocalRun:
         self.stopping: plan.StopReason | None = None
         self.now_s = now_s
         self.run_id = run_id
-        self.input = workflow.validate_input(input)
         self._stop_ordinal = 0
+        self._ended = 0
 
     def journal(self) -> plan.Journal:
         """Give what the next activation would see."""
@@ -76,11 +89,18 @@ class LocalRun:
             now_s=self.now_s,
             stopping=self.stopping,
             stop_ordinal=self._stop_ordinal,
+            planned=len(self.history),
         )
+
+    def _decide(self) -> plan.Plan:
+        return driver.activate(self.workflow, self.journal())
+
+    def _checked(self, resolved: identity.JsonValue) -> identity.JsonValue:
+        return self.workflow.validate_output(resolved)
 
     def activate(self) -> plan.Plan:
         """Run one activation and write its plan into the journal."""
-        planned = driver.activate(self.workflow, self.journal())
+        planned = self._decide()
         for call in planned.calls:
             self.history.append(call)
             is_over = call.kind is step.StepKind.NOW
@@ -92,7 +112,11 @@ class LocalRun:
                 state=step.StepState.SUCCEEDED if is_over else step.StepState.BLOCKED,
                 has_output=is_over,
                 output=call.output,
+                ended_at_s=self.now_s if is_over else None,
             )
+        for ordinal in planned.cancels:
+            if self.entries[ordinal].state not in step.TERMINAL:
+                self._end(ordinal, step.StepState.CANCELLED, fault=plan.lost())
         self.patches |= set(planned.patches)
         self.handled |= set(planned.handled)
         self.ending = planned.ending
@@ -162,11 +186,25 @@ class LocalRun:
                 self._raise_unhandled()
                 try:
                     resolved = plan.resolve(shape, lambda ordinal: self.entries[ordinal].output)
-                    return self.workflow.validate_output(resolved)
+                    return self._checked(resolved)
                 except OutputRefused as error:
                     raise LocalRunFailed(self.workflow.name, error.fault) from error
             case _:
                 raise RuntimeError(f"{self.workflow.name} is not over; it waits for {self.ending}")
+
+    def following(self) -> "LocalRun | None":
+        """Give the run that this one goes on as; None when it does not. Raises LocalRunFailed as ``result`` does."""
+        if not isinstance(self.ending, plan.Continued):
+            return None
+        self._raise_unhandled()
+        return LocalRun(
+            registry.workflow(self.ending.workflow),
+            encoding.decode(self.ending.input),
+            self.implementations,
+            signals=self.signals,
+            run_id=uuid.uuid5(self.run_id, "continued"),
+            now_s=self.now_s,
+        )
 
     def _raise_unhandled(self) -> None:
         for call in self.history:
@@ -189,6 +227,8 @@ class LocalRun:
                     )
                 given = encoding.decode(model.validate_arguments(arguments))
                 return model.encode_output(_called(self.implementations[call.name], given))
+            case step.StepKind.WORKFLOW if call.name == mapping.NAME:
+                return finish(_MapRun(self, call, arguments))
             case step.StepKind.WORKFLOW:
                 child = LocalRun(
                     registry.workflow(call.name, call.version),
@@ -232,7 +272,9 @@ class LocalRun:
             output=output,
             has_output=state is step.StepState.SUCCEEDED,
             fault=fault,
+            ended_at_s=self.now_s + self._ended * _TICK_S,
         )
+        self._ended += 1
 
     def _skip(self) -> None:
         # Parents have lower ordinals, so one pass in order reaches every consequence.
@@ -245,11 +287,33 @@ class LocalRun:
                 self._end(call.ordinal, step.StepState.SKIPPED)
 
 
+class _MapRun(LocalRun):
+    """Hold the run behind a call of ``heddle.map``: decided by ``mapping``, its value a list of any results."""
+
+    def __init__(self, parent: LocalRun, call: plan.PlannedCall, arguments: dict[str, identity.JsonValue]) -> None:
+        self.workflow = parent.workflow
+        self.input = arguments
+        run_id = uuid.uuid5(parent.run_id, str(call.ordinal))
+        self._prepare(parent.implementations, parent.signals, run_id=run_id, now_s=parent.now_s)
+
+    def _decide(self) -> plan.Plan:
+        return mapping.activate(self.journal(), newest_version=registry.newest_version)
+
+    def _checked(self, resolved: identity.JsonValue) -> identity.JsonValue:
+        return resolved
+
+
 def finish(run: LocalRun, choose: collections.abc.Callable[[list[int]], int] = min) -> identity.JsonValue:
-    """Carry a run to its end, ``choose`` naming the due call that ends next; give its result. Raises LocalRunFailed."""
+    """Carry a run to its end, ``choose`` naming the due call that ends next; give its result, or that of the run it
+    goes on as. Raises LocalRunFailed.
+    """
     for _ in range(ACTIVATIONS_MAX * 2):
         if run.needs_activation():
             run.activate()
+            continue
+        following = run.following()
+        if following is not None:
+            run = following
             continue
         due = run.due()
         if not due or isinstance(run.ending, plan.Raised):

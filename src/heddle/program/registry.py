@@ -9,6 +9,7 @@ import collections.abc
 import contextlib
 import dataclasses
 
+from heddle.core.policy import schedule
 from heddle.program.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
 from heddle.program.errors import NotRegistered, RegistrationRefused
 
@@ -18,6 +19,7 @@ class _Names:
     workflows: dict[str, dict[int, WorkflowDefinition]] = dataclasses.field(default_factory=dict)
     steps: dict[str, StepDefinition] = dataclasses.field(default_factory=dict)
     models: dict[str, ModelDefinition] = dataclasses.field(default_factory=dict)
+    schedules: dict[str, schedule.ScheduleOptions] = dataclasses.field(default_factory=dict)
 
 
 _names = _Names()
@@ -36,6 +38,11 @@ def steps() -> list[StepDefinition]:
 def models() -> list[ModelDefinition]:
     """List the models by name."""
     return [definition for _, definition in sorted(_names.models.items())]
+
+
+def schedules() -> list[schedule.ScheduleOptions]:
+    """List the schedules that code declares, by name."""
+    return [options for _, options in sorted(_names.schedules.items())]
 
 
 def workflow(name: str, version: int | None = None) -> WorkflowDefinition:
@@ -99,6 +106,11 @@ def add_model(definition: ModelDefinition) -> None:
     _names.models[definition.name] = definition
 
 
+def add_schedule(options: schedule.ScheduleOptions) -> None:
+    """Keep a schedule; another one of its name is replaced."""
+    _names.schedules[options.name] = options
+
+
 @contextlib.contextmanager
 def isolated(*, is_empty: bool = False) -> collections.abc.Iterator[None]:
     """Forget on leaving what was registered inside: for tests. ``is_empty``: know nothing of what is outside either."""
@@ -107,13 +119,15 @@ def isolated(*, is_empty: bool = False) -> collections.abc.Iterator[None]:
         workflows={name: dict(versions) for name, versions in _names.workflows.items()},
         steps=dict(_names.steps),
         models=dict(_names.models),
+        schedules=dict(_names.schedules),
     )
     if is_empty:
-        _names.workflows, _names.steps, _names.models = {}, {}, {}
+        _names.workflows, _names.steps, _names.models, _names.schedules = {}, {}, {}, {}
     try:
         yield
     finally:
         _names.workflows, _names.steps, _names.models = before.workflows, before.steps, before.models
+        _names.schedules = before.schedules
 
 
 def _refuse_other(

@@ -4,6 +4,8 @@ Safe to run again and beside running workers; a second run with nothing new chan
 and `heddle up`. After it: workers and doors can start.
 """
 
+import dataclasses
+
 from django.core import management
 from django.db import connection, transaction
 
@@ -21,12 +23,18 @@ def migrate(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | N
 def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | None]:
     """Make partitions and apply a deployment, for a host whose own `migrate` has run.
 
-    Gives the partitions made and what the deployment named. One that names nothing is not applied (None): a missing
-    file must not switch off what runs.
+    Gives the partitions made and what the deployment named. One that names nothing is not applied (None), but for the
+    schedules that code declares: a missing file must not switch off what runs. Raises DeploymentRefused for a schedule
+    that both name.
     """
     with connection.cursor() as cursor:
         made = partitions.ensure(cursor, weeks_ahead=wiring.house_settings().partition_weeks_ahead)
+    declared = wiring.schedules(wanted)
     if wanted == deployment.EMPTY:
+        with transaction.atomic(), connection.cursor() as cursor:
+            apply.apply_schedules(cursor, declared, is_whole=False)
         return made, None
     with transaction.atomic(), connection.cursor() as cursor:
-        return made, apply.apply(cursor, wanted)
+        applied = apply.apply(cursor, wanted)
+        count = apply.apply_schedules(cursor, declared, is_whole=True)
+        return made, dataclasses.replace(applied, schedules=count)

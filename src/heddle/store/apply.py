@@ -1,17 +1,19 @@
 """Write a deployment (``heddle.toml``) to the database: endpoints, scopes, routes, models, tenants, in one
-transaction.
+transaction; and the schedules of the file and of loaded code.
 
 What the file no longer names is disabled, not deleted: attempts refer to it. State (slots, breakers, clocks) is
 never touched. A second call with the same file changes nothing.
 """
 
 import dataclasses
+import datetime
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from heddle.config import deployment
+from heddle.config import deployment, zones
 from heddle.core import lanes
-from heddle.core.policy import ratelimit
+from heddle.core.policy import cron, ratelimit, schedule
 from heddle.store import statements
 
 
@@ -24,6 +26,7 @@ class Applied:
     routes: int
     models: int
     tenants: int
+    schedules: int = 0
 
 
 def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
@@ -95,6 +98,48 @@ def _burst(limit_per_min: int | None, burst: int | None) -> int:
     if burst is not None:
         return burst
     return 1 if limit_per_min is None else ratelimit.RateLimit(limit_per_min=limit_per_min).burst_units
+
+
+def apply_schedules(cursor: Any, wanted: Sequence[schedule.ScheduleOptions], *, is_whole: bool) -> int:
+    """Write schedules through a cursor inside the caller's transaction, and give how many.
+
+    ``is_whole``: there are no others; those that are not named are switched off. The next time of a schedule is kept
+    when its cron and time zone are what they were; else it is the first after the database's now.
+    """
+    cursor.execute(statements.load("database_time"))
+    now = datetime.datetime.fromtimestamp(cursor.fetchone()[0], tz=datetime.UTC)
+    for options in wanted:
+        cursor.execute(
+            statements.load("apply_schedule"),
+            {
+                "name": options.name,
+                "tenant_id": _tenant_id(cursor, options.tenant),
+                "workflow": options.workflow,
+                "input": json.dumps(options.input),
+                "cron": options.cron,
+                "time_zone": options.time_zone,
+                "catch_up": options.catch_up.value,
+                "catch_up_max": options.catch_up_max,
+                "priority": options.priority.value,
+                "deadline_s": options.deadline_s,
+                "max_cost": options.max_cost_nano_usd,
+                "labels": json.dumps(options.labels),
+                "next_at": cron.next_after(cron.parse(options.cron), now, zones.zone(options.time_zone)),
+            },
+        )
+    if is_whole:
+        cursor.execute(statements.load("apply_schedules_rest"), {"names": [options.name for options in wanted]})
+    return len(wanted)
+
+
+def _tenant_id(cursor: Any, name: str) -> int:
+    cursor.execute(statements.load("tenant_read"), {"name": name})
+    found = cursor.fetchone()
+    if found is None:
+        cursor.execute(statements.load("tenant_add"), {"name": name})
+        cursor.execute(statements.load("tenant_read"), {"name": name})
+        found = cursor.fetchone()
+    return int(found[0])
 
 
 def _endpoint(cursor: Any, endpoint: deployment.Endpoint, scope_ids: dict[str, int]) -> int:

@@ -15,11 +15,13 @@ from typing import Any
 import django.db
 from django.db import transaction
 
-from heddle.core import artifact, identity, ids
+from heddle.core import artifact, identity, ids, plan
 from heddle.ports import doors, records, transport
 from heddle.store import reading, schedule, statements
 
 _LOG = logging.getLogger("heddle.store")
+# How often a run that goes on as another at this very moment is followed, before what was asked for is given up.
+_CHASE_MAX = 5
 
 
 class DjangoDoors:
@@ -188,11 +190,38 @@ class DjangoDoors:
         """Show every endpoint."""
         return [reading.endpoint_view(row) for row in self._rows("endpoint_views", {})]
 
+    def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
+        """Show a tenant's schedules."""
+        found = self._rows("schedule_views", {"tenant_id": tenant.id, "limit": 1_000})
+        return [reading.schedule_view(row) for row in found]
+
     # Steer
+
+    def pause_schedule(self, *, tenant: records.Tenant, name: str, is_paused: bool) -> None:
+        """Let a schedule start nothing, or begin again."""
+        if not self._rows("pause_schedule", {"tenant_id": tenant.id, "name": name, "is_paused": is_paused}):
+            raise LookupError(f"there is no schedule {name!r}")
 
     def cancel(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> bool:
         """Ask for a run to stop."""
-        self._own(tenant, run_id)
+        latest = self._latest(tenant, run_id)
+        for _ in range(_CHASE_MAX):
+            if self._cancel(latest):
+                return True
+            before, latest = latest, self._latest(tenant, run_id)
+            if before == latest:
+                break
+        return self._own(tenant, latest) in ("queued", "running")
+
+    def _latest(self, tenant: records.Tenant, run_id: uuid.UUID) -> uuid.UUID:
+        """Give the run that this one has gone on as by now."""
+        found = self._rows("latest_run", {"run_id": run_id, "tenant_id": tenant.id})
+        if not found:
+            raise doors.RunMissing(f"there is no run {run_id}")
+        latest: uuid.UUID = found[0][0]
+        return latest
+
+    def _cancel(self, run_id: uuid.UUID) -> bool:
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
             found = self._rows(
@@ -208,14 +237,14 @@ class DjangoDoors:
             stopped = found[0][0]
             self._ring()
             self._ring(transport.CHANNEL_STOPPED, str(run_id))
-        return bool(stopped) or self._own(tenant, run_id) in ("queued", "running")
+        return bool(stopped)
 
     def retry(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> None:
         """Make the failed steps of a failed or expired run due again."""
         self._own(tenant, run_id)
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
-            if not self._rows("retry_run", {"run_id": run_id}):
+            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST}):
                 raise doors.RunNotRetryable(f"run {run_id} is neither failed nor expired")
             self._ring()
 
@@ -229,14 +258,33 @@ class DjangoDoors:
         idempotency_key: str | None,
     ) -> None:
         """Deliver a signal, buffered when nobody waits yet."""
+        latest = self._latest(tenant, run_id)
+        for _ in range(_CHASE_MAX):
+            if self._signal(tenant, latest, name=name, payload=payload, idempotency_key=idempotency_key):
+                return
+            before, latest = latest, self._latest(tenant, run_id)
+            if before == latest:
+                break
+        raise doors.RunTerminal(f"run {latest} is over")
+
+    def _signal(
+        self,
+        tenant: records.Tenant,
+        run_id: uuid.UUID,
+        *,
+        name: str,
+        payload: identity.JsonValue,
+        idempotency_key: str | None,
+    ) -> bool:
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
             if self._own(tenant, run_id) not in ("queued", "running"):
-                raise doors.RunTerminal(f"run {run_id} is over")
+                return False
             self._rows(
                 "signal_add", {"run_id": run_id, "name": name, "key": idempotency_key, "payload": json.dumps(payload)}
             )
             self._ring()
+        return True
 
     def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
         """Keep a verified callback in the inbox and make the step's poll due."""

@@ -14,7 +14,7 @@ from typing import Any
 from heddle.core import placement, plan, step
 from heddle.core import run as run_law
 from heddle.ports import store
-from heddle.store import connections, plan_arrays, rows, schedule
+from heddle.store import chains, connections, plan_arrays, rows, schedule
 
 _NEEDS_FACTS = frozenset({step.StepKind.SIGNAL, step.StepKind.WORKFLOW})
 
@@ -27,6 +27,7 @@ class _Batch:
     children: schedule.NewRuns = dataclasses.field(default_factory=schedule.NewRuns)
     again: list[store.PlanWrite] = dataclasses.field(default_factory=list)
     raised: list[tuple[store.PlanWrite, plan.Raised]] = dataclasses.field(default_factory=list)
+    continued: list[chains.Wanted] = dataclasses.field(default_factory=list)
 
 
 Report = Callable[[], Awaitable[store.PlanReport]]
@@ -37,6 +38,7 @@ def is_guardable(made: store.PlanWrite) -> bool:
     return (
         made.first is not None
         and isinstance(made.plan.ending, plan.Suspended | plan.Returned)
+        and not made.plan.cancels
         and not any(call.kind in _NEEDS_FACTS for call in made.plan.calls)
     )
 
@@ -117,21 +119,52 @@ async def write(
     cleanup_s: float,
     new_run_id: Callable[[], uuid.UUID],
 ) -> Report:
-    """Write a batch of plans, in two round trips."""
+    """Write a batch of plans, in two round trips; three when calls are cancelled."""
+    await transaction.send("lock_runs", {"run_ids": await chains.to_lock(transaction, plans)})
+    stopped = await _cancel_calls(transaction, plans)
     facts = await _facts(transaction, plans)
     batch = _Batch(arrays=plan_arrays.PlanArrays(None))
     for made in plans:
         fact = facts.get(made.plan.run_id)
         if fact is not None:
             _sort(batch, made, fact, new_run_id)
-    return await _write(transaction, batch, dropped=len(plans) - len(facts), cleanup_s=cleanup_s)
+    written = await _write(transaction, batch, dropped=len(plans) - len(facts), cleanup_s=cleanup_s)
+    gone_on = await chains.go_on(transaction, batch.continued, new_run_id) if batch.continued else None
+
+    async def report() -> store.PlanReport:
+        found = await written()
+        continued = () if gone_on is None else tuple(row[0] for row in await gone_on.fetchall())
+        return dataclasses.replace(found, stopped=stopped, continued=continued, readied=found.readied + len(continued))
+
+    return report
+
+
+async def _cancel_calls(
+    transaction: connections.Transaction, plans: Sequence[store.PlanWrite]
+) -> tuple[uuid.UUID, ...]:
+    """Cancel calls that lost a race; give the runs of which a worker was on one."""
+    losing = [made for made in plans if made.plan.cancels]
+    if not losing:
+        return ()
+    calls = [(made.plan.run_id, ordinal) for made in losing for ordinal in made.plan.cancels]
+    found = await transaction.rows(
+        "cancel_calls",
+        {
+            "run_ids": [made.plan.run_id for made in losing],
+            "fences": [made.fence for made in losing],
+            "wakes": [made.wake_seq for made in losing],
+            "runs": [run_id for run_id, _ in calls],
+            "ordinals": [ordinal for _, ordinal in calls],
+            "lost": rows.dump(plan.lost().as_json()),
+        },
+    )
+    return tuple(row[0] for row in found)
 
 
 async def _facts(
     transaction: connections.Transaction, plans: Sequence[store.PlanWrite]
 ) -> dict[uuid.UUID, tuple[Any, ...]]:
     run_ids = [made.plan.run_id for made in plans]
-    await transaction.send("lock_runs", {"run_ids": sorted(run_ids)})
     named = [(made.plan.run_id, ordinal) for made in plans for ordinal in placement.named(made.plan)]
     found = await transaction.rows(
         "plan_facts",
@@ -146,13 +179,19 @@ async def _facts(
 
 
 def _sort(batch: _Batch, made: store.PlanWrite, fact: tuple[Any, ...], new_run_id: Callable[[], uuid.UUID]) -> None:
-    wake_seq, open_calls, planned, stopping, priority, tenant_id, _parent, states, signals = fact
+    wake_seq, open_calls, planned, stopping, priority, tenant_id, chain_number, states, signals = fact
     if wake_seq != made.wake_seq:
         batch.again.append(made)
         return
     if isinstance(made.plan.ending, plan.Raised) and stopping is None:
         batch.raised.append((made, made.plan.ending))
         return
+    if isinstance(made.plan.ending, plan.Continued):
+        too_long = chains.refused(chain_number)
+        if too_long is not None:
+            batch.raised.append((made, plan.Raised(fault=too_long)))
+            return
+        batch.continued.append((made.plan.run_id, made.plan.ending, priority))
     placed = placement.place(
         made.plan,
         placement.Standing(
@@ -247,4 +286,6 @@ def added(reports: Sequence[store.PlanReport]) -> store.PlanReport:
         timed=sum(report.timed for report in reports),
         ended=tuple(run for report in reports for run in report.ended),
         leased=tuple(item for report in reports for item in report.leased),
+        stopped=tuple(run_id for report in reports for run_id in report.stopped),
+        continued=tuple(workflow for report in reports for workflow in report.continued),
     )

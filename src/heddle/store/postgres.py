@@ -17,12 +17,23 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, limits, lookout, partitions, planning, rows, schedule, session
+from heddle.store import (
+    connections,
+    limits,
+    lookout,
+    partitions,
+    planning,
+    recurring,
+    rows,
+    schedule,
+    session,
+    stopping,
+)
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore(session.SessionReads, limits.Governing):
+class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs, recurring.Schedules):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
@@ -292,19 +303,6 @@ class PostgresStore(session.SessionReads, limits.Governing):
         cursor = await self._connections.run(work, stage="settle", suffix=suffix)
         (row,) = await cursor.fetchall()
         return rows.settle_report(row, settlements)
-
-    async def close_cancelled(self, *, closings: Sequence[tuple[store.LeaseRef, str, int | None]]) -> None:
-        """Close cancelled steps whose provider job is known to be over."""
-        await self._rows(
-            "close_attempt",
-            {
-                "runs": [lease.run_id for lease, _, _ in closings],
-                "ordinals": [lease.ordinal for lease, _, _ in closings],
-                "fences": [lease.fence for lease, _, _ in closings],
-                "states": [state for _, state, _ in closings],
-                "costs": [cost for _, _, cost in closings],
-            },
-        )
 
     # Timers and upkeep
 

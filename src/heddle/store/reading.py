@@ -3,6 +3,7 @@
 Rows come from Django's own connection, which gives JSON as text; it is decoded here and nowhere else.
 """
 
+import dataclasses
 import datetime
 import json
 import uuid
@@ -51,6 +52,9 @@ class _RunRow(NamedTuple):
     input: Any
     shape: Any
     outputs: Any
+    continued_from: uuid.UUID | None
+    continued_as: uuid.UUID | None
+    continued_last: uuid.UUID | None
     total: int
     done: int
     running: int
@@ -98,6 +102,9 @@ def run_view(values: Sequence[Any], *, tenant: str) -> records.RunView:
         parent_ordinal=row.parent_ordinal,
         traceparent=row.traceparent,
         price_difference_nano_usd=row.price_difference_nano_usd,
+        continued_from=row.continued_from,
+        continued_as=row.continued_as,
+        continued_last=row.continued_last,
     )
 
 
@@ -218,6 +225,14 @@ def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
         paused_until=paused_until,
         secret_name=secret_name,
     )
+
+
+def schedule_view(row: Sequence[Any]) -> records.ScheduleView:
+    """Read one row of schedule_views."""
+    return records.ScheduleView(**dict(zip(_SCHEDULE_FIELDS, row, strict=True)))
+
+
+_SCHEDULE_FIELDS = [field.name for field in dataclasses.fields(records.ScheduleView)]
 
 
 def why(row: Sequence[Any]) -> str:

@@ -79,7 +79,7 @@ def journal(row: Sequence[Any], entries: dict[int, plan.JournalEntry]) -> store.
         priority,
         tenant_id,
         _trace,
-        _planned,
+        planned,
         now_s,
     ) = row
     return store.LoadedJournal(
@@ -93,6 +93,7 @@ def journal(row: Sequence[Any], entries: dict[int, plan.JournalEntry]) -> store.
             now_s=now_s,
             stopping=None if stopping is None else plan.StopReason(stopping),
             stop_ordinal=stop_ordinal,
+            planned=planned,
         ),
         wake_seq=wake_seq,
         tenant_id=tenant_id,
@@ -102,7 +103,7 @@ def journal(row: Sequence[Any], entries: dict[int, plan.JournalEntry]) -> store.
 
 def entry(row: Sequence[Any]) -> tuple[uuid.UUID, plan.JournalEntry]:
     """Read one row of journal_steps."""
-    run_id, ordinal, kind, name, digest, state, fault, has_output, output = row
+    run_id, ordinal, kind, name, digest, state, fault, ended_at_s, has_output, output = row
     return run_id, plan.JournalEntry(
         ordinal=ordinal,
         kind=step.StepKind(kind),
@@ -112,6 +113,7 @@ def entry(row: Sequence[Any]) -> tuple[uuid.UUID, plan.JournalEntry]:
         has_output=has_output,
         output=output,
         fault=None if fault is None else faults.StepFault.from_json(fault),
+        ended_at_s=ended_at_s,
     )
 
 

@@ -113,6 +113,7 @@ class _Due:
     child_state: str | None
     child_shape: Any
     child_error: dict[str, Any] | None
+    child_bytes: int
     child_outputs: dict[str, Any] | None
     signal: list[Any] | None
     timeout_in_s: float | None
@@ -134,6 +135,7 @@ async def carry_out(
         "runs": [run_id for run_id, _, _ in timers],
         "ordinals": [ordinal for _, ordinal, _ in timers],
         "kinds": [kind for _, _, kind in timers],
+        "result_bytes_max": plan.RESULT_BYTES_MAX,
     }
     due = [_Due(**dict(zip(_FIELDS, row, strict=True))) for row in await transaction.rows("take_timers", parameters)]
     readied = due[0].readied if due else 0
@@ -284,6 +286,12 @@ def _settlement(item: _Due, fence: int) -> store.Settlement:
         fault = faults.StepFault(fault=faults.Fault.DEADLINE, message=f"the signal {item.name!r} did not come in time")
     elif item.kind == "begin":
         fault = _missing(item, "takes a value from a part of an output that is not there")
+    elif item.kind == "child" and item.child_state == "succeeded" and item.child_bytes > plan.RESULT_BYTES_MAX:
+        message = (
+            f"the run of {item.name!r} returned {item.child_bytes:,} bytes; a result may be "
+            f"{plan.RESULT_BYTES_MAX:,}: return artifacts"
+        )
+        fault = faults.StepFault(fault=faults.Fault.TOO_LARGE, message=message)
     elif item.kind == "child" and item.child_state == "succeeded":
         outputs = item.child_outputs or {}
         try:

@@ -127,3 +127,14 @@ MODELS = {
     "replay.segment": lambda image: f"mask({image})",
     "replay.relight": lambda image, mask, scene, seed=0: f"{image}+{mask}+{scene}#{seed}",
 }
+
+
+@heddle.workflow(name="replay.race")
+async def race(numbers: list[int]) -> list[int]:
+    """Take the first that works, twice, and use a loser that may have ended."""
+    calls = [fragile(number=number) for number in numbers]
+    first = await heddle.first_of(calls, max_failed=len(calls) - 1)
+    again = [total(numbers=[first.value, number]) for number in numbers]
+    second = await heddle.first_of([*again, heddle.sleep(1.0)], cancel_losers=False)
+    kept = await heddle.all_of([calls[1]], max_failed=1)
+    return [first.winner, first.value, second.winner, kept[0] or 0]

@@ -58,12 +58,13 @@ def test_wishes_when_a_workflow_is_loaded_then_each_class_of_its_version_has_a_l
 
     assert asked.local == tuple(
         store.LaneWish(
-            lane=lanes.of_activation("shoot", 2, priority.value),
+            lane=lanes.of_activation(name, version, priority.value),
             group=claim.ACTIVATIONS,
             purpose="activate",
             share=SHARES[priority.value],
         )
         for priority in run.Priority
+        for name, version in (("heddle.map", 1), ("shoot", 2))
     )
 
 

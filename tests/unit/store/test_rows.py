@@ -69,7 +69,7 @@ def test_ended_then_runs_are_read_whether_or_not_there_are_any() -> None:
 def test_entry_then_a_journalled_call_is_read_with_its_fault() -> None:
     told = faults.StepFault(fault=faults.Fault.DEADLINE, message="late", where="x")
 
-    run_id, entry = rows.entry((RUN, 3, "model", "relight", "d1", "failed", told.as_json(), False, None))
+    run_id, entry = rows.entry((RUN, 3, "model", "relight", "d1", "failed", told.as_json(), 12.5, False, None))
 
     assert run_id == RUN
     assert entry == plan.JournalEntry(
@@ -79,6 +79,7 @@ def test_entry_then_a_journalled_call_is_read_with_its_fault() -> None:
         digest="d1",
         state=step.StepState.FAILED,
         fault=told,
+        ended_at_s=12.5,
     )
 
 
@@ -100,6 +101,7 @@ def test_journal_then_the_row_is_read_with_its_entries(stopping: str | None, rea
         now_s=1.5,
         stopping=read,
         stop_ordinal=4,
+        planned=3,
     )
 
 

@@ -9,6 +9,7 @@
 -- Dead rows: while somebody holds an old snapshot, what was taken stays in ready's index, and whoever looks there steps over all of it. So queues
 --   that the worker has served are asked for from where it was a moment ago (`known_seqs`), and others are looked for between them (`gap`).
 -- Indexes: ready's key (jumped over tenant by tenant), keys of lease, step and run (joined: an `exists` would be planned as a hash of all runs).
+-- Deadlines: a call whose run's time is over is taken out of line and not leased; the deadline's timer cancels it. Cleanup calls are leased.
 -- Nothing matches: no row comes back and nothing is written.
 with recursive wanted as materialized (
   select * from unnest(%(lanes)s::bigint[], %(groups)s::int[], %(purposes)s::text[], %(shares)s::float8[])
@@ -95,11 +96,11 @@ with recursive wanted as materialized (
     case when m.purpose = 'poll' then (select a.endpoint_id from heddle_attempt a
       where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end as endpoint_id,
     s.kind, s.name, s.version, coalesce(s.input, case when r.is_first then r.input end) as input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
-    r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority, case when r.is_first then r.wake_seq end as wake_seq
+    case when s.state = 'cancelled' then s.finished_at end as stopped_at, r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority, case when r.is_first then r.wake_seq end as wake_seq
   from gone g
   join mine m using (lane, tenant_id)
   cross join lateral (
-    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.is_activation_due, r.state, r.wake_seq,
+    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.is_activation_due, r.state, r.stopping, r.wake_seq,
       case when m.purpose = 'activate' and r.planned = 0 and r.stopping is null and r.patches = '{}' then true end as is_first, r.input
     from heddle_run r where r.id = g.run_id offset 0
   ) r
@@ -108,7 +109,7 @@ with recursive wanted as materialized (
   ) s on true
   where case m.purpose
     when 'activate' then r.is_activation_due and r.state in ('queued', 'running')
-    when 'execute' then s.state = 'due'
+    when 'execute' then s.state = 'due' and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null)
     else s.state in ('pending', 'unknown', 'cancelled') end
 ), leased as (
   insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at, endpoint_id)
@@ -124,7 +125,7 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
     where p.run_id = f.run_id and p.ordinal = any(f.parents)) end as outputs,
   f.workflow, f.workflow_version, f.traceparent,
   extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
-  extract(epoch from clock_timestamp() - a.unknown_at)::float8 as unknown_for_s, a.state as attempt_state, a.result,
+  extract(epoch from clock_timestamp() - coalesce(a.unknown_at, f.stopped_at))::float8 as unknown_for_s, a.state as attempt_state, a.result,
   f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, coalesce(a.tier, 0) as tier, f.wake_seq,
   case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s,
   f.lane, f.seq

@@ -11,6 +11,7 @@
 -- A breaker that blocks and an operator's pause close an endpoint: the next tier serves at once. Slots, rates and a provider's Retry-After make
 --   it full: the next tier serves after fallback_after_s.
 -- Fairness, ctids and laterals: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
+-- Deadlines: as in claim_local.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -192,7 +193,8 @@ with recursive moment as materialized (
     r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority
   from taken t
   cross join lateral (
-    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r where r.id = t.run_id offset 0
+    select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r
+    where r.id = t.run_id and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null) offset 0
   ) r
   where t.is_due
 ), leased as (

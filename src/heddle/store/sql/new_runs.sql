@@ -1,5 +1,6 @@
 -- Purpose: write runs and their first ready entries (or the timer that starts them). Callers: doors' submit, engine.activate and
---   engine.schedule for child runs. Rows: inserts run, ready, timer. Locks: none that exist: joins any transaction.
+--   engine.schedule for child runs, which end with the run above them at the latest (its cleanup has a time of its own) and are held to its cap.
+-- Rows: reads the run above; inserts run, ready, timer. Locks: none that exist: joins any transaction.
 -- The run's first event, that it was queued, is its own row (event_seq 1); `event_views` shows it.
 with n as materialized (
   select * from unnest(
@@ -10,15 +11,23 @@ with n as materialized (
     parent_ordinal, traceparent)
 ), moment as materialized (
   select clock_timestamp() as now
+), timely as materialized (
+  select n.*, least(now + make_interval(secs => n.deadline_s), p.deadline_at) as deadline_at, p.cap_run
+  from n cross join moment
+  left join lateral (
+    select case when r.stopping is null then r.deadline_at end as deadline_at,
+      coalesce(r.cap_run, case when r.max_cost_nano_usd is not null then r.id end) as cap_run
+    from heddle_run r where n.parent_run is not null and r.id = n.parent_run offset 0
+  ) p on true
 ), runs as (
   insert into heddle_run (id, tenant_id, workflow, version, priority, lane, input, labels, webhook_url, max_cost_nano_usd, created_at,
-    deadline_at, parent_run, parent_ordinal, traceparent, event_seq)
+    deadline_at, parent_run, parent_ordinal, traceparent, event_seq, cap_run)
   select id, tenant_id, workflow, version, priority, lane, input, coalesce(labels, '{}'), webhook_url, max_cost, now,
-    now + make_interval(secs => deadline_s), parent_run, parent_ordinal, traceparent, 1
-  from n cross join moment
+    deadline_at, parent_run, parent_ordinal, traceparent, 1, cap_run
+  from timely cross join moment
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select id, 0, 'deadline', now + make_interval(secs => deadline_s) from n cross join moment where deadline_s is not null
+  select id, 0, 'deadline', deadline_at from timely where deadline_at is not null
   union all
   select id, 0, 'start', now + make_interval(secs => start_in_s) from n cross join moment where start_in_s > 0
 )

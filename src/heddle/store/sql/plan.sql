@@ -39,7 +39,7 @@ with moment as materialized (
   insert into heddle_step (run_id, ordinal, kind, name, version, lane, tenant_id, state, digest, input, options, output, fault, blockers,
     parents, children, child_run, created_at, finished_at)
   select run_id, ordinal, kind, name, version, lane, tenant_id, state, digest, input, options, output, fault, blockers,
-    parents::int[], children::int[], child_run, now, case when state in ('succeeded', 'skipped') then now end
+    parents::int[], children::int[], child_run, now, case when state in ('succeeded', 'skipped', 'cancelled') then now end
   from c cross join moment
 ), edges as (
   update heddle_step s set children = coalesce(s.children, '{}') || e.children

@@ -2,7 +2,7 @@
 --   calls it names stand now.
 -- Caller: engine.activate, after lock_runs in the same transaction. Rows: reads run, lease, step. Indexes: keys.
 -- Nothing matches: a run without a row has lost its lease; its plan is dropped. Locks: none.
-select r.id as run_id, r.wake_seq, r.open, r.planned, r.stopping, r.priority, r.tenant_id, r.parent_run,
+select r.id as run_id, r.wake_seq, r.open, r.planned, r.stopping, r.priority, r.tenant_id, r.chain_number,
   (select json_object_agg(s.ordinal, s.state) from unnest(%(runs)s::uuid[], %(ordinals)s::int[]) as w (run_id, ordinal)
    join heddle_step s on s.run_id = w.run_id and s.ordinal = w.ordinal where w.run_id = r.id) as states,
   (select json_object_agg(g.name, g.n) from (

@@ -1,33 +1,48 @@
 -- Purpose: make what failed in a run due again and let its function run again, under the same run id. Caller: doors' retry, after lock_runs.
 -- Rows: step, ready, lease, slot, limit_delta, timer, event, run. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
 -- Attempts that a stop cut off count too, so that the next one gets a number of its own; what is left of a job being cancelled is let go.
+-- A job that a provider has, or may have, is asked after instead of being paid again: its step is `pending` or `unknown` under the same attempt.
+-- Calls that lost first_of stay what they are, and so does what takes a value from them.
 -- Cleanup calls of an expired run are removed: the function runs again without having been stopped.
 -- Failed calls become due (their attempts so far no longer count); cancelled and skipped ones wait for their parents again or become due.
 -- Nothing matches: the run is neither failed nor expired.
-with moment as materialized (
+with recursive moment as materialized (
   select clock_timestamp() as now
 ), r0 as materialized (
   select id, planned, lane, tenant_id, event_seq,
     case when stopping in ('cancelled', 'expired') then stop_ordinal else planned end as kept
   from heddle_run where id = %(run_id)s and state in ('failed', 'expired')
+), lost (run_id, ordinal) as (
+  select s.run_id, s.ordinal from heddle_step s join r0 on s.run_id = r0.id
+  where s.state in ('cancelled', 'skipped') and s.fault ->> 'where' = %(lost)s
+  union
+  select l.run_id, c.ordinal from lost l join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal
+  cross join lateral unnest(s.children) as c (ordinal)
 ), again as materialized (
-  select s.run_id, s.ordinal, (
+  select s.run_id, s.ordinal, a.state = 'accepted' as is_accepted, a.send_by,
+    coalesce(a.state in ('accepted', 'sending', 'unknown'), false) and k.run_id is not null as is_abroad, (
       select count(*)::int from unnest(s.parents) as p (ordinal)
       join heddle_step q on q.run_id = s.run_id and q.ordinal = p.ordinal and q.state <> 'succeeded') as blockers,
     greatest(s.attempts, (select max(t.number) from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)) as tried
   from heddle_step s join r0 on s.run_id = r0.id
+  left join heddle_slot k on k.run_id = s.run_id and k.ordinal = s.ordinal
+  left join lateral (
+    select t.state, t.send_by from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal order by t.number desc limit 1
+  ) a on true
   where s.state in ('failed', 'cancelled', 'skipped') and s.ordinal <= r0.kept
+    and not exists (select 1 from lost l where l.run_id = s.run_id and l.ordinal = s.ordinal)
 ), cleanups as (
   delete from heddle_step s using r0 where s.run_id = r0.id and s.ordinal > r0.kept
 ), steps as (
   update heddle_step s set
-    state = case when a.blockers > 0 then 'blocked' when s.kind in ('step', 'model') then 'due' else 'waiting' end,
+    state = case when a.is_abroad then (case when a.is_accepted then 'pending' else 'unknown' end)
+      when a.blockers > 0 then 'blocked' when s.kind in ('step', 'model') then 'due' else 'waiting' end,
     blockers = a.blockers, fault = null, output = null, finished_at = null, note = '', attempts = a.tried,
-    attempts_before = a.tried, crashes = 0,
+    attempts_before = case when a.is_abroad then s.attempts_before else a.tried end, crashes = 0,
     epoch = s.epoch + 1
   from again a
   where s.run_id = a.run_id and s.ordinal = a.ordinal
-  returning s.run_id, s.ordinal, s.state, s.lane, s.tenant_id
+  returning s.run_id, s.ordinal, s.state, s.lane, s.tenant_id, a.send_by
 ), readied as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, run_id, ordinal from steps where state = 'due'
@@ -36,7 +51,7 @@ with moment as materialized (
 ), unleased as (
   delete from heddle_lease l using again a where l.run_id = a.run_id and l.ordinal = a.ordinal
 ), unslotted as (
-  delete from heddle_slot k using again a where k.run_id = a.run_id and k.ordinal = a.ordinal returning k.endpoint_id
+  delete from heddle_slot k using again a where not a.is_abroad and k.run_id = a.run_id and k.ordinal = a.ordinal returning k.endpoint_id
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
   select l.id, count(*), 0, 0, l.breaker_epoch
@@ -44,7 +59,9 @@ with moment as materialized (
   group by l.id, l.breaker_epoch
 ), begun as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select run_id, ordinal, 'begin', now from steps cross join moment where state = 'waiting'
+  select run_id, ordinal, case state when 'waiting' then 'begin' when 'pending' then 'poll' else 'reconcile' end,
+    case when state = 'unknown' then greatest(now, send_by) else now end
+  from steps cross join moment where state in ('waiting', 'pending', 'unknown')
   on conflict do nothing
 ), told as (
   insert into heddle_event (run_id, seq, name, at) select id, event_seq + 1, 'run.retried', now from r0 cross join moment

@@ -5,6 +5,8 @@ select r.id, r.workflow, r.version, r.priority, r.state, r.function_state, r.lab
   case when %(is_full)s then r.input end as input, case when %(is_full)s then r.shape end as shape,
   case when %(is_full)s then (select json_object_agg(o.ordinal, o.output) from heddle_step o where o.run_id = r.id and o.ordinal = any(r.refs))
     end as outputs,
+  r.continued_from, r.continued_as,
+  case when r.continued_as is not null then (select f.chain_last from heddle_run f where f.id = coalesce(r.chain_first, r.id)) end as continued_last,
   c.total, c.done, c.running, c.waiting, c.failed, c.attempts, c.retries, r.is_activation_due, c.unknown,
   case when r.is_degraded then (select coalesce(sum(a.cost_nano_usd - a.primary_price_nano_usd), 0)::bigint from heddle_attempt a
     where a.run_id = r.id and a.tier > 0 and a.cost_nano_usd is not null) else 0 end as price_difference_nano_usd

@@ -8,6 +8,7 @@
 -- What a worker that lost its lease says of a job that somebody else is asking after closes nothing, unless it is the result: the job
 --   would be left out of the books when it is found.
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
+-- A call that was stopped while it was being sent keeps its slot; the answer that comes all the same lets go of it here (`is_end`).
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
 -- Indexes: keys only. Leases and slots go by their ctid and rows are reached through `lateral … offset 0`, since the plan is made once, often
@@ -66,7 +67,7 @@ with recursive moment as materialized (
   where not d.is_local and a.run_id = d.run_id and a.ordinal = d.ordinal and a.number = d.number
     and a.state not in ('done', 'rejected', 'late', 'abandoned')
   returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, d.cost, s.tenant_id, s.state as step_state,
-    d.handle is not null or f.is_over as is_news
+    d.handle is not null or f.is_over as is_news, f.run_id is null and s.state = 'cancelled' and a.state in ('done', 'rejected', 'late') as is_end
 ), booked as (
   insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd)
   select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost from facts where coalesce(cost, 0) > 0
@@ -129,6 +130,16 @@ with recursive moment as materialized (
     where k.run_id = f.run_id and k.ordinal = f.ordinal offset 0
   ) k
   where not f.is_local
+  union all
+  select k.tid, k.endpoint_id, k.epochs, k.tokens, k.images, 0, false, null, null, null, null, null, true
+  from facts t
+  cross join lateral (
+    select k.ctid as tid, k.endpoint_id, k.epochs, k.tokens, k.images from heddle_slot k
+    where k.run_id = t.run_id and k.ordinal = t.ordinal offset 0
+  ) k
+  where t.is_end
+), unwatched as (
+  delete from heddle_timer t using facts f where f.is_end and t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind = 'reconcile'
 ), unslotted as (
   delete from heddle_slot k where k.ctid = any(array(select tid from slotted where is_final))
 ), released as (
@@ -311,10 +322,12 @@ select
       p.attempts_before, p.epoch, p.crashes, p.parents, (
         select json_object_agg(s.ordinal, s.output) from heddle_step s
         where s.run_id = p.run_id and s.ordinal = any(p.parents) and s.state = 'succeeded'),
-      r.workflow, r.version, r.traceparent, extract(epoch from r.deadline_at - now)::float8, r.priority))
+      r.workflow, r.version, r.traceparent,
+      -- What became due after the deadline is not begun; nothing left would tell the cleanup of a stopping run.
+      case when r.deadline_at <= now and r.stopping is null then 1e-6 else extract(epoch from r.deadline_at - now) end::float8, r.priority))
     from placed p
     cross join moment
     cross join lateral (
-      select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority from heddle_run r where r.id = p.run_id offset 0
+      select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.stopping from heddle_run r where r.id = p.run_id offset 0
     ) r
     where p.direct_fence is not null) as leased

@@ -4,7 +4,9 @@
 -- Caller: doors' cancel, the deadline timer, engine.activate; after lock_runs in the same transaction. A second call changes nothing for a
 --   reason already recorded, except `forced` (the cleanup time is over): then the function is over too.
 -- Rows: step, lease, slot, limit_delta, timer, ready, event, run. Locks in order: run (held) -> step -> ready -> lease.
--- An accepted provider job is asked to stop by a worker: its step gets a ready row in its endpoint's poll lane and keeps its slot till then.
+-- An accepted provider job is asked to stop by a worker: its step gets a ready row in its endpoint's poll lane. One that may have been
+--   accepted (cut off while it was being sent, or unknown before) is looked up first, when nothing can be sent any more. Both keep their slot
+--   until it is known that the job is over.
 -- Nothing matches: a terminal run is left alone.
 with moment as materialized (
   select clock_timestamp() as now
@@ -18,6 +20,8 @@ with moment as materialized (
 ), stopped as (
   update heddle_step s set
     state = 'cancelled', finished_at = now,
+    attempts = case when s.kind = 'model' then greatest(s.attempts, (
+      select max(t.number) from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)) else s.attempts end,
     fault = jsonb_build_object('fault', case w.reason when 'expired' then 'deadline' else 'cancelled' end,
       'message', 'stopped with its run: ' || w.reason, 'where', '')
   from w cross join moment
@@ -25,24 +29,24 @@ with moment as materialized (
   returning s.run_id, s.ordinal, s.tenant_id, s.child_run
 ), unleased as (
   delete from heddle_lease l using stopped s where l.run_id = s.run_id and l.ordinal = s.ordinal returning l.run_id, l.worker_id
-), accepted as materialized (
-  select s.run_id, s.ordinal, s.tenant_id, a.endpoint_id
+), abroad as materialized (
+  select s.run_id, s.ordinal, s.tenant_id, a.endpoint_id, a.state, a.send_by
   from stopped s
   join heddle_slot k on k.run_id = s.run_id and k.ordinal = s.ordinal
   join lateral (
-    select t.endpoint_id from heddle_attempt t
-    where t.run_id = s.run_id and t.ordinal = s.ordinal and t.state = 'accepted' order by t.number desc limit 1
-  ) a on true
+    select t.endpoint_id, t.state, t.send_by from heddle_attempt t
+    where t.run_id = s.run_id and t.ordinal = s.ordinal order by t.number desc limit 1
+  ) a on a.state in ('accepted', 'sending', 'unknown')
 ), asked as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select e.poll_lane, a.tenant_id, a.run_id, a.ordinal from accepted a join heddle_endpoint e on e.id = a.endpoint_id
-  where not exists (select 1 from heddle_ready y
+  select e.poll_lane, a.tenant_id, a.run_id, a.ordinal from abroad a join heddle_endpoint e on e.id = a.endpoint_id
+  where a.state = 'accepted' and not exists (select 1 from heddle_ready y
     where y.lane = e.poll_lane and y.tenant_id = a.tenant_id and y.run_id = a.run_id and y.ordinal = a.ordinal)
 ), unslotted as (
   delete from heddle_slot k
   using stopped s
   where k.run_id = s.run_id and k.ordinal = s.ordinal
-    and not exists (select 1 from accepted a where a.run_id = s.run_id and a.ordinal = s.ordinal)
+    and not exists (select 1 from abroad a where a.run_id = s.run_id and a.ordinal = s.ordinal)
   returning k.endpoint_id
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
@@ -50,7 +54,11 @@ with moment as materialized (
   from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
   group by l.id, l.breaker_epoch
 ), untimed as (
-  delete from heddle_timer t using w where t.run_id = w.id and (t.ordinal > 0 or w.is_over)
+  delete from heddle_timer t using w where t.run_id = w.id and (t.ordinal > 0 or w.is_over) and t.kind <> 'reconcile'
+), watched as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select run_id, ordinal, 'reconcile', greatest(now + interval '1 second', send_by) from abroad cross join moment where state <> 'accepted'
+  on conflict do nothing
 ), cleanup as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select id, 0, 'cleanup', now + make_interval(secs => %(cleanup_s)s) from w cross join moment where not is_over

@@ -32,7 +32,8 @@ with moment as materialized (
   union all
   select e.poll_lane, s.tenant_id, s.run_id, s.ordinal
   from gone g
-  join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal and s.state in ('pending', 'unknown')
+  join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
+    and (s.state in ('pending', 'unknown') or g.kind = 'reconcile' and s.state = 'cancelled')
   join heddle_attempt a on a.run_id = s.run_id and a.ordinal = s.ordinal and a.number = s.attempts
   join heddle_endpoint e on e.id = a.endpoint_id
   where g.kind in ('poll', 'reconcile')
@@ -55,8 +56,9 @@ select g.run_id, g.ordinal, g.kind, s.kind as step_kind, s.name, s.version, s.in
    where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
   r.stopping is not null as is_stopping, r.workflow, r.priority, r.traceparent, r.deadline_at,
   c.state as child_state, c.shape as child_shape, c.error as child_error,
-  (select json_object_agg(o.ordinal, o.output) from heddle_step o where c.id is not null and o.run_id = c.id and o.ordinal = any(c.refs))
-    as child_outputs,
+  z.child_bytes,
+  (select json_object_agg(o.ordinal, o.output) from heddle_step o
+   where c.id is not null and z.child_bytes <= %(result_bytes_max)s and o.run_id = c.id and o.ordinal = any(c.refs)) as child_outputs,
   (select json_build_array(x.seq, x.payload) from heddle_signal x
    where s.kind = 'signal' and x.run_id = g.run_id and x.name = s.name and x.consumed_by is null order by x.seq
    offset (select count(*) from gone o join heddle_step w on w.run_id = o.run_id and w.ordinal = o.ordinal
@@ -69,4 +71,8 @@ cross join moment
 join heddle_run r on r.id = g.run_id
 left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
 left join heddle_run c on g.kind = 'child' and c.id = s.child_run
+cross join lateral (
+  select coalesce(sum(octet_length(o.output::text)), 0) as child_bytes from heddle_step o
+  where c.state = 'succeeded' and o.run_id = c.id and o.ordinal = any(c.refs)
+) z
 order by g.run_id, g.ordinal, g.kind

@@ -160,6 +160,9 @@ PARTITION_DROPPED = _event(
 PARTITION_KEPT = _event(
     "partition.kept", WARNING, "A partition past its retention still holds something live.", "name", "reason"
 )
+SCHEDULE_REFUSED = _event(
+    "schedule.refused", ERROR, "A schedule could start nothing; its times are missed.", "workflow", "reason"
+)
 
 # Endpoints.
 BREAKER_OPENED = _event(

@@ -70,6 +70,16 @@ COMMITS = _counter("heddle_commits_total", "commits", "Database transactions a s
 
 # Runs and steps.
 RUNS_ADMITTED = _counter("heddle_runs_admitted_total", "runs", "Runs accepted at a door or by submit.", labels.WORKFLOW)
+RUNS_CONTINUED = _counter(
+    "heddle_runs_continued_total", "runs", "Runs that went on as a new one of their workflow.", labels.WORKFLOW
+)
+SCHEDULES_STARTED = _counter("heddle_schedules_started_total", "runs", "Runs started by a schedule.", labels.WORKFLOW)
+SCHEDULES_MISSED = _counter(
+    "heddle_schedules_missed_total",
+    "times",
+    "Times of schedules for which no run was started: nobody was there, or the input does not fit.",
+    labels.WORKFLOW,
+)
 RUNS_REFUSED = _counter("heddle_runs_refused_total", "runs", "Runs refused at admission.", labels.POLICY)
 RUNS_FINISHED = _counter(
     "heddle_runs_finished_total", "runs", "Runs that reached a terminal state.", labels.WORKFLOW, labels.RUN_STATE

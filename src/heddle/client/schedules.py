@@ -1,0 +1,23 @@
+"""Show and steer what is started by schedule: a part of the facade. Neighbours: ``facade`` above, ``ports.doors``."""
+
+from typing import Protocol
+
+from heddle.ports import doors, records
+
+
+class _House(Protocol):
+    _doors: doors.Doors
+
+    def tenant(self, tenant: str | records.Tenant) -> records.Tenant: ...
+
+
+class Schedules:
+    """Reach the schedules of a tenant."""
+
+    def schedules(self: _House, *, tenant: str | records.Tenant = "default") -> list[records.ScheduleView]:
+        """Show a tenant's schedules by name."""
+        return self._doors.schedules(tenant=self.tenant(tenant))
+
+    def pause_schedule(self: _House, name: str, *, is_paused: bool, tenant: str | records.Tenant = "default") -> None:
+        """Let a schedule start nothing, or begin again; the times in between are missed. Raises LookupError."""
+        self._doors.pause_schedule(tenant=self.tenant(tenant), name=name, is_paused=is_paused)

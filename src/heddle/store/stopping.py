@@ -1,0 +1,43 @@
+"""Write what was learnt of the provider jobs of stopped calls.
+
+Neighbours: ``engine.poll`` above, ``ports.stopping`` for the promises.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from heddle.ports import leases, stopping
+
+
+class _Rows(Protocol):
+    async def _rows(self, name: str, parameters: dict[str, Any], *, stage: str = "sweep") -> list[tuple[Any, ...]]: ...
+
+
+class StoppedJobs:
+    """Implement ``ports.stopping`` for a store that runs statements."""
+
+    async def close_cancelled(self: _Rows, *, closings: Sequence[tuple[leases.LeaseRef, str, int | None]]) -> None:
+        """Close cancelled steps whose provider job is known to be over."""
+        await self._rows(
+            "close_attempt",
+            {
+                "runs": [lease.run_id for lease, _, _ in closings],
+                "ordinals": [lease.ordinal for lease, _, _ in closings],
+                "fences": [lease.fence for lease, _, _ in closings],
+                "states": [state for _, state, _ in closings],
+                "costs": [cost for _, _, cost in closings],
+            },
+        )
+
+    async def look_again(self: _Rows, *, looks: Sequence[stopping.LookAgain]) -> None:
+        """Let go of leases of jobs that are to be looked at later."""
+        await self._rows(
+            "look_again",
+            {
+                "runs": [look.lease.run_id for look in looks],
+                "ordinals": [look.lease.ordinal for look in looks],
+                "fences": [look.lease.fence for look in looks],
+                "handles": [look.handle for look in looks],
+                "delays": [look.delay_s for look in looks],
+            },
+        )
