@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 from heddle import client as client_room
 from heddle.client import needs, tokens
+from heddle.client import operating as client_operating
 from heddle.config import deployment, settings
 from heddle.core import artifact, faults, ids
 from heddle.ports import blobs as blobs_port
@@ -160,6 +161,17 @@ def client() -> client_room.Heddle:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def operating() -> client_operating.Operating:
+    """Give what operators change the installation through; each change is audited."""
+    from heddle.store import operators as operators_store
+
+    made = operators_store.DjangoOperators(cleanup_s=house_settings().cleanup_s)
+    return client_operating.Operating(
+        operators=made, tenants=lambda name: made.tenant(name=name), limits=house_settings()
+    )
+
+
 class CallbackVerifiers:
     """Verify callbacks with the adapter of their endpoint, made from the configuration when the first one comes."""
 
@@ -292,6 +304,7 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
             send_window_s=limits.send_window_s,
             claim_endpoints=limits.claim_endpoints,
             journal_bytes_max=limits.journal_bytes_max,
+            direct_dsn=direct,
             on_retry=_count_retry,
         ),
         pulse=pulse.PostgresPulse(dsn=direct, timeout_s=limits.database_timeout_s),

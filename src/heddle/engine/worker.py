@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
-from heddle.engine import activate, claim, execute, heartbeat, observe, poll, schedule, supervise, sweep
+from heddle.engine import activate, claim, execute, heartbeat, observe, operate, poll, schedule, supervise, sweep
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
@@ -33,6 +33,7 @@ class Worker:
         self._poller = poll.Poller(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
+        self._operator = operate.Operator(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
@@ -50,6 +51,8 @@ class Worker:
             asyncio.create_task(self._executor.intents.run()),
             asyncio.create_task(supervise.forever(parts, "schedule", self._scheduler.one_pass)),
             asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "operate", self._operator.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "operate", self._operator.keep_house)),
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
@@ -67,6 +70,7 @@ class Worker:
         parts = self._parts
         await self._until_open()
         parts.doorbell.watch_stops(self._on_stopped)
+        await self._operator.look_at_lineage()
         await parts.doorbell.start()
         await parts.compute.start()
         await self._load()

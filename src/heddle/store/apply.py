@@ -39,6 +39,7 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
             statements.load("apply_scope"),
             {"name": scope.name, "concurrency": scope.concurrency, "rpm": rpm, "burst": burst},
         )
+        cursor.execute(statements.load("apply_override"), {"name": scope.name})
         cursor.execute(statements.load("scope_id"), {"name": scope.name})
         scope_ids[scope.name] = cursor.fetchone()[0]
     endpoint_ids = {endpoint.name: _endpoint(cursor, endpoint, scope_ids) for endpoint in wanted.endpoints.values()}

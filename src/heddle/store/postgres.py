@@ -17,12 +17,12 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, lookout, partitions, planning, rows, schedule
+from heddle.store import connections, lookout, partitions, planning, rows, schedule, upkeep
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore:
+class PostgresStore(upkeep.Upkeep):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
@@ -36,6 +36,7 @@ class PostgresStore:
         send_window_s: float,
         claim_endpoints: int,
         journal_bytes_max: int = 16 * 1024**2,
+        direct_dsn: str | None = None,
         on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
         self._connections = connections.Connections(
@@ -46,7 +47,7 @@ class PostgresStore:
             is_prepared=is_prepared,
             on_retry=on_retry,
         )
-        self._dsn = dsn
+        self._direct_dsn = direct_dsn or dsn
         self._send_window_s = send_window_s
         self._claim_endpoints = claim_endpoints
         self._journal_bytes_max = journal_bytes_max
@@ -363,7 +364,7 @@ class PostgresStore:
     async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
         """Make the partitions that are missing, from a thread and on a connection of its own: it is a matter of DDL."""
         try:
-            return await asyncio.to_thread(partitions.ensure_at, self._dsn, weeks_ahead=weeks_ahead)
+            return await asyncio.to_thread(partitions.ensure_at, self._direct_dsn, weeks_ahead=weeks_ahead)
         except psycopg.Error as error:
             raise store.StoreLost(str(error)) from error
 

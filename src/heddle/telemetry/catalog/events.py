@@ -170,6 +170,19 @@ BREAKER_CLOSED = _event("breaker.closed", INFO, "An endpoint gets calls again.",
 ENDPOINT_PAUSED = _event(
     "endpoint.paused", WARNING, "An operator or a Retry-After paused an endpoint.", "endpoint", "cause", "retry_at"
 )
+OPERATION_ENDED = _event("operation.ended", INFO, "A bulk operation has come to its end.", "name", "count")
+PARTITION_DROPPED = _event("partition.dropped", INFO, "A week of history past its time was removed.", "name")
+PARTITION_KEPT = _event(
+    "partition.kept",
+    WARNING,
+    "A week of history past its time is kept, because something in it lives.",
+    "name",
+    "reason",
+)
+RESTORE_FOUND = _event(
+    "restore.found", WARNING, "The database has a new history: all sending is paused until outcomes are known.", "name"
+)
+SENDING_RESUMED = _event("sending.resumed", INFO, "Sending goes on after a restore.", "cause")
 ENDPOINT_RESUMED = _event("endpoint.resumed", INFO, "A paused endpoint gets calls again.", "endpoint", "cause")
 
 # Doors.

@@ -57,6 +57,7 @@ STAGES: Final = (
     "heartbeat",
     "sweep",
     "schedule",
+    "operate",
     "observe",
 )
 
