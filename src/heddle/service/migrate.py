@@ -24,7 +24,7 @@ def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | No
     Gives the partitions made and what the deployment named. One that names nothing is not applied (None): a missing
     file must not switch off what runs.
     """
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         made = partitions.ensure(cursor, weeks_ahead=wiring.house_settings().partition_weeks_ahead)
     if wanted == deployment.EMPTY:
         return made, None
