@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 
-from heddle.cli import complaints, run_arguments
+from heddle.cli import complaints, operate_arguments, run_arguments
 
 EPILOG = """\
 exit status:
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _add(commands, "doctor", "tell how everything is, and what to do", "heddle.cli.doctor:run")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     run_arguments.add(_group(commands, "runs", "start, show, watch and cancel runs"))
+    operate_arguments.add(commands)
     keys = _group(commands, "keys", "make API keys")
     create = _add(keys, "create", "make a key and print it once", "heddle.cli.keys:create")
     create.add_argument("--tenant", default="default", help="whom it belongs to; made when new (default: default)")

@@ -162,6 +162,22 @@ class Operating:
             tenant=self._tenant(tenant), operation_id=_operation_uuid(operation_id), actor=actor
         )
 
+    def dead_letters(
+        self,
+        *,
+        tenant: str | records.Tenant,
+        workflow: str | None = None,
+        fault: str | None = None,
+        before: uuid.UUID | None = None,
+        limit: int = 50,
+    ) -> Sequence[operators.DeadLetter]:
+        """Show runs that ended in failure and can be replayed, newest first, at most ``page_max``."""
+        if not 1 <= limit <= self._limits.page_max:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
+        return self._operators.dead_letters(
+            tenant=self._tenant(tenant), workflow=workflow, fault=fault, before=before, limit=limit
+        )
+
     def audit(self, *, limit: int) -> Sequence[operators.AuditView]:
         """Show the latest changes made by hand, newest first, at most ``limit`` (1 to 1,000)."""
         if not 1 <= limit <= AUDIT_MAX:

@@ -56,13 +56,13 @@ class Settings:
         5.0, "Longest wait for a connection before the door answers 503.", unit="s", low=0.1, high=60
     )
     statement_timeout_s: float = _setting(30.0, "Longest statement of a worker.", unit="s", low=1, high=3600)
-    partition_weeks_ahead: int = _setting(4, "Weekly partitions kept ready.", unit="weeks", low=1, high=12)
+    partition_weeks_ahead: int = _setting(4, "Weekly partitions kept ready.", unit="weeks", low=1, high=11)
     retention_runs_days: int = _setting(
         28,
         "Time runs are kept, in whole weeks, before their partition is dropped; 0: for ever.",
         unit="days",
         low=0,
-        high=98,
+        high=77,
     )
     retention_ledger_days: int = _setting(
         2_555, "Time the ledger is kept; 0: for ever.", unit="days", low=0, high=36_500

@@ -125,6 +125,23 @@ class OperationView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """Show one run that ended in failure and can be replayed. ``calls``: its failed calls, 20 at most, each with
+    ordinal, kind, name, fault, attempts and finished_at.
+    """
+
+    run_id: uuid.UUID
+    workflow: str
+    version: int
+    state: str
+    error: Mapping[str, Any] | None
+    labels: Mapping[str, str]
+    created_at: datetime.datetime
+    finished_at: datetime.datetime | None
+    calls: tuple[Mapping[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AuditView:
     """Show one change made by hand."""
 
@@ -188,6 +205,18 @@ class Operators(Protocol):
 
     def stop_operation(self, *, tenant: records.Tenant, operation_id: uuid.UUID, actor: str) -> bool:
         """End an operation after its present chunk; False when it is over. Raises SubjectMissing."""
+        ...
+
+    def dead_letters(
+        self,
+        *,
+        tenant: records.Tenant,
+        workflow: str | None,
+        fault: str | None,
+        before: uuid.UUID | None,
+        limit: int,
+    ) -> Sequence[DeadLetter]:
+        """Show what ended in failure and can be replayed, newest first, runs made earlier than ``before``."""
         ...
 
     def audit(self, *, limit: int) -> Sequence[AuditView]:

@@ -268,6 +268,41 @@ class DjangoOperators(django.DjangoDoors):
                 )
         return bool(found)
 
+    def dead_letters(
+        self,
+        *,
+        tenant: records.Tenant,
+        workflow: str | None,
+        fault: str | None,
+        before: uuid.UUID | None,
+        limit: int,
+    ) -> Sequence[operators.DeadLetter]:
+        """Show what ended in failure and can be replayed."""
+        found = self._rows(
+            "dead_letters",
+            {
+                "tenant_id": tenant.id,
+                "workflow": workflow,
+                "fault": fault,
+                "before": before or uuid.UUID(int=2**128 - 1),
+                "limit": limit,
+            },
+        )
+        return [
+            operators.DeadLetter(
+                run_id=row[0],
+                workflow=row[1],
+                version=row[2],
+                state=row[3],
+                error=reading.decode(row[4]),
+                labels=reading.decode(row[5]) or {},
+                created_at=row[6],
+                finished_at=row[7],
+                calls=tuple(reading.decode(row[8]) or ()),
+            )
+            for row in found
+        ]
+
     def audit(self, *, limit: int) -> Sequence[operators.AuditView]:
         """Show the latest changes made by hand."""
         return [
