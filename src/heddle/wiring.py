@@ -191,7 +191,12 @@ class CallbackVerifiers:
 
 def checks() -> dict[str, Callable[[], str | None]]:
     """Give what readiness looks at, by name; each tells what is wrong and what to do, or None."""
-    return {"database": _check_database, "partitions": _check_partitions, "artifacts": _check_artifacts}
+    return {
+        "database": _check_database,
+        "schema": _check_schema,
+        "partitions": _check_partitions,
+        "artifacts": _check_artifacts,
+    }
 
 
 def _check_database() -> str | None:
@@ -202,6 +207,19 @@ def _check_database() -> str | None:
         if cursor.fetchone() == (True,):
             return "the server is a standby, where nothing can be written; point DATABASE_URL at the primary"
     return None
+
+
+def _check_schema() -> str | None:
+    from django.db import connection
+
+    from heddle.store import schema, statements
+
+    with connection.cursor() as cursor:
+        cursor.execute(statements.load("migrations_known"))
+        if cursor.fetchone() != (True,):
+            return schema.problem(())
+        cursor.execute(statements.load("migrations_applied"))
+        return schema.problem(name for (name,) in cursor.fetchall())
 
 
 def _check_partitions() -> str | None:

@@ -18,6 +18,10 @@ class StoreLost(Exception):
     """Say that the store could not be reached, and that the outcome of the call is not known."""
 
 
+class SchemaBehind(Exception):
+    """Say that the store answers and lacks tables or columns of this release, and what to run."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LaneWish:
     """Ask for one lane: ``group`` picks the cap it shares, ``share`` its turns against other lanes, ``purpose`` what
@@ -273,7 +277,7 @@ class EngineStore(operating.OperatingStore, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
-        """Connect. Raises StoreLost."""
+        """Connect. Raises StoreLost, SchemaBehind; a call after either tries again."""
         ...
 
     async def close(self) -> None:

@@ -55,8 +55,9 @@ class PostgresStore(upkeep.Upkeep):
         self._lookout = lookout.Lookout()
 
     async def open(self) -> None:
-        """Connect and measure how far this machine's clock is from the database's."""
+        """Connect, see that the schema is there, measure how far this machine's clock is from the database's."""
         await self._connections.open()
+        await self.check_schema()
         found = await self._rows("database_time", {})
         self._database_offset_s = found[0][0] - time.time()
 

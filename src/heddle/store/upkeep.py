@@ -12,7 +12,7 @@ import psycopg
 
 from heddle.core import ids
 from heddle.ports import operating, store
-from heddle.store import connections, retaining
+from heddle.store import connections, retaining, schema
 from heddle.store import operating as operating_store
 
 
@@ -42,6 +42,18 @@ class Upkeep:
             return operating.RetentionReport(kept=(operating.KeptWeek(week="all", reason=str(error)),))
         except psycopg.Error as error:
             raise store.StoreLost(str(error)) from error
+
+    async def check_schema(self) -> None:
+        """Raise SchemaBehind when the database lacks a migration of this release."""
+
+        async def work(transaction: connections.Transaction) -> list[str]:
+            if not (await transaction.rows("migrations_known", {}))[0][0]:
+                return []
+            return [name for (name,) in await transaction.rows("migrations_applied", {})]
+
+        problem = schema.problem(await self._connections.run(work, stage="operate"))
+        if problem is not None:
+            raise store.SchemaBehind(problem)
 
     async def note_lineage(self) -> operating.Lineage | None:
         """Note which history this is."""

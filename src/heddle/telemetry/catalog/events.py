@@ -154,6 +154,9 @@ TRANSACTION_HELD = _event(
     "transaction.held", WARNING, "An old transaction keeps dead rows alive.", "held_by", "duration_s"
 )
 PARTITION_CREATED = _event("partition.created", INFO, "A partition was made ahead of its time.", "name")
+SCHEMA_BEHIND = _event(
+    "schema.behind", WARNING, "The database waits for a migration, and this worker for it.", "reason"
+)
 PARTITION_DROPPED = _event(
     "partition.dropped", INFO, "A partition past its retention was removed.", "name", "size_bytes"
 )
@@ -171,14 +174,6 @@ ENDPOINT_PAUSED = _event(
     "endpoint.paused", WARNING, "An operator or a Retry-After paused an endpoint.", "endpoint", "cause", "retry_at"
 )
 OPERATION_ENDED = _event("operation.ended", INFO, "A bulk operation has come to its end.", "name", "count")
-PARTITION_DROPPED = _event("partition.dropped", INFO, "A week of history past its time was removed.", "name")
-PARTITION_KEPT = _event(
-    "partition.kept",
-    WARNING,
-    "A week of history past its time is kept, because something in it lives.",
-    "name",
-    "reason",
-)
 RESTORE_FOUND = _event(
     "restore.found", WARNING, "The database has a new history: all sending is paused until outcomes are known.", "name"
 )
