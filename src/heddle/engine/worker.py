@@ -15,7 +15,7 @@ from heddle.core import faults, settle
 from heddle.engine import activate, claim, execute, heartbeat, observe, operate, poll, schedule, supervise, sweep
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
-from heddle.ports import store
+from heddle.ports import operating, store
 from heddle.program import registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events
@@ -110,7 +110,7 @@ class Worker:
             try:
                 await parts.store.open()
                 return
-            except store.SchemaBehind as error:
+            except operating.SchemaBehind as error:
                 # Started before the migration, as a rolling upgrade may: it waits, it does not end and come again.
                 if parts.clock.monotonic_s() - told_s >= _TELL_EVERY_S:
                     told_s = parts.clock.monotonic_s()

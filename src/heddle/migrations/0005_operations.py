@@ -26,5 +26,5 @@ alter table heddle_endpoint drop column paused_at;
 class Migration(migrations.Migration):
     """Add the operators' tables and columns."""
 
-    dependencies: ClassVar[list[tuple[str, str]]] = [("heddle", "0001_initial")]
+    dependencies: ClassVar[list[tuple[str, str]]] = [("heddle", "0002_speed")]
     operations: ClassVar[list[base.Operation]] = [migrations.RunSQL(sql=_FORWARD, reverse_sql=_BACKWARD)]

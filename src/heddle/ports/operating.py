@@ -9,6 +9,10 @@ import uuid
 from typing import Protocol
 
 
+class SchemaBehind(Exception):
+    """Say that the store answers and lacks tables or columns of this release, and what to run."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OperationStep:
     """Tell what one chunk of a bulk operation did. ``stopped``: runs of which a worker was on a call when they were
@@ -72,4 +76,12 @@ class OperatingStore(Protocol):
 
     async def end_restore(self, *, hold_s: float) -> bool:
         """Resume sending once nothing sent before the restore is in doubt, or after ``hold_s`` (0: never by itself)."""
+        ...
+
+    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
+        """Make the partitions that are missing and name them. A second call makes none."""
+        ...
+
+    async def prune(self, *, idempotency_hours: int, limit: int) -> int:
+        """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
         ...

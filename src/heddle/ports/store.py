@@ -18,10 +18,6 @@ class StoreLost(Exception):
     """Say that the store could not be reached, and that the outcome of the call is not known."""
 
 
-class SchemaBehind(Exception):
-    """Say that the store answers and lacks tables or columns of this release, and what to run."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LaneWish:
     """Ask for one lane: ``group`` picks the cap it shares, ``share`` its turns against other lanes, ``purpose`` what
@@ -277,7 +273,7 @@ class EngineStore(operating.OperatingStore, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
-        """Connect. Raises StoreLost, SchemaBehind; a call after either tries again."""
+        """Connect. Raises StoreLost, ``operating.SchemaBehind``; a call after either tries again."""
         ...
 
     async def close(self) -> None:
@@ -382,14 +378,6 @@ class EngineStore(operating.OperatingStore, Protocol):
 
     async def record_artifact(self, *, tenant_id: int, sha256: str, media_type: str, size_bytes: int) -> None:
         """Note that a tenant owns an artifact."""
-        ...
-
-    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
-        """Make the partitions that are missing and name them. A second call makes none."""
-        ...
-
-    async def prune(self, *, idempotency_hours: int, limit: int) -> int:
-        """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
         ...
 
 

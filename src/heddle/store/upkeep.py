@@ -53,7 +53,7 @@ class Upkeep:
 
         problem = schema.problem(await self._connections.run(work, stage="operate"))
         if problem is not None:
-            raise store.SchemaBehind(problem)
+            raise operating.SchemaBehind(problem)
 
     async def note_lineage(self) -> operating.Lineage | None:
         """Note which history this is."""
