@@ -15,6 +15,7 @@ from collections.abc import Iterator
 PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
+    "pgbouncer": "pgbouncer",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "rabbitmq-server": "rabbitmq-server",

@@ -49,7 +49,11 @@ class Settings:
         "", "PostgreSQL past any pooler, for LISTEN and the heartbeat; poll-only without."
     )
     database_prepare: str = _choice(
-        "auto", "Whether workers prepare statements; off behind pgbouncer before 1.21.", "auto", "off"
+        "auto",
+        "Whether workers prepare statements; auto: not through a pooler; on: also there (pgbouncer from 1.21).",
+        "auto",
+        "on",
+        "off",
     )
     database_pool_size: int = _setting(4, "Connections of one worker process.", unit="connections", low=2, high=100)
     database_timeout_s: float = _setting(

@@ -49,6 +49,7 @@ def examine(limits: settings.Settings) -> list[Finding]:
     findings = [_configuration(limits, deployed, wanted)]
     look: list[Callable[[], list[Finding]]] = [
         _server,
+        lambda: [_route(limits)],
         _survival,
         _migrations,
         _partitions,
@@ -119,6 +120,20 @@ def _server() -> list[Finding]:
         problem = f"it is older than PostgreSQL {POSTGRES_OLDEST // 10_000}"
         return [Finding(name="database", value=value, problem=problem, remedy="upgrade the server")]
     return [Finding(name="database", value=value)]
+
+
+def _route(limits: settings.Settings) -> Finding:
+    """Tell whether a pooler stands between, and what then cannot be had."""
+    connection.ensure_connection()
+    told = getattr(connection.connection, "info", None)
+    (backend,) = _rows("select pg_backend_pid()")[0]
+    if told is None or told.backend_pid == backend:
+        return Finding(name="route", value="direct: workers listen for doorbells")
+    if limits.database_direct_url:
+        return Finding(name="route", value="through a pooler; workers listen at HEDDLE_DATABASE_DIRECT_URL")
+    problem = "workers poll for work, and old history is not removed"
+    remedy = "set HEDDLE_DATABASE_DIRECT_URL to the server's own address"
+    return Finding(name="route", value="through a pooler", problem=problem, remedy=remedy)
 
 
 def _survival() -> list[Finding]:

@@ -37,6 +37,7 @@ class PostgresStore(upkeep.Upkeep):
         claim_endpoints: int,
         journal_bytes_max: int = 16 * 1024**2,
         direct_dsn: str | None = None,
+        is_prepared_pooled: bool = False,
         on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
         self._connections = connections.Connections(
@@ -45,6 +46,7 @@ class PostgresStore(upkeep.Upkeep):
             timeout_s=timeout_s,
             statement_timeout_s=statement_timeout_s,
             is_prepared=is_prepared,
+            is_prepared_pooled=is_prepared_pooled,
             on_retry=on_retry,
         )
         self._direct_dsn = direct_dsn or dsn

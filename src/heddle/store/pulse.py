@@ -27,10 +27,16 @@ class PostgresPulse:
                     autocommit=True,
                     connect_timeout=max(1, int(self._timeout_s)),
                     application_name="heddle-heartbeat",
-                    options=f"-c statement_timeout={int(self._timeout_s * 1000)}",
+                    prepare_threshold=None,
                 )
-            cursor = self._connection.execute(statements.load("beat"), {"worker": worker, "detail": json.dumps(detail)})
-            return cursor.fetchone() is not None
+            # Set for the transaction only: the connection may go through a pooler, which shares sessions.
+            with self._connection.transaction():
+                bound = {"statement_timeout": f"{int(self._timeout_s * 1000)}ms"}
+                self._connection.execute(statements.load("bounds"), bound)
+                cursor = self._connection.execute(
+                    statements.load("beat"), {"worker": worker, "detail": json.dumps(detail)}
+                )
+                return cursor.fetchone() is not None
         except (psycopg.Error, OSError) as error:
             self.close()
             raise store.StoreLost(str(error)) from error

@@ -154,6 +154,7 @@ TRANSACTION_HELD = _event(
     "transaction.held", WARNING, "An old transaction keeps dead rows alive.", "held_by", "duration_s"
 )
 PARTITION_CREATED = _event("partition.created", INFO, "A partition was made ahead of its time.", "name")
+DOORBELL_DEAF = _event("doorbell.deaf", WARNING, "This worker hears no doorbell and polls for work.", "reason")
 SCHEMA_BEHIND = _event(
     "schema.behind", WARNING, "The database waits for a migration, and this worker for it.", "reason"
 )
