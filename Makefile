@@ -16,7 +16,7 @@ PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
 ARGS ?=
 
-.PHONY: help env up demo test quick check format lock bench clean
+.PHONY: help env up demo test quick check format lock bench drill clean
 
 help: ## Show these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions)
 
 bench: env ## Measure throughput and latency here and print the machine beside the figures.
 	@$(BIN)/python -m bench $(ARGS)
+
+drill: env ## Restore a backup to a point in time under load and count what was paid (tests/fault/test_restore.py).
+	@$(PYTEST) tests/fault/test_restore.py -ra --no-fold-skipped -s $(ARGS)
 
 clean: ## Remove what was built and measured; .venv and .heddle stay.
 	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

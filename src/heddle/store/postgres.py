@@ -279,7 +279,9 @@ class PostgresStore(upkeep.Upkeep):
             return await transaction.send("mark_sending", parameters)
 
         cursor = await self._connections.run(work, stage="execute")
-        return {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
+        sent = {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
+        await self.doubt([call for call, _ in calls if (call.run_id, call.ordinal) not in sent])
+        return sent
 
     async def settle(
         self, *, settlements: Sequence[store.Settlement], direct: store.Direct | None = None

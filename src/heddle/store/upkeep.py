@@ -6,6 +6,7 @@ Mixed into ``PostgresStore``, whose connections it uses. Neighbours: ``ports.ope
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -14,6 +15,13 @@ from heddle.core import ids
 from heddle.ports import operating, store
 from heddle.store import connections, retaining, schema
 from heddle.store import operating as operating_store
+
+_UNTOLD = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.ObjectNotInPrerequisiteState,
+)
 
 
 class Upkeep:
@@ -55,9 +63,32 @@ class Upkeep:
         if problem is not None:
             raise operating.SchemaBehind(problem)
 
+    async def doubt(self, left_out: Sequence[store.Claimed]) -> None:
+        """Have looked up, before they are sent, calls that may have been sent in a history that a restore lost."""
+        if not left_out:
+            return
+
+        async def work(transaction: connections.Transaction) -> None:
+            await transaction.send("lock_runs", {"run_ids": sorted({call.run_id for call in left_out})})
+            await transaction.send(
+                "doubt",
+                {
+                    "runs": [call.run_id for call in left_out],
+                    "ordinals": [call.ordinal for call in left_out],
+                    "numbers": [call.number for call in left_out],
+                    "fences": [call.fence for call in left_out],
+                },
+            )
+
+        await self._connections.run(work, stage="execute")
+
     async def note_lineage(self) -> operating.Lineage | None:
         """Note which history this is."""
-        return await self._connections.run(_note, stage="operate")
+        try:
+            return await self._connections.run(_note, stage="operate")
+        except _UNTOLD:
+            # A managed server that does not tell its timeline; `doctor` says so.
+            return None
 
     async def end_restore(self, *, hold_s: float) -> bool:
         """Resume sending when nothing is in doubt any more, or when the time is over."""
@@ -75,11 +106,7 @@ class Upkeep:
 
 
 async def _note(transaction: connections.Transaction) -> operating.Lineage | None:
-    try:
-        row = (await transaction.rows("lineage_read", {}))[0]
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported, psycopg.errors.UndefinedFunction):
-        # A managed server that does not tell its timeline; `doctor` says so.
-        return None
+    row = (await transaction.rows("lineage_read", {}))[0]
     identifier, timeline, known_identifier, known_timeline, is_paused = row
     if (identifier, timeline) == (known_identifier, known_timeline):
         return operating.Lineage(timeline=timeline, is_new=False, is_paused=is_paused)

@@ -2,6 +2,7 @@
 --   activation or local step: ready again (a step that crashed its worker `crashes_max` times fails instead: its leases are left to the caller);
 --   model call `reserved`: nothing was sent and nothing may be after send_by: due again after send_by and a margin; its slot is kept till then;
 --   model call `sending` of a paid endpoint: unknown, to be reconciled after the margin; free or unsent: as reserved;
+--     an attempt that a restore brought back as `reserved` may have been sent in the history that was lost: as sending;
 --   poll: asked again at once; a job whose run was stopped is put in line again to be asked to stop.
 -- A step that was stopped while it was being leased stays as it is, and its slot is let go.
 -- Caller: engine.sweep, after lock_runs, for leases of workers that mark_dead returned. `given_back` also serves strangers and readback.
@@ -15,7 +16,8 @@ with moment as materialized (
   where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
   returning l.run_id, l.ordinal, l.number, l.lane, l.tenant_id, l.endpoint_id, l.purpose, l.fence, l.worker_id
 ), fact as materialized (
-  select g.*, a.state as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
+  select g.*, case when a.state = 'reserved' and exists (select 1 from heddle_lineage n where a.started_at < n.restored_at) then 'sending'
+      else a.state end as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
     s.state as step_state
   from gone g
   left join heddle_attempt a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
