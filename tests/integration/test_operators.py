@@ -11,7 +11,7 @@ import pytest_asyncio
 from heddle.config import deployment
 from heddle.core import lanes as numbers
 from heddle.core import run
-from heddle.ports import operators, records
+from heddle.ports import operators, records, store
 from heddle.store import operators as operators_store
 from tests.races import fixtures, invariants, scene
 
@@ -360,3 +360,22 @@ async def test_operation_when_another_tenant_asks_then_there_is_none(house: scen
     with pytest.raises(operators.SubjectMissing):
         await ask("operation", tenant=records.Tenant(id=999, name="other"), operation_id=started.id)
     await ask("stop_operation", tenant=house.tenant, operation_id=started.id, actor=ACTOR)
+
+
+async def test_pause_when_a_tenants_step_ends_then_its_successor_is_not_taken_along(house: scene.House) -> None:
+    deploy(house)
+    worker = await house.worker()
+    (run_id,) = house.submit()
+    calls = (scene.call(1, "step", "first"), scene.call(2, "step", "second", parents=(1,)))
+    await house.begin(run_id, worker, *calls, ending=scene.returned(2))
+    (first,) = await house.claim(worker, scene.step_lane("first"))
+    await ask("pause", kind=operators.Kind.TENANT, name="default", actor=ACTOR)
+    lane = scene.step_lane("second")
+    direct = store.Direct(worker=worker, claim_id=uuid.uuid4(), lanes={lane: 1}, places={1: 5})
+
+    report = await house.store.settle(settlements=[scene.done(first)], direct=direct)
+
+    assert report.leased == ()
+    assert await house.claim(worker, lane) == []
+    await ask("resume", kind=operators.Kind.TENANT, name="default", actor=ACTOR)
+    assert len(await house.claim(worker, lane)) == 1

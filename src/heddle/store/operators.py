@@ -179,7 +179,7 @@ class DjangoOperators(django.DjangoDoors):
             settled = store.Settlement(
                 run_id=run_id, ordinal=ordinal, fence=fence, number=number, is_local=False, **by_hand
             )
-            if self._rows("settle", rows.settlements([settled]))[0][0] != 1:
+            if self._rows("settle", rows.settlements([settled]) | rows.direct(None))[0][0] != 1:
                 raise operators.ChangeRefused(f"step {ordinal} of run {run_id} was not settled; look at it again")
             after = {"verdict": verdict, "output": output, "cost_nano_usd": cost_nano_usd}
             subject = f"step {run_id}.{ordinal}"
