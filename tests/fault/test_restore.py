@@ -43,9 +43,11 @@ def test_restore_when_calls_were_paid_after_the_point_then_sending_pauses_and_no
         harness.simulator(tmp_path / "provider", **options) as provider,
         harness.site_on(database, tmp_path / "site", nursery) as site,
     ):
-        site.configure(
-            harness.simulated_endpoint("studio", provider.url, model="paint", idempotency=idempotency, poll_after_s=0.1)
+        toml = harness.simulated_endpoint(
+            "studio", provider.url, model="paint", idempotency=idempotency, poll_after_s=0.1
         )
+        # Few at once, so that there is something left to pay after the point.
+        site.configure(toml.replace("concurrency = 50", "concurrency = 3"))
         before = site.start_worker("before", FAULT_COMPUTE="none")
         server.back_up()
         runs = [site.submit("pictures", first=100 * number, count=PICTURES) for number in range(RUNS)]

@@ -154,12 +154,12 @@ def test_worker_when_the_schema_is_behind_then_it_waits_with_one_sentence_and_st
     not_ready = wiring.checks()["schema"]()
     management.call_command("migrate", verbosity=0, interactive=False)
     site.until_started(worker)
-    run_id = site.submit("guesses", number=1)
+    run_id = site.submit("waits", name="somebody")
 
     assert [each["reason"] for each in told] == [sentence]
     assert not_ready == sentence
     assert wiring.checks()["schema"]() is None
-    site.until_row("select count(*) = 0 from heddle_ready where run_id = %s", [run_id], what="it works")
+    site.until_row("select state = 'running' from heddle_run where id = %s", [run_id], what="it works")
 
 
 def test_worker_when_it_waits_for_a_schema_then_it_can_be_stopped(first_schema: harness.Site) -> None:
