@@ -21,7 +21,7 @@ SEEDS ?= 500
 SEED ?=
 ARGS ?=
 
-.PHONY: help env up demo test test-fault quick check format lock bench bench-peers plots sim clean
+.PHONY: help env up demo test test-fault quick check format lock bench bench-peers plots sim drill clean
 
 help: ## Show these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ plots: env ## Draw the newest results of bench/results into docs/pictures.
 
 sim: env ## Live seeded days of the engine on a virtual clock: SEEDS=10000 lives more, SEED=123 shows one.
 	@$(BIN)/python -m tests.simulation $(if $(SEED),$(SEED),--seeds $(SEEDS)) $(ARGS)
+
+drill: env ## Restore a backup to a point in time under load and count what was paid (tests/fault/test_restore.py).
+	@$(PYTEST) tests/fault/test_restore.py -ra --no-fold-skipped -s $(ARGS)
 
 clean: ## Remove what was built and measured; .venv, .bench-peers and .heddle stay.
 	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

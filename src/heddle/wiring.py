@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 
 from heddle import client as client_room
 from heddle.client import needs, tokens
+from heddle.client import operating as client_operating
 from heddle.config import deployment, settings
 from heddle.core import artifact, faults, ids
 from heddle.core.policy import schedule
@@ -175,6 +176,17 @@ def client() -> client_room.Heddle:
     )
 
 
+@functools.lru_cache(maxsize=1)
+def operating() -> client_operating.Operating:
+    """Give what operators change the installation through; each change is audited."""
+    from heddle.store import operators as operators_store
+
+    made = operators_store.DjangoOperators(cleanup_s=house_settings().cleanup_s)
+    return client_operating.Operating(
+        operators=made, tenants=lambda name: made.tenant(name=name), limits=house_settings()
+    )
+
+
 class CallbackVerifiers:
     """Verify callbacks with the adapter of their endpoint, made from the configuration when the first one comes."""
 
@@ -196,6 +208,7 @@ def checks() -> dict[str, Callable[[], str | None]]:
     """Give what readiness looks at, by name; each tells what is wrong and what to do, or None."""
     return {
         "database": _check_database,
+        "schema": _check_schema,
         "partitions": _check_partitions,
         "artifacts": _check_artifacts,
         "disk": _check_disk,
@@ -210,6 +223,19 @@ def _check_database() -> str | None:
         if cursor.fetchone() == (True,):
             return "the server is a standby, where nothing can be written; point DATABASE_URL at the primary"
     return None
+
+
+def _check_schema() -> str | None:
+    from django.db import connection
+
+    from heddle.store import schema, statements
+
+    with connection.cursor() as cursor:
+        cursor.execute(statements.load("migrations_known"))
+        if cursor.fetchone() != (True,):
+            return schema.problem(())
+        cursor.execute(statements.load("migrations_applied"))
+        return schema.problem(name for (name,) in cursor.fetchall())
 
 
 def _check_partitions() -> str | None:
@@ -314,10 +340,12 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
             pool_size=limits.database_pool_size,
             timeout_s=limits.database_timeout_s,
             statement_timeout_s=limits.statement_timeout_s,
-            is_prepared=limits.database_prepare == "auto",
+            is_prepared=limits.database_prepare != "off",
+            is_prepared_pooled=limits.database_prepare == "on",
             send_window_s=limits.send_window_s,
             claim_endpoints=limits.claim_endpoints,
             journal_bytes_max=limits.journal_bytes_max,
+            direct_dsn=direct,
             on_retry=_count_retry,
         ),
         pulse=pulse.PostgresPulse(dsn=direct, timeout_s=limits.database_timeout_s),

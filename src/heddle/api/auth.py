@@ -53,6 +53,22 @@ def tenant_of(request: django.http.HttpRequest) -> records.Tenant:
     return view.tenant
 
 
+def actor_of(request: django.http.HttpRequest) -> str:
+    """Name whose key came with the request, as the audit trail does."""
+    view = getattr(request, _ATTRIBUTE)
+    assert isinstance(view, records.ApiKeyView), "the path is served without authentication"
+    return f"key {view.name} of {view.tenant.name}"
+
+
+def require(request: django.http.HttpRequest, scope: str) -> None:
+    """Refuse what only part of a path's callers may do. Raises Refusal ``scope_missing``."""
+    view = getattr(request, _ATTRIBUTE)
+    assert isinstance(view, records.ApiKeyView), "the path is served without authentication"
+    if not keys.may(view.scopes, scope):
+        held = ", ".join(sorted(view.scopes)) or "none"
+        raise problems.Refusal("scope_missing", f"This needs the scope {scope}; the key has {held}.")
+
+
 def _refused(presented: str, detail: str) -> problems.Refusal:
     recorder.event(events.KEY_REFUSED, key=presented[-4:] if keys.is_key(presented) else "", reason=detail)
     return problems.Refusal("key_refused", detail)
@@ -60,3 +76,4 @@ def _refused(presented: str, detail: str) -> problems.Refusal:
 
 reads = Key("read")
 writes = Key("write")
+admins = Key("admin")

@@ -18,7 +18,7 @@ import ninja.errors
 import pydantic
 
 from heddle import client
-from heddle.ports import blobs, doors, provider
+from heddle.ports import blobs, doors, operators, provider
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ KINDS: dict[str, Kind] = {
     "idempotency_busy": _kind(409, "The first request is still being admitted", "Send it again in a moment."),
     "run_terminal": _kind(409, "The run is over", "Start a new run."),
     "run_not_retryable": _kind(409, "The run cannot be retried", "Only failed and expired runs can be retried."),
+    "change_refused": _kind(409, "The change cannot be made", "Do what the detail says."),
     "length_required": _kind(411, "The length is missing", "Send a Content-Length."),
     "too_large": _kind(413, "The body is too large", "Send less, or upload large values as artifacts."),
     "media_type_refused": _kind(415, "The media type is not taken", "Send a type that is, and name it rightly."),
@@ -206,6 +207,8 @@ _RULES: list[tuple[type[Exception], Callable[[Any], Refusal]]] = [
             retry_after_s=BUSY_RETRY_AFTER_S,
         ),
     ),
+    (operators.SubjectMissing, lambda error: Refusal("not_found", f"{str(error)[:1].upper()}{str(error)[1:]}.")),
+    (operators.ChangeRefused, lambda error: Refusal("change_refused", f"{str(error)[:1].upper()}{str(error)[1:]}.")),
     (blobs.BlobRefused, _from_blob),
     (blobs.BlobMissing, lambda error: Refusal("not_found", "There is no such artifact.")),
     (client.TokenRefused, lambda error: Refusal("token_refused", str(error))),

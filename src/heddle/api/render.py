@@ -166,6 +166,8 @@ def endpoint(view: records.EndpointView) -> dict[str, Any]:
         "concurrency": view.concurrency,
         "requests_per_min": view.requests_per_min,
         "breaker": view.breaker,
+        "paused": view.paused_at is not None,
+        "paused_at": instant(view.paused_at),
         "paused_until": instant(view.paused_until),
     }
 

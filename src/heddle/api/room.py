@@ -48,6 +48,11 @@ class Room:
     heddle: client.Heddle
     places: Places
 
+    @property
+    def operating(self) -> client.Operating:
+        """Give what operators change the installation through."""
+        return wiring.operating()
+
 
 def room() -> Room:
     """Give this process's room; a new client (tests) gets a new one."""

@@ -10,7 +10,7 @@ import ninja.errors
 from django.urls import path, re_path
 from django.views.decorators import csrf
 
-from heddle.api import artifacts, callbacks, events, health, problems, registry, runs
+from heddle.api import artifacts, callbacks, events, health, operations, problems, registry, runs
 
 VERSION = "1"
 
@@ -29,6 +29,7 @@ def _build() -> ninja.NinjaAPI:
     api.add_router("", events.router)
     api.add_router("", artifacts.router)
     api.add_router("", registry.router)
+    api.add_router("", operations.router)
     for kind in (Exception, ninja.errors.ValidationError, ninja.errors.HttpError, django.http.Http404):
         api.add_exception_handler(kind, _on_exception)
     return api

@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 
-from heddle.cli import complaints, run_arguments
+from heddle.cli import complaints, operate_arguments, run_arguments
 
 EPILOG = """\
 exit status:
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         commands, "schedules", "list what is started at set times, and how it went", "heddle.cli.schedules:index"
     )
     schedules.add_argument("--json", action="store_true", help="print JSON")
+    operate_arguments.add(commands)
     keys = _group(commands, "keys", "make API keys")
     create = _add(keys, "create", "make a key and print it once", "heddle.cli.keys:create")
     create.add_argument("--tenant", default="default", help="whom it belongs to; made when new (default: default)")

@@ -2,9 +2,11 @@
 
 import argparse
 
+from heddle.cli import operate_arguments
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add submit, list, show, watch and cancel."""
+    """Add submit, list, show, watch, cancel, retry and reprioritise."""
     submit = _add(commands, "submit", "start a run")
     submit.add_argument("workflow", help="registered name")
     submit.add_argument(
@@ -37,8 +39,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     show.add_argument("run_id")
     watch = _add(commands, "watch", "show the progress of a run until it is over; 1 unless it succeeded")
     watch.add_argument("run_id")
-    cancel = _add(commands, "cancel", "ask a run to stop")
-    cancel.add_argument("run_id")
+    operate_arguments.add_filter(_add(commands, "cancel", "ask a run to stop, or every run of a filter"))
+    operate_arguments.add_filter(
+        _add(
+            commands, "retry", "try the failed steps of a failed or expired run again, or of every such run of a filter"
+        )
+    )
+    reprioritise = _add(commands, "reprioritise", "give a run another class, or every run of a filter")
+    operate_arguments.add_filter(reprioritise)
+    reprioritise.add_argument("--to", choices=operate_arguments.PRIORITIES, required=True)
 
 
 def _add(

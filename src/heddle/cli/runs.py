@@ -10,7 +10,7 @@ import urllib.parse
 import uuid
 from typing import Any
 
-from heddle.cli import complaints, progress, remote, table
+from heddle.cli import bulk, complaints, progress, remote, table
 from heddle.service import setup
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -106,7 +106,9 @@ def watch(given: argparse.Namespace) -> int:
 
 
 def cancel(given: argparse.Namespace) -> int:
-    """Ask a run to stop; what is over stays as it is."""
+    """Ask a run to stop, or every run of a filter; what is over stays as it is."""
+    if bulk.is_asked(given):
+        return bulk.carry_out(_api(), given, action="cancel")
     answer = _api().send("POST", f"{_path(given.run_id)}/cancel")
     run = answer.json()
     if given.json:
@@ -116,6 +118,24 @@ def cancel(given: argparse.Namespace) -> int:
     else:
         print(f"{run['id']}: it is over already, {run['state']}")
     return complaints.Exit.DONE
+
+
+def retry(given: argparse.Namespace) -> int:
+    """Try the failed steps of a run again, or of every failed or expired run of a filter."""
+    if bulk.is_asked(given):
+        return bulk.carry_out(_api(), given, action="retry")
+    run = _api().send("POST", f"{_path(given.run_id)}/retry").json()
+    if given.json:
+        _print_json(run)
+    else:
+        print(f"{run['id']}: tried again; it is {run['shown_state']}")
+    return complaints.Exit.DONE
+
+
+def reprioritise(given: argparse.Namespace) -> int:
+    """Give a run another class, or every run of a filter."""
+    bulk.is_asked(given)
+    return bulk.carry_out(_api(), given, action="reprioritise", priority=given.to)
 
 
 def _watch(api: remote.Api, run_id: str, *, is_json: bool) -> int:

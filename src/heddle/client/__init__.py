@@ -8,12 +8,15 @@ it.
 
 from heddle.client.admission import InvalidInput, RunRequest, UnknownWorkflow
 from heddle.client.facade import Dependency, Heddle
+from heddle.client.operating import BulkRequest, Operating
 from heddle.client.submitted import Submitted
 from heddle.client.tokens import TokenRefused
 from heddle.client.values import Problem
 
 __all__ = [
     "Heddle",
+    "Operating",
+    "BulkRequest",
     "RunRequest",
     "Submitted",
     "Dependency",

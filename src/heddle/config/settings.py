@@ -10,6 +10,9 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+PARTITIONS_MAX = 16
+"""Most weekly partitions attached at once: 28 % of the steps/s were lost between 1 and 60 (DESIGN 3.1)."""
+
 
 class SettingRefused(ValueError):
     """Say which setting is wrong and what it may be."""
@@ -48,14 +51,35 @@ class Settings:
         "", "PostgreSQL past any pooler, for LISTEN and the heartbeat; poll-only without."
     )
     database_prepare: str = _choice(
-        "auto", "Whether workers prepare statements; off behind pgbouncer before 1.21.", "auto", "off"
+        "auto",
+        "Whether workers prepare statements; auto: not through a pooler; on: also there (pgbouncer from 1.21).",
+        "auto",
+        "on",
+        "off",
     )
     database_pool_size: int = _setting(4, "Connections of one worker process.", unit="connections", low=2, high=100)
     database_timeout_s: float = _setting(
         5.0, "Longest wait for a connection before the door answers 503.", unit="s", low=0.1, high=60
     )
     statement_timeout_s: float = _setting(30.0, "Longest statement of a worker.", unit="s", low=1, high=3600)
-    partition_weeks_ahead: int = _setting(4, "Weekly partitions kept ready.", unit="weeks", low=1, high=12)
+    partition_weeks_ahead: int = _setting(4, "Weekly partitions kept ready.", unit="weeks", low=1, high=11)
+    retention_runs_days: int = _setting(
+        28,
+        "Time runs are kept, in whole weeks, before their partition is dropped; 0: for ever.",
+        unit="days",
+        low=0,
+        high=77,
+    )
+    retention_ledger_days: int = _setting(
+        2_555, "Time the ledger is kept; 0: for ever.", unit="days", low=0, high=36_500
+    )
+    restore_hold_s: float = _setting(
+        300.0,
+        "Longest pause of sending after a restore, while outcomes are looked up; 0: until `heddle resume sending`.",
+        unit="s",
+        low=0,
+        high=86_400,
+    )
 
     # Workers
     workers: int = _setting(2, "Worker processes that `heddle up` runs.", unit="processes", low=1, high=64)
@@ -149,6 +173,12 @@ class Settings:
     wait_max_s: float = _setting(60.0, "Longest Prefer: wait.", unit="s", low=0, high=600)
     deadline_max_s: float = _setting(604_800.0, "Longest deadline of a run.", unit="s", low=1, high=31_536_000)
     page_max: int = _setting(200, "Largest page of a list.", unit="items", low=1, high=1_000)
+    operation_batch: int = _setting(
+        200, "Runs that one transaction of a bulk operation looks at.", unit="runs", low=1, high=1_000
+    )
+    preview_max_s: float = _setting(
+        5.0, "Longest look of a dry run; what it found by then is a lower bound.", unit="s", low=0.1, high=60
+    )
     batch_items_max: int = _setting(1_000, "Most items of one batch.", unit="items", low=1, high=10_000)
 
     # Telemetry
@@ -184,6 +214,11 @@ def load(*, environ: Mapping[str, str], django: Mapping[str, Any] | None = None)
     if settings.heartbeat_s * 2 > settings.lease_s:
         raise SettingRefused(
             "HEDDLE_HEARTBEAT_S must be at most half of HEDDLE_LEASE_S, or one late beat loses the leases"
+        )
+    if settings.partition_weeks_ahead + -(-settings.retention_runs_days // 7) + 1 > PARTITIONS_MAX:
+        raise SettingRefused(
+            f"HEDDLE_PARTITION_WEEKS_AHEAD and HEDDLE_RETENTION_RUNS_DAYS need more than {PARTITIONS_MAX} weekly "
+            "partitions together; lower one of them"
         )
     return settings
 

@@ -201,7 +201,10 @@ def models(request: django.http.HttpRequest, visitor: session.Visitor) -> django
         "page": "models",
         "visitor": visitor,
         "models": [(name, [each.name for each in endpoints if name in each.models]) for name in names],
-        "endpoints": [(each, each.paused_until is not None and each.paused_until > now) for each in endpoints],
+        "endpoints": [
+            (each, each.paused_at is not None or (each.paused_until is not None and each.paused_until > now))
+            for each in endpoints
+        ],
         "workflows": sorted((each.name, each.version) for each in house.workflows()),
     }
     return assets.render(request, "models.html", context)

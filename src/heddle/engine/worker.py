@@ -5,6 +5,7 @@ The walk of a step through this process is written in ``_hand_over``. Built by `
 
 import asyncio
 import functools
+import math
 import os
 import socket
 import uuid
@@ -19,6 +20,7 @@ from heddle.engine import (
     govern,
     heartbeat,
     observe,
+    operate,
     poll,
     recur,
     schedule,
@@ -28,12 +30,14 @@ from heddle.engine import (
 )
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
-from heddle.ports import store
+from heddle.ports import operating, store
 from heddle.program import registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 _REFRESH_S = 5.0
+_SCHEMA_LOOK_S = 1.0
+_TELL_EVERY_S = 60.0
 _RECONCILE_HOLD_S = 5.0
 _CANCEL_S = 2.0
 
@@ -54,6 +58,7 @@ class Worker:
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
         self._recurrer = recur.Recurrer(parts, self._sweeper)
+        self._operator = operate.Operator(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
         self._governor = govern.Governor(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
@@ -65,7 +70,8 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set, then drain. Raises what makes working impossible at the start."""
         parts = self._parts
-        await self._open()
+        if not await self._opened_before(stop):
+            return
         stages = [
             asyncio.create_task(supervise.forever(parts, "claim", self._claimer.one_pass)),
             asyncio.create_task(parts.settling.run()),
@@ -74,6 +80,8 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "schedule", self._recurrer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
             asyncio.create_task(supervise.forever(parts, "govern", self._governor.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "operate", self._operator.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "operate", self._operator.keep_house)),
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
@@ -87,10 +95,27 @@ class Worker:
             await asyncio.gather(*stages, return_exceptions=True)
             await self._close()
 
+    async def _opened_before(self, stop: asyncio.Event) -> bool:
+        """Open, unless asked to stop first: the wait for a migration has no end of its own."""
+        opening = asyncio.create_task(self._open())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+                return True
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await self._close()
+            return False
+        finally:
+            stopping.cancel()
+
     async def _open(self) -> None:
         parts = self._parts
         await self._until_open()
         parts.doorbell.watch_stops(self._on_stopped)
+        await self._operator.look_at_lineage()
         await parts.doorbell.start()
         await parts.compute.start()
         await self._load()
@@ -100,13 +125,23 @@ class Worker:
         recorder.event(events.WORKER_STARTED, worker=parts.name, pid=os.getpid())
 
     async def _until_open(self) -> None:
-        """Wait for a database that is starting; give up after ``drain_s``, so that a wrong address is told."""
+        """Wait for a database that is starting, ``drain_s`` at most, so that a wrong address is told; and for one that
+        is not migrated yet, as long as it takes.
+        """
         parts = self._parts
         until_s = parts.clock.monotonic_s() + max(parts.settings.drain_s, 10.0)
+        told_s = -math.inf
         while True:
             try:
                 await parts.store.open()
                 return
+            except operating.SchemaBehind as error:
+                # Started before the migration, as a rolling upgrade may: it waits, it does not end and come again.
+                if parts.clock.monotonic_s() - told_s >= _TELL_EVERY_S:
+                    told_s = parts.clock.monotonic_s()
+                    recorder.event(events.SCHEMA_BEHIND, reason=str(error))
+                until_s = parts.clock.monotonic_s() + max(parts.settings.drain_s, 10.0)
+                await parts.clock.sleep(_SCHEMA_LOOK_S)
             except store.StoreLost:
                 if parts.clock.monotonic_s() > until_s:
                     raise

@@ -1,3 +1,6 @@
+-- Waits at most this long for a lock that claims hold, and others at most this long behind it; `heddle migrate` tries again.
+set local lock_timeout = '2s';
+
 -- A local step that succeeds at once leaves no attempt row: the step says who ran it and since when.
 alter table heddle_step add column started_at timestamptz, add column worker_id bigint;
 

@@ -185,7 +185,7 @@ class RunFilter:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointView:
-    """Show one endpoint with its limits and health."""
+    """Show one endpoint with its limits and health. ``paused_at``: since when an operator lets nothing go to it."""
 
     name: str
     adapter: str
@@ -197,6 +197,7 @@ class EndpointView:
     breaker: str
     paused_until: datetime.datetime | None
     secret_name: str | None
+    paused_at: datetime.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

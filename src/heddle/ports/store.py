@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import govern, leases, recurring, session, stopping
+from heddle.ports import govern, leases, operating, recurring, session, stopping
 
 LeaseRef = leases.LeaseRef
 
@@ -271,11 +271,18 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(session.Sessions, govern.GovernStore, stopping.StoppedJobs, recurring.Schedules, Protocol):
+class EngineStore(
+    session.Sessions,
+    govern.GovernStore,
+    stopping.StoppedJobs,
+    recurring.Schedules,
+    operating.OperatingStore,
+    Protocol,
+):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:
-        """Connect. Raises StoreLost."""
+        """Connect. Raises StoreLost, ``operating.SchemaBehind``; a call after either tries again."""
         ...
 
     async def close(self) -> None:
@@ -370,12 +377,4 @@ class EngineStore(session.Sessions, govern.GovernStore, stopping.StoppedJobs, re
 
     async def record_artifact(self, *, tenant_id: int, sha256: str, media_type: str, size_bytes: int) -> None:
         """Note that a tenant owns an artifact."""
-        ...
-
-    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
-        """Make the partitions that are missing and name them. A second call makes none."""
-        ...
-
-    async def prune(self, *, idempotency_hours: int, limit: int) -> int:
-        """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
         ...

@@ -49,6 +49,8 @@ def examine(limits: settings.Settings) -> list[Finding]:
     findings = [_configuration(limits, deployed, wanted)]
     look: list[Callable[[], list[Finding]]] = [
         _server,
+        lambda: [_route(limits)],
+        _lineage,
         _survival,
         _migrations,
         _partitions,
@@ -119,6 +121,38 @@ def _server() -> list[Finding]:
         problem = f"it is older than PostgreSQL {POSTGRES_OLDEST // 10_000}"
         return [Finding(name="database", value=value, problem=problem, remedy="upgrade the server")]
     return [Finding(name="database", value=value)]
+
+
+def _route(limits: settings.Settings) -> Finding:
+    """Tell whether a pooler stands between, and what then cannot be had."""
+    connection.ensure_connection()
+    told = getattr(connection.connection, "info", None)
+    (backend,) = _rows("select pg_backend_pid()")[0]
+    if told is None or told.backend_pid == backend:
+        return Finding(name="route", value="direct: workers listen for doorbells")
+    if limits.database_direct_url:
+        return Finding(name="route", value="through a pooler; workers listen at HEDDLE_DATABASE_DIRECT_URL")
+    problem = "workers poll for work, and old history is not removed"
+    remedy = "set HEDDLE_DATABASE_DIRECT_URL to the server's own address"
+    return Finding(name="route", value="through a pooler", problem=problem, remedy=remedy)
+
+
+def _lineage() -> list[Finding]:
+    """Tell which history of the database this is, and whether a restore holds sending back."""
+    known = _rows("select timeline, restored_at, sending_paused_at is not null from heddle_lineage")
+    if not known:
+        return [
+            Finding(name="history", value="not noted yet: no worker of this release has started, or it cannot be told")
+        ]
+    timeline, restored_at, is_paused = known[0]
+    value = f"timeline {timeline}" + (
+        "" if restored_at is None else f", restored or failed over {restored_at:%Y-%m-%d %H:%M}"
+    )
+    if not is_paused:
+        return [Finding(name="history", value=value)]
+    problem = "all sending is paused until what was sent before the restore is known"
+    remedy = "wait, look at unknown outcomes, or run `heddle resume sending`"
+    return [Finding(name="history", value=value, problem=problem, remedy=remedy)]
 
 
 def _survival() -> list[Finding]:

@@ -5,18 +5,34 @@ and `heddle up`. After it: workers and doors can start.
 """
 
 import dataclasses
+import logging
+import time
 
 from django.core import management
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg import errors
 
 from heddle import wiring
 from heddle.config import deployment
 from heddle.store import apply, partitions
 
+TRIES_MAX = 20
+TRY_AGAIN_S = 0.5
+_LOG = logging.getLogger("heddle.migrate")
+
 
 def migrate(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | None]:
     """Migrate, make partitions, apply a deployment; Django must be set up. See `ensure`."""
-    management.call_command("migrate", interactive=False, verbosity=0)
+    for number in range(1, TRIES_MAX + 1):
+        try:
+            management.call_command("migrate", interactive=False, verbosity=0)
+            break
+        except OperationalError as error:
+            if number == TRIES_MAX or not isinstance(error.__cause__, errors.LockNotAvailable):
+                raise
+            # A migration gives up soon, so that workers never queue behind it for long; the next try may find a gap.
+            _LOG.warning("migrate.waiting try=%d of=%d error=%s", number, TRIES_MAX, " ".join(str(error).split()))
+            time.sleep(TRY_AGAIN_S)
     return ensure(wanted)
 
 
@@ -27,7 +43,7 @@ def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | No
     schedules that code declares: a missing file must not switch off what runs. Raises DeploymentRefused for a schedule
     that both name.
     """
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         made = partitions.ensure(cursor, weeks_ahead=wiring.house_settings().partition_weeks_ahead)
     declared = wiring.schedules(wanted)
     if wanted == deployment.EMPTY:

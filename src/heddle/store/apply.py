@@ -38,6 +38,7 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
     scope_ids: dict[str, int] = {}
     for scope in sorted(scopes.values(), key=lambda scope: scope.name):
         cursor.execute(statements.load("apply_scope"), _limits(scope))
+        cursor.execute(statements.load("apply_override"), {"name": scope.name})
         cursor.execute(statements.load("scope_id"), {"name": scope.name})
         scope_ids[scope.name] = cursor.fetchone()[0]
     endpoint_ids = {endpoint.name: _endpoint(cursor, endpoint, scope_ids) for endpoint in wanted.endpoints.values()}

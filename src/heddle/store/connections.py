@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from heddle.ports import store
-from heddle.store import pool, rows, statements
+from heddle.store import pool, pooler, rows, statements
 
 _LOG = logging.getLogger("heddle.store")
 _RETRIES_MAX = 5
@@ -38,8 +38,11 @@ class Connections:
         timeout_s: float,
         statement_timeout_s: float,
         is_prepared: bool,
+        is_prepared_pooled: bool = False,
         on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
+        self._is_pooled = False
+        self._is_prepared_pooled = is_prepared_pooled
         self._statement_timeout_s = statement_timeout_s
         self._is_prepared = is_prepared
         self._on_retry = on_retry
@@ -66,9 +69,16 @@ class Connections:
     async def _configure(self, connection: Connection) -> None:
         if not self._is_prepared:
             connection.prepare_threshold = None
-        await connection.execute(
-            statements.load("session"), {"statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms"}
-        )
+        self._is_pooled = await pooler.is_pooled_async(connection)
+        if self._is_pooled:
+            # What is set for a session would stay with a server connection that others use; see bounds.sql.
+            if not self._is_prepared_pooled:
+                connection.prepare_threshold = None
+            return
+        await connection.execute(statements.load("session"), self._bounds())
+
+    def _bounds(self) -> dict[str, str]:
+        return {"statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms"}
 
     async def run(self, work: Callable[["Transaction"], Awaitable[Result]], *, stage: str, suffix: str = "") -> Result:
         """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away.
@@ -94,7 +104,9 @@ class Connections:
     @contextlib.asynccontextmanager
     async def _transaction(self, connection: Connection, suffix: str) -> AsyncIterator["Transaction"]:
         async with connection.pipeline() as pipeline:
-            transaction = Transaction(connection, pipeline, is_prepared=self._is_prepared, suffix=suffix)
+            is_prepared = self._is_prepared and (self._is_prepared_pooled or not self._is_pooled)
+            bounds = self._bounds() if self._is_pooled else None
+            transaction = Transaction(connection, pipeline, is_prepared=is_prepared, suffix=suffix, bounds=bounds)
             try:
                 transaction.begin()
                 yield transaction
@@ -108,7 +120,16 @@ class Connections:
 class Transaction:
     """Send named statements down one pipelined transaction."""
 
-    def __init__(self, connection: Connection, pipeline: Any, *, is_prepared: bool, suffix: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        pipeline: Any,
+        *,
+        is_prepared: bool,
+        suffix: str,
+        bounds: dict[str, str] | None = None,
+    ) -> None:
+        self._bounds = bounds
         self._connection = connection
         self._pipeline = pipeline
         self._prepare = True if is_prepared else None
@@ -124,6 +145,8 @@ class Transaction:
             self._is_begun = True
             await self._connection.execute("begin")
             await self._connection.execute(statements.load("planner"), prepare=self._prepare)
+            if self._bounds is not None:
+                await self._connection.execute(statements.load("bounds"), self._bounds, prepare=self._prepare)
 
     async def send(self, name: str, parameters: dict[str, Any]) -> psycopg.AsyncCursor[Any]:
         """Queue a named statement; its rows are there after the next ``rows`` or the commit."""

@@ -24,7 +24,8 @@ _NAME = re.compile(r"heddle_run_p(\d{8})\Z")
 
 
 @functools.lru_cache(maxsize=64)
-def _week_name(week: retention.Week) -> str:
+def week_name(week: retention.Week) -> str:
+    """Write the first day of a week as the names of its tables end."""
     moment = datetime.datetime.fromtimestamp(week.starts_at_s, tz=datetime.UTC)
     return f"{moment:%Y%m%d}"
 
@@ -32,7 +33,13 @@ def _week_name(week: retention.Week) -> str:
 def suffix_of(run_ids: Collection[uuid.UUID]) -> str:
     """Give the suffix of the partitions that hold these runs; empty when they are of more than one week, or none."""
     weeks = {(ids.unix_ms(run_id) // 1000 - _FIRST_S) // retention.WEEK_S for run_id in run_ids}
-    return "_p" + _week_name(retention.Week(number=weeks.pop())) if len(weeks) == 1 else ""
+    return "_p" + week_name(retention.Week(number=weeks.pop())) if len(weeks) == 1 else ""
+
+
+def week_named(table: str) -> retention.Week:
+    """Give the week of a table by its name. Raises ValueError for a name that is none of ours."""
+    moment = datetime.datetime.strptime(table.rpartition("_p")[2], "%Y%m%d").replace(tzinfo=datetime.UTC)
+    return retention.week_of(now_s=moment.timestamp())
 
 
 def existing(cursor: Any) -> list[retention.Week]:
@@ -43,10 +50,8 @@ def existing(cursor: Any) -> list[retention.Week]:
     )
     found = []
     for (name,) in cursor.fetchall():
-        match = _NAME.match(name)
-        if match:
-            moment = datetime.datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=datetime.UTC)
-            found.append(retention.week_of(now_s=moment.timestamp()))
+        if _NAME.match(name):
+            found.append(week_named(name))
     return found
 
 
@@ -57,30 +62,29 @@ def database_now_s(cursor: Any) -> float:
 
 
 def ensure(cursor: Any, *, weeks_ahead: int) -> list[str]:
-    """Create the partitions that are missing, and name them. A second call creates nothing; two at once wait for each
-    other.
+    """Create the partitions that are missing, and name them, inside the caller's transaction. A second call creates
+    nothing; two at once wait for each other.
     """
-    cursor.execute("select pg_advisory_lock(hashtext('heddle.partitions'))")
-    try:
-        options = retention.RetentionOptions(weeks_ahead=weeks_ahead)
-        missing = retention.to_create(options, existing=existing(cursor), now_s=database_now_s(cursor))
-        return [name for week in missing for name in _create(cursor, week)]
-    finally:
-        cursor.execute("select pg_advisory_unlock(hashtext('heddle.partitions'))")
+    # Held by the transaction and not by the session, which a pooler does not keep.
+    cursor.execute("select pg_advisory_xact_lock(hashtext('heddle.partitions'))")
+    options = retention.RetentionOptions(weeks_ahead=weeks_ahead)
+    missing = retention.to_create(options, existing=existing(cursor), now_s=database_now_s(cursor))
+    return [name for week in missing for name in create(cursor, week)]
 
 
 def ensure_at(dsn: str, *, weeks_ahead: int) -> list[str]:
     """Do what ``ensure`` does over a connection of its own. Raises psycopg.Error."""
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=5, application_name="heddle-partitions") as connection:
+    with psycopg.connect(dsn, connect_timeout=5, application_name="heddle-partitions") as connection:
         return ensure(connection.cursor(), weeks_ahead=weeks_ahead)
 
 
-def _create(cursor: Any, week: retention.Week) -> Iterable[str]:
+def create(cursor: Any, week: retention.Week) -> Iterable[str]:
+    """Create and attach one week's tables, those that are missing, and name them all."""
     low = ids.first_id_at(database_unix_ms=int(week.starts_at_s * 1000))
     high = ids.first_id_at(database_unix_ms=int(week.ends_at_s * 1000))
     made = []
     for parent in PARENTS:
-        name = f"heddle_{parent}_p{_week_name(week)}"
+        name = f"heddle_{parent}_p{week_name(week)}"
         column = "id" if parent == "run" else "run_id"
         cursor.execute(
             f"create table if not exists {name} (like heddle_{parent} including all, "

@@ -28,12 +28,13 @@ from heddle.store import (
     schedule,
     session,
     stopping,
+    upkeep,
 )
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs, recurring.Schedules):
+class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs, recurring.Schedules, upkeep.Upkeep):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
@@ -47,6 +48,8 @@ class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs
         send_window_s: float,
         claim_endpoints: int,
         journal_bytes_max: int = 16 * 1024**2,
+        direct_dsn: str | None = None,
+        is_prepared_pooled: bool = False,
         on_retry: Callable[[str, Exception], None] = lambda _stage, _error: None,
     ) -> None:
         self._connections = connections.Connections(
@@ -55,9 +58,10 @@ class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs
             timeout_s=timeout_s,
             statement_timeout_s=statement_timeout_s,
             is_prepared=is_prepared,
+            is_prepared_pooled=is_prepared_pooled,
             on_retry=on_retry,
         )
-        self._dsn = dsn
+        self._direct_dsn = direct_dsn or dsn
         self._send_window_s = send_window_s
         self._claim_endpoints = claim_endpoints
         self._journal_bytes_max = journal_bytes_max
@@ -65,8 +69,9 @@ class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs
         self._lookout = lookout.Lookout()
 
     async def open(self) -> None:
-        """Connect and measure how far this machine's clock is from the database's."""
+        """Connect, see that the schema is there, measure how far this machine's clock is from the database's."""
         await self._connections.open()
+        await self.check_schema()
         found = await self._rows("database_time", {})
         self._database_offset_s = found[0][0] - time.time()
 
@@ -288,7 +293,9 @@ class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs
             return await transaction.send("mark_sending", parameters)
 
         cursor = await self._connections.run(work, stage="execute")
-        return {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
+        sent = {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
+        await self.doubt([call for call, _ in calls if (call.run_id, call.ordinal) not in sent])
+        return sent
 
     async def settle(
         self, *, settlements: Sequence[store.Settlement], direct: store.Direct | None = None
@@ -355,7 +362,7 @@ class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs
     async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
         """Make the partitions that are missing, from a thread and on a connection of its own: it is a matter of DDL."""
         try:
-            return await asyncio.to_thread(partitions.ensure_at, self._dsn, weeks_ahead=weeks_ahead)
+            return await asyncio.to_thread(partitions.ensure_at, self._direct_dsn, weeks_ahead=weeks_ahead)
         except psycopg.Error as error:
             raise store.StoreLost(str(error)) from error
 

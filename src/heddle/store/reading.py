@@ -212,7 +212,19 @@ def event_views(found: Sequence[Sequence[Any]], *, after_seq: int, limit: int) -
 
 def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
     """Read one row of endpoint_views."""
-    name, adapter, url, secret_name, models, in_flight, concurrency, requests_per_min, breaker, paused_until = row
+    (
+        name,
+        adapter,
+        url,
+        secret_name,
+        models,
+        in_flight,
+        concurrency,
+        requests_per_min,
+        breaker,
+        paused_until,
+        paused_at,
+    ) = row
     return records.EndpointView(
         name=name,
         adapter=adapter,
@@ -224,6 +236,7 @@ def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
         breaker=breaker,
         paused_until=paused_until,
         secret_name=secret_name,
+        paused_at=paused_at,
     )
 
 

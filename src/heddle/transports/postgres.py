@@ -19,7 +19,7 @@ import psycopg
 from heddle.ports import clock as clock_port
 from heddle.ports import transport
 from heddle.telemetry import recorder
-from heddle.telemetry.catalog import metrics
+from heddle.telemetry.catalog import events, metrics
 
 _LOG = logging.getLogger("heddle.transports")
 _NOTIFY = "select pg_notify(%s, %s)"
@@ -88,6 +88,7 @@ class PostgresDoorbell:
             keepalives_interval=2,
             keepalives_count=3,
             tcp_user_timeout=5_000,
+            prepare_threshold=None,
         )
 
     async def _listen(self) -> None:
@@ -95,6 +96,14 @@ class PostgresDoorbell:
         while not self._is_closing:  # the driver may answer a cancellation with an error of its own
             try:
                 async with await self._connect() as connection:
+                    if await _is_pooled(connection):
+                        # LISTEN belongs to a session, which a pooler does not keep: this worker polls instead.
+                        recorder.event(
+                            events.DOORBELL_DEAF,
+                            reason="the address goes through a pooler; set "
+                            "HEDDLE_DATABASE_DIRECT_URL to be woken instead of polling",
+                        )
+                        return
                     await connection.execute(f"listen {transport.CHANNEL_READY}")
                     await connection.execute(f"listen {transport.CHANNEL_STOPPED}")
                     failures = 0
@@ -131,3 +140,9 @@ class PostgresDoorbell:
                 failures += 1
                 _LOG.warning("doorbell.lost error=%s", error)
             await self._clock.sleep(self._clock.rng.random() * min(_RECONNECT_MAX_S, 0.1 * 2 ** min(failures, 6)))
+
+
+async def _is_pooled(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Tell whether a pooler stands between: the backend that answers is not the one that the client was told of."""
+    row = await (await connection.execute("select pg_backend_pid()")).fetchone()
+    return row is None or row[0] != connection.info.backend_pid

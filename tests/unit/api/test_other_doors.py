@@ -133,6 +133,12 @@ def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: dj
         "/v1/models",
         "/v1/endpoints",
         "/v1/schedules",
+        "/v1/endpoints/{name}",
+        "/v1/operations",
+        "/v1/operations/{operation_id}",
+        "/v1/operations/{operation_id}/stop",
+        "/v1/dead-letters",
+        "/v1/dead-letters/replay",
     }
     body = paths["/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["properties"]) >= {"workflow", "input", "deadline_s", "max_cost_usd"}

@@ -10,6 +10,7 @@
 --   that the worker has served are asked for from where it was a moment ago (`known_seqs`), and others are looked for between them (`gap`).
 -- Indexes: ready's key (jumped over tenant by tenant), keys of lease, step and run (joined: an `exists` would be planned as a hash of all runs).
 -- Deadlines: a call whose run's time is over is taken out of line and not leased; the deadline's timer cancels it. Cleanup calls are leased.
+-- A paused tenant starts nothing; its jobs at providers are still asked after (polls).
 -- Nothing matches: no row comes back and nothing is written.
 with recursive wanted as materialized (
   select * from unnest(%(lanes)s::bigint[], %(groups)s::int[], %(purposes)s::text[], %(shares)s::float8[])
@@ -41,7 +42,8 @@ with recursive wanted as materialized (
   select k.lane, k.tenant_id, k.seq, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle,
     count(*) over (partition by k.lane) = 1 as is_alone
   from found_queue k
-  join heddle_tenant t on t.id = k.tenant_id
+  join heddle_tenant t on t.id = k.tenant_id and (t.paused_at is null
+    or exists (select 1 from wanted w where w.lane = k.lane and w.purpose = 'poll'))
   left join heddle_lane_tenant l on l.lane = k.lane and l.tenant_id = k.tenant_id
 ), started as materialized (
   select b.*, case when b.is_idle

@@ -12,6 +12,7 @@
 --   it full: the next tier serves after fallback_after_s.
 -- Fairness, ctids and laterals: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
 -- Deadlines: as in claim_local.
+-- Paused (heddle_model, heddle_endpoint, heddle_tenant; all sending after a restore): as if it had no work or no room.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -19,8 +20,10 @@ with recursive moment as materialized (
   select * from unnest(%(lanes)s::bigint[], %(models)s::text[], %(shares)s::float8[]) as w (lane, model, share)
 ), busy as materialized (
   select w.* from wanted w where exists (select 1 from heddle_ready y where y.lane = w.lane)
+    and not exists (select 1 from heddle_model p where p.name = w.model and p.paused_at is not null)
+    and not exists (select 1 from heddle_lineage g where g.sending_paused_at is not null)
 ), standing as materialized (
-  select e.id, e.scope_ids, e.timeout_s, e.is_enabled and not bool_or(
+  select e.id, e.scope_ids, e.timeout_s, e.is_enabled and e.paused_at is null and not bool_or(
       coalesce(s.paused_until > now, false) or (s.breaker = 'open' and s.open_until > now)
       or (s.breaker = 'half_open' and coalesce(s.probe_until > now, false) and not coalesce(d.has_news, false))
     ) as is_open,
@@ -45,7 +48,7 @@ with recursive moment as materialized (
     cross join lateral (select case when b.told_until > now then least(b.own, b.told) else b.own end as rate) r
   ) b
   where e.id in (select r.endpoint_id from heddle_route r where r.model in (select model from busy))
-  group by e.id, e.scope_ids, e.timeout_s, e.is_enabled
+  group by e.id, e.scope_ids, e.timeout_s, e.is_enabled, e.paused_at
 ), usable as materialized (
   select r.model, r.endpoint_id, r.tier, r.weight
   from heddle_route r
@@ -108,7 +111,7 @@ with recursive moment as materialized (
 ), backlog as materialized (
   select k.lane, k.tenant_id, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle
   from walk k
-  join heddle_tenant t on t.id = k.tenant_id
+  join heddle_tenant t on t.id = k.tenant_id and t.paused_at is null
   left join heddle_lane_tenant l on l.lane = k.lane and l.tenant_id = k.tenant_id
 ), started as materialized (
   select b.*, case when b.is_idle

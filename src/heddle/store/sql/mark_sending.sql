@@ -4,6 +4,7 @@
 --   stopped while being leased, neither its send_by nor its run's deadline has passed) or that is over the cap.
 --   A child is held to the cap of the nearest run above it that has one, with everything else under that run.
 --   What a run has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known.
+-- A call of a run older than a restore is left out until it was looked up once: it may have been sent in the history that was lost (doubt.sql).
 -- Locks: run (held, capped ones) -> attempt. Indexes: keys. Nothing matches: not to be sent.
 with recursive w as materialized (
   select w.*, a.price_nano_usd as price, c.id as root, c.max_cost_nano_usd as cap
@@ -16,6 +17,8 @@ with recursive w as materialized (
     and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null)
     and exists (select 1 from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence)
     and exists (select 1 from heddle_step s where s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'due')
+    and not exists (select 1 from heddle_lineage g where w.run_id < g.restored_before and not exists (
+      select 1 from heddle_attempt t where t.run_id = w.run_id and t.ordinal = w.ordinal and t.unknown_at >= g.restored_at))
 ), tree (root, id) as (
   select root, root from w where cap is not null
   union

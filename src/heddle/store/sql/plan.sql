@@ -18,6 +18,7 @@ with moment as materialized (
 ), open_lane as materialized (
   select array_agg(l.lane) as lanes from (select distinct lane from unnest(%(lanes)s::bigint[]) as l (lane)) l
   where %(worker)s::bigint is not null and not exists (select 1 from heddle_ready y where y.lane = l.lane)
+    and not exists (select 1 from heddle_tenant t where t.id = any(%(tenants)s::int[]) and t.paused_at is not null)
 ), c as materialized (
   select x.k, (%(run_ids)s::uuid[])[x.run] as run_id, x.ordinal, (%(kinds)s::text[])[x.callee] as kind, (%(names)s::text[])[x.callee] as name,
     (%(versions)s::int[])[x.callee] as version, (%(lanes)s::bigint[])[x.callee] as lane, (%(tenants)s::int[])[x.callee] as tenant_id,

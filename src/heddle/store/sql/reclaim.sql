@@ -3,6 +3,7 @@
 --   model call `reserved`: due again at once. A paid one was not sent and cannot be any more, since its intent needs the lease and the attempt's
 --     row, which are taken here; a free one may have been, which costs time at its endpoint and nothing else. Its slot is kept till it is due;
 --   model call `sending` of a paid endpoint: unknown, to be reconciled after the margin; free or unsent: as reserved;
+--     an attempt that a restore brought back as `reserved` may have been sent in the history that was lost: as sending;
 --   poll: asked again at once; a job whose run was stopped is put in line again to be asked to stop.
 -- A step that was stopped while it was being leased stays as it is, and its slot is let go.
 -- Caller: engine.sweep, after lock_runs, for leases of workers that mark_dead returned. `given_back` also serves strangers and readback.
@@ -22,7 +23,8 @@ with moment as materialized (
   order by a.run_id, a.ordinal
   for no key update of a
 ), fact as materialized (
-  select g.*, a.state as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
+  select g.*, case when a.state = 'reserved' and exists (select 1 from heddle_lineage n where a.started_at < n.restored_at) then 'sending'
+      else a.state end as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
     s.state as step_state
   from gone g
   left join tried a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number

@@ -212,6 +212,7 @@ with recursive moment as materialized (
   from (
     select m.*, o.grp, row_number() over (partition by o.grp order by m.run_id, m.ordinal) as place
     from moved m left join open_lane o on o.lane = m.lane
+      and not exists (select 1 from heddle_tenant t where t.id = m.tenant_id and t.paused_at is not null)
     where m.state = 'due'
   ) m
 ), leased as (

@@ -12,7 +12,7 @@ select r.state, r.stopping, r.is_activation_due, r.workflow, r.error ->> 'messag
        where t.run_id = s.run_id and t.ordinal = s.ordinal) as due_in_s,
       (select count(*) from (select 1 from heddle_ready y where y.lane = s.lane limit 10000) q) as in_line,
       (select json_agg(json_build_object('endpoint', e.name, 'breaker', v.breaker, 'full', v.concurrency <= v.in_flight, 'concurrency',
-          v.concurrency, 'paused', v.paused_until > clock_timestamp()))
+          v.concurrency, 'paused', coalesce(v.paused_until > clock_timestamp(), false) or e.paused_at is not null))
        from heddle_route h join heddle_endpoint e on e.id = h.endpoint_id and e.is_enabled
        join heddle_limit_state v on v.id = any(e.scope_ids) where s.kind = 'model' and h.model = s.name) as endpoints
     from heddle_step s

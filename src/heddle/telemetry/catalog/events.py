@@ -154,6 +154,10 @@ TRANSACTION_HELD = _event(
     "transaction.held", WARNING, "An old transaction keeps dead rows alive.", "held_by", "duration_s"
 )
 PARTITION_CREATED = _event("partition.created", INFO, "A partition was made ahead of its time.", "name")
+DOORBELL_DEAF = _event("doorbell.deaf", WARNING, "This worker hears no doorbell and polls for work.", "reason")
+SCHEMA_BEHIND = _event(
+    "schema.behind", WARNING, "The database waits for a migration, and this worker for it.", "reason"
+)
 PARTITION_DROPPED = _event(
     "partition.dropped", INFO, "A partition past its retention was removed.", "name", "size_bytes"
 )
@@ -173,6 +177,11 @@ BREAKER_CLOSED = _event("breaker.closed", INFO, "An endpoint gets calls again.",
 ENDPOINT_PAUSED = _event(
     "endpoint.paused", WARNING, "An operator or a Retry-After paused an endpoint.", "endpoint", "cause", "retry_at"
 )
+OPERATION_ENDED = _event("operation.ended", INFO, "A bulk operation has come to its end.", "name", "count")
+RESTORE_FOUND = _event(
+    "restore.found", WARNING, "The database has a new history: all sending is paused until outcomes are known.", "name"
+)
+SENDING_RESUMED = _event("sending.resumed", INFO, "Sending goes on after a restore.", "cause")
 ENDPOINT_RESUMED = _event("endpoint.resumed", INFO, "A paused endpoint gets calls again.", "endpoint", "cause")
 
 # Doors.

@@ -58,6 +58,7 @@ STAGES: Final = (
     "sweep",
     "govern",
     "schedule",
+    "operate",
     "observe",
 )
 

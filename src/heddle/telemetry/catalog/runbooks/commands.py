@@ -1,12 +1,13 @@
 """Hold the commands that several runbooks use, so that each is written and tried once.
 
-They take their values from the shell: ``HEDDLE_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``ENDPOINT``.
+They take their values from the shell: ``HEDDLE_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``STEP``,
+``ENDPOINT``.
 This module runs nothing. Before it: the command line and the HTTP contract. After: the runbooks beside it.
 """
 
 from heddle.telemetry.catalog.records import Action, Command, Metric
 
-VARIABLES: tuple[str, ...] = ("HEDDLE_URL", "HEDDLE_API_KEY", "DATABASE_URL", "RUN_ID", "ENDPOINT")
+VARIABLES: tuple[str, ...] = ("HEDDLE_URL", "HEDDLE_API_KEY", "DATABASE_URL", "RUN_ID", "ENDPOINT", "STEP")
 
 DOCTOR = Command(line="heddle doctor", expect="every dependency healthy; a line that is not says what to do")
 READY = Command(line='curl -sS "$HEDDLE_URL/readyz"', expect="each dependency by name, with its state")
@@ -14,6 +15,11 @@ RUNS_FAILED = Command(line="heddle runs list --state failed", expect="the latest
 RUN_SHOW = Command(line='heddle runs show "$RUN_ID"', expect="its steps, attempts, faults and cost")
 RUN_CANCEL = Command(
     line='heddle runs cancel "$RUN_ID"', expect="the run ends as cancelled within a second or two", is_read_only=False
+)
+SETTLE_RETRY = Command(
+    line='heddle settle "$RUN_ID" "$STEP" --as retry',
+    expect="settled as retry; the next attempt follows; kept in the audit trail",
+    is_read_only=False,
 )
 WORKER = Command(line="heddle worker", expect="worker.started in its log; it claims at once", is_read_only=False)
 MIGRATE = Command(
@@ -23,12 +29,18 @@ ENDPOINTS = Command(
     line='curl -sS -H "Authorization: Bearer $HEDDLE_API_KEY" "$HEDDLE_URL/v1/endpoints"',
     expect="health, limits and breaker of each endpoint",
 )
+PAUSE_HERE = Command(
+    line='heddle pause endpoint "$ENDPOINT"',
+    expect="paused since now; `heddle resume endpoint` undoes it; works without the web server",
+    is_read_only=False,
+)
 PAUSE = Command(
     line=(
         'curl -sS -X PATCH -H "Authorization: Bearer $HEDDLE_API_KEY" -H "Content-Type: application/json" '
         '-d \'{"paused": true}\' "$HEDDLE_URL/v1/endpoints/$ENDPOINT"'
     ),
-    expect='the endpoint with "paused": true; no new calls within a second; "paused": false undoes it',
+    expect='the endpoint with "paused": true; no new calls from the next claim on; "paused": false undoes it '
+    "(a key with the scope admin)",
     is_read_only=False,
 )
 SESSIONS = Command(

@@ -50,7 +50,7 @@ ALL: Final = (
             ),
             do("Breaker and limits.", commands.ENDPOINTS),
         ),
-        mitigation=(do("Pause it.", commands.PAUSE),),
+        mitigation=(do("Pause it, from anywhere or on the machine.", commands.PAUSE, commands.PAUSE_HERE),),
         verification=(do("First tries succeed again.", commands.read(metrics.ENDPOINT_FIRST_TRIES)),),
         escalation=PROVIDER_CONTACT,
     ),
@@ -82,10 +82,12 @@ ALL: Final = (
                 "HEDDLE_UNKNOWN_AT_MOST_S, and at each callback of its. What is found settles the step by itself."
             ),
             do(
-                "Past that, or at an endpoint that cannot be asked, it stays unknown until the run is cancelled. Look "
-                "the job up at the provider, then cancel the run; a result that is still wanted is submitted anew.",
-                commands.RUN_CANCEL,
+                "Past that, or at an endpoint that cannot be asked, it stays unknown until a person decides. Look the "
+                "job up at the provider, then say what became of it: `done` with its output, `failed`, or `retry`, "
+                "which is paid anew.",
+                commands.SETTLE_RETRY,
             ),
+            do("Or give the run up.", commands.RUN_CANCEL),
         ),
         verification=(do("The gauge is 0.", commands.read(metrics.ATTEMPTS_UNKNOWN)),),
         escalation=MONEY_OWNER,

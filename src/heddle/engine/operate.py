@@ -1,0 +1,78 @@
+"""Carry out what operators asked for in bulk, remove old history, and know a restored database, as the leader.
+
+Bulk work goes on chunk after chunk, each with a turn for everybody else in between; a leader that dies is followed by
+one that goes on where the last chunk was committed. After a restore all sending is paused, what was on its way is
+looked up by the stages that always do (reclaim, poll), and sending is resumed here. Neighbours: ``ports.operators``,
+where operators ask; ``sweep``, which says who leads.
+"""
+
+from heddle.engine import parts as parts_module
+from heddle.engine import sweep
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
+
+_LOOK_S = 1.0
+_BETWEEN_CHUNKS_S = 0.005
+_RETAIN_EVERY = 300
+
+
+class Operator:
+    """Operate for one worker; does something only while it leads."""
+
+    def __init__(self, parts: parts_module.Parts, sweeper: sweep.Sweeper) -> None:
+        self._parts = parts
+        self._sweeper = sweeper
+        self._passes = 0
+
+    async def look_at_lineage(self) -> None:
+        """Note which history the database is, before this worker claims anything; a new one pauses all sending."""
+        found = await self._parts.store.note_lineage()
+        if found is not None and found.is_new:
+            recorder.event(events.RESTORE_FOUND, name=f"timeline {found.timeline}")
+
+    async def one_pass(self) -> None:
+        """Do one chunk of a bulk operation, or wait for one."""
+        parts = self._parts
+        await parts.is_alive.wait()
+        done = None
+        if self._sweeper.is_leader:
+            started_s = parts.clock.monotonic_s()
+            done = await parts.store.operate(batch=parts.settings.operation_batch, cleanup_s=parts.settings.cleanup_s)
+            if done is not None:
+                recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="operate")
+                recorder.count(metrics.STAGE_ITEMS, max(1, done.changed), stage="operate")
+        if done is None:
+            await parts.clock.sleep(_LOOK_S)
+            return
+        for run_id in done.stopped:
+            parts.doorbell.tell_stopped(run_id)
+        parts.wake(readied=done.readied)
+        if done.is_over:
+            recorder.event(events.OPERATION_ENDED, name=f"{done.action} {done.id}", count=done.changed)
+        await parts.clock.sleep(_BETWEEN_CHUNKS_S)
+
+    async def keep_house(self) -> None:
+        """Look after the lineage every second, after old history every five minutes."""
+        parts, settings = self._parts, self._parts.settings
+        await parts.is_alive.wait()
+        if self._sweeper.is_leader:
+            await self.look_at_lineage()
+            if await parts.store.end_restore(hold_s=settings.restore_hold_s):
+                recorder.event(events.SENDING_RESUMED, cause="nothing sent before the restore is in doubt any more")
+                parts.wake(readied=1)
+            if self._passes % _RETAIN_EVERY == 0:
+                await self._retain()
+            self._passes += 1
+        await parts.clock.sleep(_LOOK_S)
+
+    async def _retain(self) -> None:
+        settings = self._parts.settings
+        report = await self._parts.store.retain(
+            runs_days=settings.retention_runs_days,
+            ledger_days=settings.retention_ledger_days,
+            weeks_ahead=settings.partition_weeks_ahead,
+        )
+        for name in report.dropped:
+            recorder.event(events.PARTITION_DROPPED, name=name)
+        for each in report.kept:
+            recorder.event(events.PARTITION_KEPT, name=each.week, reason=each.reason)

@@ -1,0 +1,174 @@
+"""Carry out bulk operations for the leading worker, a chunk a transaction.
+
+The cursor of an operation moves in the transaction that does its work, so a crash repeats nothing and leaves nothing
+out, and whoever leads next goes on. A reprioritised run is moved in two passes: runs by their ids (they and what
+becomes ready from now on), then the queues they waited in, each once from its head. Neighbours: ``store.operators``
+writes operations; ``engine.operate`` calls this.
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from heddle.core import faults, lanes
+from heddle.ports import operating, operators
+from heddle.store import connections, rows
+from heddle.store import operators as operators_store
+
+_OPEN_CALL_KINDS = ("activation", "step", "model")
+
+
+class _Operation(NamedTuple):
+    """Name the columns of operation_take."""
+
+    id: uuid.UUID
+    tenant_id: int
+    action: str
+    priority: str | None
+    filter: dict[str, Any]
+    cursor: uuid.UUID
+    until: uuid.UUID
+    queues: list[int]
+    queue_seq: int
+    looked_at: int
+
+
+class _Done(NamedTuple):
+    """Hold what one chunk did."""
+
+    changed: int
+    stopped: tuple[uuid.UUID, ...] = ()
+    queues: tuple[int, ...] = ()
+
+
+async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
+    """Do one chunk of the oldest operation inside a transaction."""
+    found = await transaction.rows("operation_take", {})
+    if not found:
+        return None
+    taken = _Operation(*found[0])
+    where = operators_store.page_parameters(
+        action=operators.Action(taken.action), where=taken.filter, priority=taken.priority, limit=batch
+    )
+    page = {**where, "tenant_id": taken.tenant_id, "cursor": taken.cursor, "until": taken.until}
+    looked_at, last, matched = (await transaction.rows("operation_page", page))[0]
+    if looked_at == 0 and taken.queues:
+        return await _requeue(transaction, taken, batch=batch)
+    matched = matched or []
+    done = await _act(transaction, taken, matched, cleanup_s=cleanup_s) if matched else _Done(changed=0)
+    queues = sorted({*taken.queues, *done.queues})
+    is_over = looked_at < batch and not queues
+    await _advance(
+        transaction,
+        taken,
+        cursor=last or taken.cursor,
+        looked_at=looked_at,
+        matched=len(matched),
+        changed=done.changed,
+        queues=queues,
+        is_over=is_over,
+    )
+    return operating.OperationStep(
+        id=taken.id,
+        action=taken.action,
+        changed=done.changed,
+        readied=done.changed,
+        is_over=is_over,
+        stopped=done.stopped,
+    )
+
+
+async def _advance(
+    transaction: connections.Transaction,
+    taken: _Operation,
+    *,
+    cursor: uuid.UUID,
+    looked_at: int = 0,
+    matched: int = 0,
+    changed: int = 0,
+    queues: Sequence[int],
+    queue_seq: int = 0,
+    is_over: bool,
+) -> None:
+    await transaction.send(
+        "operation_advance",
+        {
+            "id": taken.id,
+            "cursor": cursor,
+            "looked_at": looked_at,
+            "matched": matched,
+            "changed": changed,
+            "unchanged": matched - changed,
+            "queues": list(queues),
+            "queue_seq": queue_seq,
+            "is_over": is_over,
+        },
+    )
+
+
+async def _act(
+    transaction: connections.Transaction, taken: _Operation, run_ids: list[uuid.UUID], *, cleanup_s: float
+) -> _Done:
+    """Lock the runs in order, then do to them what is asked; what is over in the meantime is left alone."""
+    await transaction.send("lock_runs", {"run_ids": run_ids})
+    match operators.Action(taken.action):
+        case operators.Action.CANCEL:
+            return await _cancel(transaction, run_ids, cleanup_s=cleanup_s)
+        case operators.Action.RETRY:
+            cursors = [await transaction.send("retry_run", {"run_id": run_id}) for run_id in run_ids]
+            return _Done(changed=sum([len(await cursor.fetchall()) for cursor in cursors]))
+        case operators.Action.REPRIORITISE:
+            assert taken.priority is not None, "an operation that reprioritises names a class"
+            return await _reprioritise(transaction, run_ids, priority=taken.priority)
+
+
+async def _cancel(transaction: connections.Transaction, run_ids: list[uuid.UUID], *, cleanup_s: float) -> _Done:
+    fault = faults.StepFault(fault=faults.Fault.CANCELLED, message="an operator cancelled it in bulk")
+    found = await transaction.rows(
+        "stop",
+        {
+            "run_ids": run_ids,
+            "reasons": ["cancelled"] * len(run_ids),
+            "faults": [rows.dump(fault.as_json())] * len(run_ids),
+            "forced": [False] * len(run_ids),
+            "cleanup_s": cleanup_s,
+        },
+    )
+    stopped, leased_runs, _ended = found[0]
+    return _Done(changed=stopped, stopped=tuple(uuid.UUID(run_id) for run_id in leased_runs or ()))
+
+
+async def _reprioritise(transaction: connections.Transaction, run_ids: list[uuid.UUID], *, priority: str) -> _Done:
+    found = await transaction.rows("run_lanes", {"run_ids": run_ids})
+    moves = {lane: lanes.number(kind, name, version, priority) for lane, kind, name, version in found}
+    assert all(kind in _OPEN_CALL_KINDS for _, kind, _, _ in found), "run_lanes names only what waits in lanes"
+    changed = await transaction.rows(
+        "reprioritise", {"run_ids": run_ids, "priority": priority, "old": list(moves), "new": list(moves.values())}
+    )
+    return _Done(changed=len(changed), queues=tuple(old for old, new in moves.items() if old != new))
+
+
+async def _requeue(transaction: connections.Transaction, taken: _Operation, *, batch: int) -> operating.OperationStep:
+    """Move a stretch of the first queue; at its end go on with the next."""
+    lane, *others = taken.queues
+    queue = {"lane": lane, "tenant_id": taken.tenant_id}
+    await transaction.send("requeue_lock", queue)
+    looked_at, last, moved = (await transaction.rows("requeue", {**queue, "seq": taken.queue_seq, "limit": batch}))[0]
+    is_at_end = looked_at < batch
+    queues = others if is_at_end else taken.queues
+    is_over = not queues
+    await _advance(
+        transaction,
+        taken,
+        cursor=taken.cursor,
+        queues=queues,
+        queue_seq=0 if is_at_end else last,
+        is_over=is_over,
+    )
+    return operating.OperationStep(id=taken.id, action=taken.action, changed=0, readied=moved, is_over=is_over)
+
+
+def described(where: dict[str, Any]) -> str:
+    """Write a filter in one line, for the log."""
+    return json.dumps(where, sort_keys=True)

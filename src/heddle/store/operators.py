@@ -1,0 +1,368 @@
+"""Serve operators from Django's own connection: pauses, limits over the file's, verdicts by hand, bulk operations.
+
+Each change and its row of ``heddle_audit`` are one transaction. Nothing here decides who may: doors ask for the scope
+``admin``. Before it: ``client.operating``. After it: claims, which read pauses, and ``engine.operate``.
+"""
+
+import datetime
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from heddle.core import faults, ids, run
+from heddle.ports import operators, records, store
+from heddle.store import django, reading, rows
+
+_PAGE = 500
+_SAMPLE = 10
+STATES: dict[operators.Action, tuple[str, ...]] = {
+    operators.Action.CANCEL: (run.RunState.QUEUED.value, run.RunState.RUNNING.value),
+    operators.Action.RETRY: (run.RunState.FAILED.value, run.RunState.EXPIRED.value),
+    operators.Action.REPRIORITISE: (run.RunState.QUEUED.value, run.RunState.RUNNING.value),
+}
+
+
+def page_parameters(
+    *, action: operators.Action, where: dict[str, Any], priority: str | None, limit: int
+) -> dict[str, Any]:
+    """Give the parameters of operation_page that its filter sets: the same for a preview and for the work."""
+    wanted = where.get("state")
+    return {
+        "states": [state for state in STATES[action] if wanted in (None, state)],
+        "workflow": where.get("workflow"),
+        "label": None if where.get("label") is None else json.dumps(where["label"]),
+        "created_after": where.get("created_after"),
+        "created_before": where.get("created_before"),
+        "fault": where.get("fault"),
+        "run_ids": where.get("run_ids"),
+        "priority": priority,
+        "limit": limit,
+    }
+
+
+def filter_json(where: operators.BulkFilter) -> dict[str, Any]:
+    """Write a filter as it is kept with its operation."""
+    written = {
+        "workflow": where.workflow,
+        "state": None if where.state is None else where.state.value,
+        "label": None if where.label is None else dict([where.label]),
+        "created_after": None if where.created_after is None else where.created_after.isoformat(),
+        "created_before": None if where.created_before is None else where.created_before.isoformat(),
+        "fault": where.fault,
+        "run_ids": [str(run_id) for run_id in where.run_ids] or None,
+    }
+    return {name: value for name, value in written.items() if value is not None}
+
+
+class DjangoOperators(django.DjangoDoors):
+    """Do what operators ask for, through one of Django's connections."""
+
+    def _audit(self, *, actor: str, action: str, subject: str, before: Any, after: Any) -> None:
+        self._rows(
+            "audit_add",
+            {
+                "actor": actor,
+                "action": action,
+                "subject": subject,
+                "before": json.dumps(before, default=str),
+                "after": json.dumps(after, default=str),
+            },
+        )
+
+    # Pause and resume
+
+    def pause(self, *, kind: operators.Kind, name: str, actor: str) -> datetime.datetime:
+        """Let nothing new be claimed."""
+        with self._atomic():
+            before, after = self._set_pause(kind, name, is_paused=True)
+            if before is None:
+                self._audit(actor=actor, action="pause", subject=f"{kind} {name}", before=None, after=after)
+        assert isinstance(after, datetime.datetime)
+        return after
+
+    def resume(self, *, kind: operators.Kind, name: str, actor: str) -> bool:
+        """Undo a pause, and let workers look at once."""
+        with self._atomic():
+            before, _ = self._set_pause(kind, name, is_paused=False)
+            if before is not None:
+                self._audit(actor=actor, action="resume", subject=f"{kind} {name}", before=before, after=None)
+                self._ring()
+        return before is not None
+
+    def _set_pause(
+        self, kind: operators.Kind, name: str, *, is_paused: bool
+    ) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+        given: dict[str, Any] = {"name": name, "is_paused": is_paused}
+        if kind is operators.Kind.MODEL:
+            known = self._rows("model_known", {"name": name})
+            if not known:
+                raise operators.SubjectMissing(f"there is no model {name!r}")
+            given["before"] = known[0][0]
+        found = self._rows(f"pause_{kind.value}", given)
+        if not found:
+            raise operators.SubjectMissing(f"there is no {kind} {name!r}")
+        return found[0][0], found[0][1]
+
+    def in_flight(self, *, kind: operators.Kind, name: str) -> operators.InFlight:
+        """Count what is in flight."""
+        calls, steps, is_known = self._rows("in_flight", {"kind": kind.value, "name": name})[0]
+        if not is_known:
+            raise operators.SubjectMissing(f"there is no {kind} {name!r}")
+        return operators.InFlight(calls=calls, steps=steps)
+
+    def resume_sending(self, *, actor: str) -> bool:
+        """End the pause of all sending."""
+        with self._atomic():
+            found = self._rows("resume_sending", {})
+            if found:
+                self._audit(actor=actor, action="resume", subject="sending", before=found[0][0], after=None)
+                self._ring()
+        return bool(found)
+
+    # Limits
+
+    def set_limits(self, *, endpoint: str, change: operators.LimitChange, actor: str) -> None:
+        """Set limits over those of the file."""
+        with self._atomic():
+            scope_id, name, concurrency, requests_per_min, _ = self._scope_of(endpoint)
+            after = {"concurrency": change.concurrency, "requests_per_min": change.requests_per_min}
+            self._rows("override_set", {"scope_id": scope_id, **after})
+            before = {"concurrency": concurrency, "requests_per_min": requests_per_min}
+            self._audit(actor=actor, action="set_limits", subject=f"scope {name}", before=before, after=after)
+            self._ring()
+
+    def reset_limits(self, *, endpoint: str, actor: str) -> bool:
+        """Go back to the file's limits."""
+        with self._atomic():
+            scope_id, name, concurrency, requests_per_min, is_overridden = self._scope_of(endpoint)
+            if not is_overridden:
+                return False
+            found = self._rows("override_reset", {"scope_id": scope_id})[0]
+            before = {"concurrency": concurrency, "requests_per_min": requests_per_min}
+            after = {"concurrency": found[0], "requests_per_min": found[1]}
+            self._audit(actor=actor, action="reset_limits", subject=f"scope {name}", before=before, after=after)
+            self._ring()
+        return True
+
+    def _scope_of(self, endpoint: str) -> tuple[Any, ...]:
+        """Give the scope whose limits a change of the endpoint means: its only one, or the one of its own name."""
+        found = self._rows("endpoint_scopes", {"name": endpoint})
+        if not found:
+            raise operators.SubjectMissing(f"there is no endpoint {endpoint!r}")
+        own = [row for row in found if len(found) == 1 or row[1] == endpoint]
+        if not own:
+            names = ", ".join(row[1] for row in found)
+            raise operators.ChangeRefused(
+                f"endpoint {endpoint!r} shares the scopes {names} and has none of its own name; "
+                "change their limits in heddle.toml and run `heddle migrate`"
+            )
+        return own[0]
+
+    # By hand
+
+    def settle_unknown(
+        self, *, run_id: uuid.UUID, ordinal: int, verdict: str, output: Any, cost_nano_usd: int | None, actor: str
+    ) -> None:
+        """Settle a step of unknown outcome as its operator says."""
+        with self._atomic():
+            self._rows("lock_runs", {"run_ids": [run_id]})
+            found = self._rows("lease_unknown", {"run_id": run_id, "ordinal": ordinal})
+            if not found:
+                raise operators.ChangeRefused(
+                    f"step {ordinal} of run {run_id} is not of unknown outcome, or a worker is asking about it just now"
+                )
+            fence, number = found[0]
+            self._rows("untime_step", {"run_id": run_id, "ordinal": ordinal})
+            by_hand = _by_hand(verdict, output, cost_nano_usd)
+            settled = store.Settlement(
+                run_id=run_id, ordinal=ordinal, fence=fence, number=number, is_local=False, **by_hand
+            )
+            if self._rows("settle", rows.settlements([settled]) | rows.direct(None))[0][0] != 1:
+                raise operators.ChangeRefused(f"step {ordinal} of run {run_id} was not settled; look at it again")
+            after = {"verdict": verdict, "output": output, "cost_nano_usd": cost_nano_usd}
+            subject = f"step {run_id}.{ordinal}"
+            self._audit(actor=actor, action="settle", subject=subject, before={"state": "unknown"}, after=after)
+            self._ring()
+
+    # In bulk
+
+    def start_operation(self, new: operators.NewOperation) -> operators.OperationView:
+        """Write one bulk operation."""
+        operation_id = uuid.uuid4()
+        with self._atomic():
+            first, until = self._span(new)
+            self._rows(
+                "operation_add",
+                {
+                    "id": operation_id,
+                    "tenant_id": new.tenant.id,
+                    "action": new.action.value,
+                    "priority": None if new.priority is None else new.priority.value,
+                    "filter": json.dumps(filter_json(new.where)),
+                    "actor": new.actor,
+                    "first": first,
+                    "until": until,
+                },
+            )
+            after = {"id": operation_id, "filter": filter_json(new.where), "priority": new.priority}
+            self._audit(
+                actor=new.actor,
+                action=f"runs.{new.action}",
+                subject=f"tenant {new.tenant.name}",
+                before=None,
+                after=after,
+            )
+        return self.operation(tenant=new.tenant, operation_id=operation_id)
+
+    def _span(self, new: operators.NewOperation) -> tuple[uuid.UUID, uuid.UUID]:
+        """Give between which ids an operation looks, both left out: runs that are there now."""
+        first, now_s = self._rows("operation_span", {"tenant_id": new.tenant.id})[0]
+        until = ids.first_id_at(database_unix_ms=int(now_s * 1000) + 1)
+        low = until if first is None else uuid.UUID(int=first.int - 1)
+        if new.where.created_after is not None:
+            # Ids are made a moment before their rows are; a second covers it, and the filter looks at the exact time.
+            after = ids.first_id_at(database_unix_ms=max(0, int(new.where.created_after.timestamp() * 1000) - 1_000))
+            low = max(low, after)
+        return low, max(low, until)
+
+    def preview(self, new: operators.NewOperation, *, seconds_max: float) -> operators.Preview:
+        """Look page by page until the end or until the time is over."""
+        priority = None if new.priority is None else new.priority.value
+        given = page_parameters(action=new.action, where=filter_json(new.where), priority=priority, limit=_PAGE)
+        cursor, until = self._span(new)
+        matched, looked_at, sample = 0, 0, list[uuid.UUID]()
+        until_s = time.monotonic() + seconds_max
+        while time.monotonic() < until_s:
+            count, last, found = self._rows(
+                "operation_page", {**given, "tenant_id": new.tenant.id, "cursor": cursor, "until": until}
+            )[0]
+            found = found or []
+            looked_at, matched = looked_at + count, matched + len(found)
+            sample += found[: _SAMPLE - len(sample)]
+            if count < _PAGE:
+                return operators.Preview(matched=matched, looked_at=looked_at, is_whole=True, sample=tuple(sample))
+            cursor = last
+        return operators.Preview(matched=matched, looked_at=looked_at, is_whole=False, sample=tuple(sample))
+
+    def operation(self, *, tenant: records.Tenant, operation_id: uuid.UUID) -> operators.OperationView:
+        """Show one operation."""
+        found = self._rows("operation_views", {"id": operation_id, "tenant_id": tenant.id})
+        if not found:
+            raise operators.SubjectMissing(f"there is no operation {operation_id}")
+        return _operation_view(found[0])
+
+    def stop_operation(self, *, tenant: records.Tenant, operation_id: uuid.UUID, actor: str) -> bool:
+        """End an operation after its present chunk."""
+        self.operation(tenant=tenant, operation_id=operation_id)
+        with self._atomic():
+            found = self._rows("operation_stop", {"id": operation_id, "tenant_id": tenant.id})
+            if found:
+                self._audit(
+                    actor=actor,
+                    action="operation.stop",
+                    subject=f"operation {operation_id}",
+                    before=None,
+                    after="stopped",
+                )
+        return bool(found)
+
+    def dead_letters(
+        self,
+        *,
+        tenant: records.Tenant,
+        workflow: str | None,
+        fault: str | None,
+        before: uuid.UUID | None,
+        limit: int,
+    ) -> Sequence[operators.DeadLetter]:
+        """Show what ended in failure and can be replayed."""
+        found = self._rows(
+            "dead_letters",
+            {
+                "tenant_id": tenant.id,
+                "workflow": workflow,
+                "fault": fault,
+                "before": before or uuid.UUID(int=2**128 - 1),
+                "limit": limit,
+            },
+        )
+        return [
+            operators.DeadLetter(
+                run_id=row[0],
+                workflow=row[1],
+                version=row[2],
+                state=row[3],
+                error=reading.decode(row[4]),
+                labels=reading.decode(row[5]) or {},
+                created_at=row[6],
+                finished_at=row[7],
+                calls=tuple(reading.decode(row[8]) or ()),
+            )
+            for row in found
+        ]
+
+    def audit(self, *, limit: int) -> Sequence[operators.AuditView]:
+        """Show the latest changes made by hand."""
+        return [
+            operators.AuditView(
+                at=at,
+                actor=actor,
+                action=action,
+                subject=subject,
+                before=reading.decode(before),
+                after=reading.decode(after),
+            )
+            for at, actor, action, subject, before, after in self._rows("audit_views", {"limit": limit})
+        ]
+
+
+def _by_hand(verdict: str, output: Any, cost_nano_usd: int | None) -> dict[str, Any]:
+    """Give the parts of a settlement that an operator's word decides."""
+    match verdict:
+        case "done":
+            return {
+                "verdict": "complete",
+                "attempt_state": "done",
+                "output": rows.dump(output),
+                "cost_nano_usd": cost_nano_usd,
+            }
+        case "failed":
+            fault = faults.StepFault(
+                fault=faults.Fault.REJECTED_PERMANENT, message="an operator settled its unknown outcome as failed"
+            )
+            return {
+                "verdict": "fail",
+                "attempt_state": "rejected",
+                "fault": rows.dump(fault.as_json()),
+                "cost_nano_usd": cost_nano_usd,
+            }
+        case "retry":
+            return {"verdict": "retry", "attempt_state": "abandoned", "delay_s": 0.0, "cost_nano_usd": cost_nano_usd}
+        case _:
+            raise AssertionError(f"the verdict {verdict!r} is none of done, failed, retry")
+
+
+def _operation_view(row: Sequence[Any]) -> operators.OperationView:
+    """Read one row of operation_views."""
+    (identity, action, priority, where, state, actor, looked_at, matched, changed, unchanged, *rest) = row
+    first, cursor, until, created_at, started_at, finished_at = rest
+    span_ms = ids.unix_ms(until) - ids.unix_ms(first)
+    progress = 1.0 if state == "done" or span_ms <= 0 else (ids.unix_ms(cursor) - ids.unix_ms(first)) / span_ms
+    return operators.OperationView(
+        id=identity,
+        action=operators.Action(action),
+        priority=priority,
+        filter=reading.decode(where),
+        state=state,
+        actor=actor,
+        looked_at=looked_at,
+        matched=matched,
+        changed=changed,
+        unchanged=unchanged,
+        progress=max(0.0, min(1.0, progress)),
+        created_at=created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+    )

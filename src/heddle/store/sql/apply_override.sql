@@ -1,0 +1,14 @@
+-- Purpose: let an operator's limits win over the file that was just applied, and keep the file's to go back to.
+-- Caller: store.apply, after apply_scope in the same transaction. Rows: updates limit_override and limit_state. Locks: limit_state (held) ->
+--   limit_override. Nothing matches: no operator set limits over this scope's.
+with kept as (
+  update heddle_limit_override o set file_concurrency = s.concurrency, file_requests_per_min = s.requests_per_min,
+    file_requests_burst = s.requests_burst
+  from heddle_limit_state s
+  where s.name = %(name)s and o.scope_id = s.id
+  returning o.scope_id, o.concurrency, o.requests_per_min
+)
+update heddle_limit_state s set concurrency = k.concurrency, requests_per_min = k.requests_per_min,
+  requests_burst = 1 + coalesce(k.requests_per_min, 0) / 60
+from kept k
+where s.id = k.scope_id

@@ -1,0 +1,20 @@
+-- Purpose: look at the next runs of a tenant in order of their ids, and tell which of them an operation means.
+-- Callers: engine.operate (one page a transaction), operators' preview. Rows: reads run. Index: run's (tenant_id, id). Locks: none.
+-- Nothing left: looked_at is 0. The filter is applied to the page, so that a filter that matches little never looks at everything at once.
+with page as materialized (
+  select r.id, r.state, r.workflow, r.labels, r.error, r.created_at, r.priority
+  from heddle_run r
+  where r.tenant_id = %(tenant_id)s and r.id > %(cursor)s::uuid and r.id < %(until)s::uuid
+  order by r.tenant_id, r.id
+  limit %(limit)s
+)
+select count(*)::int as looked_at, (array_agg(p.id order by p.id desc))[1] as last,
+  array_agg(p.id order by p.id) filter (where p.state = any(%(states)s::text[])
+    and (%(workflow)s::text is null or p.workflow = %(workflow)s::text)
+    and (%(label)s::jsonb is null or p.labels @> %(label)s::jsonb)
+    and (%(created_after)s::timestamptz is null or p.created_at >= %(created_after)s::timestamptz)
+    and (%(created_before)s::timestamptz is null or p.created_at < %(created_before)s::timestamptz)
+    and (%(fault)s::text is null or p.error ->> 'fault' = %(fault)s::text)
+    and (%(run_ids)s::uuid[] is null or p.id = any(%(run_ids)s::uuid[]))
+    and (%(priority)s::text is null or p.priority <> %(priority)s::text)) as matched
+from page p
