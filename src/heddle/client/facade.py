@@ -8,25 +8,23 @@ process; it may be used from any thread.
 import dataclasses
 import datetime
 import decimal
+import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from heddle.client import admission, keys, needs, submitted, tokens, values
+from heddle.client import admission, backpressure, keys, needs, outcomes, submitted, tokens, values
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
 from heddle.core import artifact, identity, run
 from heddle.ports import doors, records
-from heddle.telemetry import recorder
-from heddle.telemetry.catalog import metrics
 
 WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
 SIGNAL_CHARACTERS_MAX = 100
 EVENTS_MAX = 1_000
-REFUSALS = (InvalidInput, doors.IdempotencyConflict, doors.IdempotencyBusy)
 
 
 class Named(Protocol):
@@ -70,8 +68,12 @@ class Heddle:
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
         monotonic_s: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
     ) -> None:
         self.limits = limits
+        self.backpressure = backpressure.Backpressure(
+            doors, limits=limits, monotonic_s=monotonic_s, rng=rng or random.SystemRandom()
+        )
         self.keyring = keys.Keyring(doors, monotonic_s=monotonic_s, now=now)
         self._doors = doors
         self._media = media
@@ -122,11 +124,11 @@ class Heddle:
         owner = self.tenant(tenant)
         try:
             new = self._admit(request, owner)
-            shown = submitted.show(new, self._doors.submit(new))
-        except REFUSALS as error:
-            _count_outcome(error)
+            shown = submitted.show(new, self._replay_of_refused(new) or self._doors.submit(new))
+        except outcomes.REFUSALS as error:
+            outcomes.count(error)
             raise
-        _count_outcome(shown)
+        outcomes.count(shown)
         return shown
 
     def submit_many(
@@ -141,19 +143,25 @@ class Heddle:
             message = f"has {len(requests)} items; at most {self.limits.batch_items_max} are taken at once"
             raise InvalidInput([Problem(field="items", message=message)])
         owner = self.tenant(tenant)
-        outcomes: list[submitted.Submitted | Exception | None] = [None] * len(requests)
+        answers: list[submitted.Submitted | Exception | None] = [None] * len(requests)
         admitted: list[tuple[int, records.NewRun]] = []
         for index, request in enumerate(requests):
             try:
-                admitted.append((index, self._admit(request, owner)))
-            except InvalidInput as error:
-                outcomes[index] = error
-        answers = self._doors.submit_many([new for _, new in admitted]) if admitted else []
-        for (index, new), answer in zip(admitted, answers, strict=True):
-            outcomes[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
-        told = [outcome for outcome in outcomes if outcome is not None]
+                new = self._admit(request, owner)
+                replay = self._replay_of_refused(new, before=len(admitted))
+            except outcomes.REFUSALS as error:
+                answers[index] = error
+                continue
+            if replay is None:
+                admitted.append((index, new))
+            else:
+                answers[index] = submitted.show(new, replay)
+        written = self._doors.submit_many([new for _, new in admitted]) if admitted else []
+        for (index, new), answer in zip(admitted, written, strict=True):
+            answers[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
+        told = [outcome for outcome in answers if outcome is not None]
         for outcome in told:
-            _count_outcome(outcome)
+            outcomes.count(outcome)
         return told
 
     def store_answer(self, *, tenant: records.Tenant, key: str, answer: records.StoredAnswer) -> None:
@@ -349,6 +357,16 @@ class Heddle:
         event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=now_s)
         return self._doors.callback(endpoint=endpoint, attempt_id=str(attempt_id), event_id=event.event_id)
 
+    def _replay_of_refused(self, new: records.NewRun, *, before: int = 0) -> records.Submission | None:
+        """Give the run that a request stands for already, when it would be refused now. Raises Refused otherwise."""
+        refusal = self.backpressure.refusal(new, before=before)
+        if refusal is None:
+            return None
+        replay = None if new.idempotency_key is None else self._doors.replay(new)
+        if replay is None:
+            raise refusal
+        return replay
+
     def _admit(self, request: RunRequest, owner: records.Tenant) -> records.NewRun:
         return admission.admit(
             request,
@@ -358,20 +376,6 @@ class Heddle:
             now=self._now(),
             find_artifact=lambda sha256: self._doors.artifact(tenant=owner, sha256=sha256),
         )
-
-
-def _count_outcome(outcome: submitted.Submitted | Exception) -> None:
-    """Count one request for a run as admitted or refused; a replay of an admitted one is neither."""
-    match outcome:
-        case submitted.Submitted():
-            if not outcome.is_replay:
-                recorder.count(metrics.RUNS_ADMITTED, workflow=outcome.run.workflow)
-        case admission.UnknownWorkflow():
-            recorder.count(metrics.RUNS_REFUSED, policy="workflow")
-        case InvalidInput():
-            recorder.count(metrics.RUNS_REFUSED, policy="input")
-        case _:
-            recorder.count(metrics.RUNS_REFUSED, policy="idempotency")
 
 
 def run_uuid(run_id: uuid.UUID | str) -> uuid.UUID:

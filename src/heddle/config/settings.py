@@ -82,6 +82,9 @@ class Settings:
         0.05, "Least time between two doorbells of one process.", unit="s", low=0, high=5
     )
     sweep_interval_s: float = _setting(1.0, "Time between two sweeps of the leader.", unit="s", low=0.1, high=60)
+    load_interval_s: float = _setting(
+        1.0, "Least time between two looks of the leader at how long work waits.", unit="s", low=0.1, high=60
+    )
     drain_s: float = _setting(
         30.0, "Time a worker is given to finish what it holds when it is asked to stop.", unit="s", low=0, high=3600
     )
@@ -134,6 +137,20 @@ class Settings:
     deadline_max_s: float = _setting(604_800.0, "Longest deadline of a run.", unit="s", low=1, high=31_536_000)
     page_max: int = _setting(200, "Largest page of a list.", unit="items", low=1, high=1_000)
     batch_items_max: int = _setting(1_000, "Most items of one batch.", unit="items", low=1, high=10_000)
+
+    # Backpressure
+    wait_interactive_s: float = _setting(
+        30.0, "Predicted wait beyond which interactive runs are refused.", unit="s", low=0.1, high=604_800
+    )
+    wait_standard_s: float = _setting(
+        600.0, "Predicted wait beyond which standard runs are refused.", unit="s", low=0.1, high=604_800
+    )
+    wait_batch_s: float = _setting(
+        21_600.0, "Predicted wait beyond which batch runs are refused.", unit="s", low=0.1, high=604_800
+    )
+    queued_max: int = _setting(
+        2_000_000, "Steps in line, of everybody, beyond which runs are refused.", unit="steps", low=1, high=100_000_000
+    )
 
     # Telemetry
     log_level: str = _choice("info", "Least level that is logged.", "debug", "info", "warning", "error")

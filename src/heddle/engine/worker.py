@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from heddle.core import faults, settle
-from heddle.engine import activate, claim, execute, heartbeat, observe, poll, schedule, supervise, sweep
+from heddle.engine import activate, claim, execute, heartbeat, load, observe, poll, schedule, supervise, sweep
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import store
@@ -29,11 +29,13 @@ class Worker:
     def __init__(self, parts: parts_module.Parts) -> None:
         self._parts = parts
         parts.settling = settle_stage.SettleQueue(parts)
+        parts.tally = load.Tally()
         self._executor = execute.Executor(parts)
         self._poller = poll.Poller(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
+        self._load_keeper = load.LoadKeeper(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
         self._heartbeat = heartbeat.Heartbeat(parts, declared_dead=self._on_declared_dead)
@@ -53,6 +55,7 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
+            asyncio.create_task(supervise.forever(parts, "observe", self._load_keeper.one_pass)),
         ]
         try:
             await stop.wait()
@@ -126,6 +129,7 @@ class Worker:
         activations = []
         for item in claimed:
             observe.started(item)
+            self._parts.tally.took(item)
             match item.purpose:
                 case "activate":
                     self._parts.hold.add(item, kind="activate", now_s=now_s)
@@ -143,6 +147,7 @@ class Worker:
 
     def _start(self, item: store.Claimed, kind: str, work: Coroutine[Any, Any, None], now_s: float) -> None:
         held = self._parts.hold.add(item, kind=kind, now_s=now_s)
+        held.lane = load.lane_of(item)
         held.task = asyncio.create_task(self._guard(item, work))
         self._keep(held.task)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heddle.core import attempt, faults, identity, run, step
+from heddle.core.policy import quota as quota_policy
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Tenant:
     id: int
     name: str
     weight: int = 1
+    quota: quota_policy.Quota = quota_policy.NONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
+from heddle.ports import load
 
 
 class StoreLost(Exception):
@@ -268,7 +269,7 @@ class Gauges:
     partitions_ahead_s: float
 
 
-class EngineStore(Protocol):
+class EngineStore(load.LoadStore, Protocol):
     """Keep runs and steps for workers."""
 
     async def open(self) -> None:

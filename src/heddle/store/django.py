@@ -16,8 +16,9 @@ import django.db
 from django.db import transaction
 
 from heddle.core import artifact, identity, ids
+from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
-from heddle.store import reading, schedule, statements
+from heddle.store import load, quotas, reading, schedule, statements
 
 _LOG = logging.getLogger("heddle.store")
 
@@ -111,14 +112,27 @@ class DjangoDoors:
         key = {"tenant_id": new.tenant.id, "operation": new.operation, "key": new.idempotency_key}
         if self._rows("idempotency_take", {**key, "fingerprint": new.fingerprint, "run_id": run_id}):
             return None
-        found = self._rows("idempotency_read", key)
-        if not found:
+        found = self.replay(new)
+        if found is None:
             raise doors.IdempotencyBusy("the first request under this key was withdrawn; send it again")
+        return found
+
+    def replay(self, new: records.NewRun) -> records.Submission | None:
+        """Give what was admitted under a request's key."""
+        found = self._rows(
+            "idempotency_read", {"tenant_id": new.tenant.id, "operation": new.operation, "key": new.idempotency_key}
+        )
+        if not found:
+            return None
         fingerprint, first_id, status, body, location = found[0]
         if fingerprint != new.fingerprint:
             raise doors.IdempotencyConflict("this Idempotency-Key was used with another request")
         answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
         return records.Submission(run_id=first_id, is_replay=True, answer=answer)
+
+    def tenant_use(self, *, tenant: records.Tenant) -> quota.Use:
+        """Tell what a tenant has taken of its quota."""
+        return quotas.use(self._rows, tenant)
 
     def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
         """Keep the answer that replays are given."""
@@ -180,6 +194,10 @@ class DjangoDoors:
         if not found:
             raise doors.RunMissing(f"there is no run {run_id}")
         return reading.why(found[0])
+
+    def lanes(self) -> list[lineup.LaneLoad]:
+        """Show the measured load of lanes that have something in line."""
+        return [load.lane_load(row) for row in self._rows("load_read", {"limit": load.LANES_READ})]
 
     def endpoints(self) -> list[records.EndpointView]:
         """Show every endpoint."""
@@ -281,10 +299,8 @@ class DjangoDoors:
         found = self._rows("api_key", {"key_hash": key_hash, "now": now})
         if not found:
             return None
-        tenant_id, tenant_name, weight, name, scopes = found[0]
-        return records.ApiKeyView(
-            tenant=records.Tenant(id=tenant_id, name=tenant_name, weight=weight), name=name, scopes=frozenset(scopes)
-        )
+        *tenant, name, scopes = found[0]
+        return records.ApiKeyView(tenant=quotas.tenant(tenant), name=name, scopes=frozenset(scopes))
 
     def create_api_key(
         self, *, tenant: str, name: str, key_hash: str, scopes: frozenset[str], expires_at: datetime.datetime | None
@@ -309,7 +325,7 @@ class DjangoDoors:
         if not found:
             self._rows("tenant_add", {"name": name})
             found = self._rows("tenant_read", {"name": name})
-        return records.Tenant(id=found[0][0], name=found[0][1], weight=found[0][2])
+        return quotas.tenant(found[0])
 
 
 _CANCELLED = json.dumps({"fault": "cancelled", "message": "somebody asked for the run to stop", "where": ""})

@@ -17,12 +17,12 @@ import psycopg
 
 from heddle.core import ids, plan
 from heddle.ports import store
-from heddle.store import connections, lookout, partitions, planning, rows, schedule
+from heddle.store import connections, load, lookout, partitions, planning, rows, schedule
 
 _TENANTS_MAX = 256
 
 
-class PostgresStore:
+class PostgresStore(load.PostgresLoad):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(

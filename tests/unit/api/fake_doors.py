@@ -13,6 +13,7 @@ from typing import Any
 
 from heddle.core import artifact, ids, run
 from heddle.core.plan import public
+from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records
 
 BORN_AT = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.UTC)
@@ -36,6 +37,8 @@ class FakeDoors:
         self.signals: list[tuple[uuid.UUID, str, Any, str | None]] = []
         self.callbacks: set[tuple[str, str, str]] = set()
         self.shown_endpoints: list[records.EndpointView] = []
+        self.shown_lanes: list[lineup.LaneLoad] = []
+        self.uses: dict[str, quota.Use] = {}
         self.key_lookups = 0
         self._numbers = itertools.count(1)
 
@@ -62,6 +65,21 @@ class FakeDoors:
             except (doors.IdempotencyBusy, doors.IdempotencyConflict) as error:
                 outcomes.append(error)
         return outcomes
+
+    def replay(self, new: records.NewRun) -> records.Submission | None:
+        key = (new.tenant.name, new.operation, new.idempotency_key or "")
+        if key not in self.idempotency:
+            return None
+        fingerprint, run_id = self.idempotency[key]
+        if fingerprint != new.fingerprint:
+            raise doors.IdempotencyConflict
+        return records.Submission(run_id=run_id, is_replay=True, answer=self.answers.get(key))
+
+    def lanes(self) -> list[lineup.LaneLoad]:
+        return self.shown_lanes
+
+    def tenant_use(self, *, tenant: records.Tenant) -> quota.Use:
+        return self.uses.get(tenant.name, quota.Use())
 
     def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
         self.answers[tenant.name, operation, key] = answer
