@@ -35,7 +35,9 @@ async def test_measure_when_workers_post_then_the_lane_has_a_drain_and_its_steps
     house.fill(lane=LANE, name="mask", count=30)
     await house.store.measure_load()
     house.connection.execute("update heddle_load set at = at - interval '100 seconds'")
-    work = load.LaneWork(taken=1_000, ended=10, held_s=20.0, held_s2=41.0)
+    work = load.LaneWork(
+        kind="step", name="mask", version=1, priority="standard", taken=1_000, ended=10, held_s=20.0, held_s2=41.0
+    )
 
     await house.store.post_load(work={LANE: work})
     await house.store.measure_load()

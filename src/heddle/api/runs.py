@@ -138,8 +138,8 @@ def steps(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResp
 
 @router.get("/runs/{run_id}/why", auth=auth.reads, summary="Say what a run waits for")
 def why(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResponse:
-    """Say in one sentence what a run waits for."""
-    return render.answer({"why": room().heddle.why(run_id, tenant=auth.tenant_of(request))})
+    """Say what a run waits for: one sentence, the chain of causes, and when that is probably over."""
+    return render.answer(render.why(room().heddle.why(run_id, tenant=auth.tenant_of(request))))
 
 
 @router.post("/runs/{run_id}/cancel", auth=auth.writes, summary="Ask a run to stop")

@@ -18,7 +18,7 @@ from heddle.client import admission, backpressure, keys, needs, outcomes, submit
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import artifact, identity, run
+from heddle.core import artifact, identity, reasons, run
 from heddle.ports import doors, records
 
 WAIT_FIRST_S = 0.02
@@ -225,8 +225,8 @@ class Heddle:
         owner = self.tenant(tenant)
         return self._doors.events(tenant=owner, run_id=run_uuid(run_id), after_seq=max(0, after_seq), limit=bounded)
 
-    def why(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> str:
-        """Say in one sentence what a run waits for. Raises RunMissing."""
+    def why(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> reasons.Explanation:
+        """Say what a run waits for: one sentence, the chain of causes, an estimate. Raises RunMissing."""
         return self._doors.why(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
 
     def cancel(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> bool:

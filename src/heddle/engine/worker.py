@@ -97,6 +97,7 @@ class Worker:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "workflows": [f"{each.name}@{each.version}" for each in registry.workflows()],
+            "steps": [f"{each.name}@{each.version}" for each in registry.steps()],
         }
         parts.worker = await parts.store.register(name=parts.name, detail=detail)
         parts.is_alive.set()

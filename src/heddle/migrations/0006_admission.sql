@@ -11,6 +11,7 @@ create table heddle_load (
   priority text not null,
   queued integer not null default 0,
   drained_per_s double precision not null default 0,
+  busy_s double precision not null default 0,
   tenants jsonb not null default '{}',
   rest jsonb,
   workflows text[] not null default '{}',
@@ -23,6 +24,10 @@ create table heddle_load (
 -- What workers took and ended since the leader last looked: they only insert, the leader folds.
 create table heddle_load_delta (
   lane bigint not null,
+  kind text not null,
+  name text not null,
+  version integer not null,
+  priority text not null,
   taken integer not null,
   ended integer not null,
   held_s double precision not null,

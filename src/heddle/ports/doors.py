@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
-from heddle.core import artifact, identity
+from heddle.core import artifact, identity, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import records
 
@@ -107,8 +107,8 @@ class Doors(Protocol):
         """Deliver a signal, buffered when nobody waits for it yet. Raises RunMissing, RunTerminal."""
         ...
 
-    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
-        """Say in one sentence what a run waits for. Raises RunMissing."""
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
+        """Say what a run waits for: one sentence, the chain of causes, an estimate. Raises RunMissing."""
         ...
 
     def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:

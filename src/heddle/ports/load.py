@@ -14,6 +14,10 @@ class LaneWork:
     seconds, and sum of squares).
     """
 
+    kind: str
+    name: str
+    version: int
+    priority: str
     taken: int = 0
     ended: int = 0
     held_s: float = 0.0

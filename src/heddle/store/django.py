@@ -15,10 +15,10 @@ from typing import Any
 import django.db
 from django.db import transaction
 
-from heddle.core import artifact, identity, ids
+from heddle.core import artifact, identity, ids, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
-from heddle.store import load, quotas, reading, schedule, statements
+from heddle.store import load, quotas, reading, schedule, statements, why
 
 _LOG = logging.getLogger("heddle.store")
 
@@ -188,16 +188,16 @@ class DjangoDoors:
         found = self._rows("event_views", {"run_id": run_id, "after_seq": after_seq, "limit": limit})
         return reading.event_views(found, after_seq=after_seq, limit=limit)
 
-    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
-        """Say in one sentence what a run waits for."""
-        found = self._rows("why", {"run_id": run_id, "tenant_id": tenant.id})
-        if not found:
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
+        """Say what a run waits for."""
+        found = why.explain(self._rows, run_id=run_id, tenant_id=tenant.id)
+        if found is None:
             raise doors.RunMissing(f"there is no run {run_id}")
-        return reading.why(found[0])
+        return found
 
     def lanes(self) -> list[lineup.LaneLoad]:
         """Show the measured load of lanes that have something in line."""
-        return [load.lane_load(row) for row in self._rows("load_read", {"limit": load.LANES_READ})]
+        return [load.lane_load(row) for row in self._rows("load_read", load.READ)]
 
     def endpoints(self) -> list[records.EndpointView]:
         """Show every endpoint."""

@@ -16,6 +16,9 @@ TENANTS_LISTED = 64
 WINDOW_S = 5.0
 KEPT_S = 604_800.0
 LANES_READ = 500
+TRUSTED_S = 2.0
+"""How long a lane must have been busy before its drain is told: workers post once a second, each in its own time."""
+READ = {"limit": LANES_READ, "trusted_s": TRUSTED_S}
 
 
 class _Rows(Protocol):
@@ -33,6 +36,10 @@ class PostgresLoad:
             "load_post",
             {
                 "lanes": list(work),
+                "kinds": [each.kind for each in work.values()],
+                "names": [each.name for each in work.values()],
+                "versions": [each.version for each in work.values()],
+                "priorities": [each.priority for each in work.values()],
                 "taken": [each.taken for each in work.values()],
                 "ended": [each.ended for each in work.values()],
                 "held_s": [each.held_s for each in work.values()],

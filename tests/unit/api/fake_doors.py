@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from heddle.core import artifact, ids, run
+from heddle.core import artifact, ids, reasons, run
 from heddle.core.plan import public
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records
@@ -132,9 +132,10 @@ class FakeDoors:
         if idempotency_key is None or all(each[3] != idempotency_key for each in self.signals):
             self.signals.append((run_id, name, payload, idempotency_key))
 
-    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
         view = self.run(tenant=tenant, run_id=run_id)
-        return f"The run is {view.shown_state}."
+        reason = reasons.Reason(cause=reasons.Cause.ENDING, clause=f"the run is {view.shown_state}")
+        return reasons.Explanation(sentence=f"The run is {view.shown_state}.", chain=(reason,))
 
     def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
         parsed = ids.AttemptId.parse(attempt_id)

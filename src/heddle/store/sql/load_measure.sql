@@ -3,15 +3,16 @@
 -- Rows: counts ready by its key (the only statement that reads a whole backlog), reads one head of each (lane, tenant) line and up to 64 rows of
 --   its longest; deletes load_delta, upserts load. Locks: load rows, which only the leader writes.
 -- A lane whose every endpoint is closed (breaker, pause) is blocked: what stood in it does not count as waiting until it opened again.
--- drained_per_s is an average over %(window_s)s seconds, weighted to the latest. Held times are forgotten at the rate of one in 200.
+-- drained_per_s is a mean over the time the lane had something in line (busy_s), later one over %(window_s)s seconds weighted to the latest. Held times are forgotten at the rate of one in 200.
 -- Nothing matches: every lane is empty; lanes seen before are written as empty, and forgotten after %(keep_s)s seconds.
 with moment as materialized (
   select clock_timestamp() as now
 ), folded as (
-  delete from heddle_load_delta returning lane, taken, ended, held_s, held_s2
+  delete from heddle_load_delta returning lane, kind, name, version, priority, taken, ended, held_s, held_s2
 ), told as materialized (
-  select lane, sum(taken)::float8 as taken, sum(ended)::float8 as ended, sum(held_s) as held_s, sum(held_s2) as held_s2
-  from folded group by lane
+  select lane, kind, name, version, priority, sum(taken)::float8 as taken, sum(ended)::float8 as ended, sum(held_s) as held_s,
+    sum(held_s2) as held_s2
+  from folded group by lane, kind, name, version, priority
 ), line as materialized (
   select lane, tenant_id, count(*)::int as queued, min(seq) as seq from heddle_ready group by lane, tenant_id
 ), head as materialized (
@@ -66,23 +67,26 @@ with moment as materialized (
   left join heddle_load o on o.lane = n.lane
   group by n.lane, n.kind, n.name, n.version, n.priority, o.blocked_at, now
 ), wanted as materialized (
-  select coalesce(i.lane, o.lane) as lane, coalesce(i.kind, o.kind) as kind, coalesce(i.name, o.name) as name,
-    coalesce(i.version, o.version) as version, coalesce(i.priority, o.priority) as priority, coalesce(i.queued, 0) as queued,
+  select known.lane, coalesce(i.kind, t.kind, o.kind) as kind, coalesce(i.name, t.name, o.name) as name,
+    coalesce(i.version, t.version, o.version) as version, coalesce(i.priority, t.priority, o.priority) as priority,
+    coalesce(i.queued, 0) as queued,
     coalesce(i.tenants, '{}') as tenants, i.rest, coalesce(i.workflows, '{}') as workflows, coalesce(i.blocked_at, o.blocked_at) as blocked_at,
-    o.drained_per_s, extract(epoch from now - o.at)::float8 as past_s, t.taken, t.ended, t.held_s, t.held_s2,
+    case when o.queued > 0 then o.drained_per_s else 0 end as drained_per_s, case when o.queued > 0 then o.busy_s else 0 end as busy_s,
+    o.queued > 0 as was_busy, extract(epoch from now - o.at)::float8 as past_s, t.taken, t.ended, t.held_s, t.held_s2,
     o.held_count, o.held_mean_s, o.held_square_s2, now
   from moment
-  cross join (select lane from lined union select lane from heddle_load) known
+  cross join (select lane from lined union select lane from told union select lane from heddle_load) known
   left join lined i on i.lane = known.lane
   left join heddle_load o on o.lane = known.lane
   left join told t on t.lane = known.lane
-  where i.lane is not null or t.lane is not null or o.queued > 0 or o.drained_per_s > 0.001
+  where i.lane is not null or t.lane is not null or o.queued > 0
 ), written as (
-  insert into heddle_load as w (lane, kind, name, version, priority, queued, drained_per_s, tenants, rest, workflows, blocked_at, held_mean_s,
+  insert into heddle_load as w (lane, kind, name, version, priority, queued, drained_per_s, busy_s, tenants, rest, workflows, blocked_at, held_mean_s,
     held_square_s2, held_count, at)
   select lane, kind, name, version, priority, queued,
-    case when past_s is null then 0
-      else drained_per_s + (coalesce(taken, 0) / greatest(past_s, 0.001) - drained_per_s) * (1 - exp(-past_s / %(window_s)s)) end,
+    case when was_busy then drained_per_s + (coalesce(taken, 0) / greatest(past_s, 0.001) - drained_per_s)
+      * greatest(1 - exp(-past_s / %(window_s)s), past_s / greatest(busy_s + past_s, 0.001)) else 0 end,
+    case when was_busy then busy_s + past_s else 0 end,
     tenants, rest, workflows, blocked_at,
     case when coalesce(ended, 0) = 0 then held_mean_s
       else (coalesce(held_mean_s, 0) * coalesce(held_count, 0) + held_s) / (coalesce(held_count, 0) + ended) end,
@@ -90,7 +94,7 @@ with moment as materialized (
       else (coalesce(held_square_s2, 0) * coalesce(held_count, 0) + held_s2) / (coalesce(held_count, 0) + ended) end,
     least(200, coalesce(held_count, 0) + coalesce(ended, 0)), now
   from wanted
-  on conflict (lane) do update set queued = excluded.queued, drained_per_s = excluded.drained_per_s, tenants = excluded.tenants,
+  on conflict (lane) do update set queued = excluded.queued, drained_per_s = excluded.drained_per_s, busy_s = excluded.busy_s, tenants = excluded.tenants,
     rest = excluded.rest, workflows = excluded.workflows, blocked_at = excluded.blocked_at, held_mean_s = excluded.held_mean_s,
     held_square_s2 = excluded.held_square_s2, held_count = excluded.held_count, at = excluded.at
   returning queued
