@@ -21,5 +21,5 @@ alter table heddle_tenant drop column if exists runs_per_min, drop column if exi
 class Migration(migrations.Migration):
     """Create what admission decides by."""
 
-    dependencies: ClassVar[list[tuple[str, str]]] = [("heddle", "0001_initial")]
+    dependencies: ClassVar[list[tuple[str, str]]] = [("heddle", "0002_speed")]
     operations: ClassVar[list[base.Operation]] = [migrations.RunSQL(sql=_FORWARD, reverse_sql=_BACKWARD)]
