@@ -119,11 +119,17 @@ class Heddle:
         )
         return self.submit_request(request, tenant=tenant)
 
-    def submit_request(self, request: RunRequest, *, tenant: str | records.Tenant = "default") -> submitted.Submitted:
-        """Start the run that a record asks for; see ``submit``."""
+    def submit_request(
+        self,
+        request: RunRequest,
+        *,
+        tenant: str | records.Tenant = "default",
+        answer: Callable[[records.RunView], records.StoredAnswer] | None = None,
+    ) -> submitted.Submitted:
+        """Start the run that a record asks for; see ``submit``. ``answer`` writes the answer kept with its key."""
         owner = self.tenant(tenant)
         try:
-            new = self._admit(request, owner)
+            new = submitted.with_answer(self._admit(request, owner), answer)
             shown = submitted.show(new, self._replay_of_refused(new) or self._doors.submit(new))
         except outcomes.REFUSALS as error:
             outcomes.count(error)
@@ -159,10 +165,7 @@ class Heddle:
         written = self._doors.submit_many([new for _, new in admitted]) if admitted else []
         for (index, new), answer in zip(admitted, written, strict=True):
             answers[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
-        told = [outcome for outcome in answers if outcome is not None]
-        for outcome in told:
-            outcomes.count(outcome)
-        return told
+        return outcomes.counted(answers)
 
     def store_answer(self, *, tenant: records.Tenant, key: str, answer: records.StoredAnswer) -> None:
         """Keep what a replay of this key is answered. A later call replaces it."""

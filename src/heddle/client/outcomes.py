@@ -1,5 +1,7 @@
 """Count what became of requests for runs: admitted, or refused and by what. Nothing is decided here."""
 
+from collections.abc import Sequence
+
 from heddle.client import admission, backpressure, submitted
 from heddle.ports import doors
 from heddle.telemetry import recorder
@@ -22,3 +24,13 @@ def count(outcome: submitted.Submitted | Exception) -> None:
             recorder.count(metrics.RUNS_REFUSED, policy="input")
         case _:
             recorder.count(metrics.RUNS_REFUSED, policy="idempotency")
+
+
+def counted(
+    answers: Sequence[submitted.Submitted | Exception | None],
+) -> list[submitted.Submitted | Exception]:
+    """Count the outcomes of a batch, each of which is there, and give them."""
+    told = [outcome for outcome in answers if outcome is not None]
+    for outcome in told:
+        count(outcome)
+    return told

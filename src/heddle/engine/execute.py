@@ -265,7 +265,10 @@ class Executor:
                 case intent.Permission.TOO_LATE:
                     await self.give_back(claimed, "its time to be sent was over")
                 case intent.Permission.OVER_CAP:
-                    message = "the run's max_cost_usd leaves no room for this call; nothing was sent"
+                    message = (
+                        "the run's max_cost_usd or its tenant's budget_usd_per_day leaves no room for this call; "
+                        "nothing was sent"
+                    )
                     outcome = failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}")
                     self.conclude(claimed, outcome, endpoint, is_sent=False)
 

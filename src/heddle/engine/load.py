@@ -15,6 +15,8 @@ from heddle.ports import load, store
 MEASURE_SHARE = 0.05
 MEASURE_FREE_S = 0.1
 LANES_MAX = 10_000
+PRUNE_EVERY = 10
+PRUNE_LIMIT = 10_000
 
 
 Lane = tuple[str, str, int, str]
@@ -73,6 +75,7 @@ class LoadKeeper:
         self._parts = parts
         self._sweeper = sweeper
         self._measure_from_s = 0.0
+        self._measures = 0
 
     async def one_pass(self) -> None:
         """Post what was done, measure when it is time, and wait for the next turn."""
@@ -83,6 +86,9 @@ class LoadKeeper:
         if self._sweeper.is_leader and parts.clock.monotonic_s() >= self._measure_from_s:
             started_s = parts.clock.monotonic_s()
             await parts.store.measure_load()
+            self._measures += 1
+            if self._measures % PRUNE_EVERY == 0:
+                await parts.store.prune_quotas(limit=PRUNE_LIMIT)
             now_s = parts.clock.monotonic_s()
             self._measure_from_s = now_s + max(0.0, now_s - started_s - MEASURE_FREE_S) / MEASURE_SHARE
         await parts.clock.sleep(parts.settings.load_interval_s)

@@ -39,6 +39,10 @@ class LoadStore(Protocol):
         """Add what a worker did since it last told, by lane. Raises StoreLost; a second call would count twice."""
         ...
 
+    async def prune_quotas(self, *, limit: int) -> int:
+        """Forget runs that are over in the list of open ones; looks at ``limit`` of them and gives how many went."""
+        ...
+
     async def measure_load(self) -> Measured:
         """Measure every lane and write what is found; the leader's alone. A second call measures anew."""
         ...

@@ -331,8 +331,8 @@ class EngineStore(load.LoadStore, Protocol):
     async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
         """Make the intent of paid calls durable (call, digest of its request).
 
-        Gives (run, ordinal) → may be sent; False: the run's cap on cost would be passed. What is missing has lost
-        its lease or its time.
+        Gives (run, ordinal) → may be sent; False: the run's cap or the tenant's budget would be passed. What is missing
+        has lost its lease or its time.
         """
         ...
 

@@ -7,128 +7,30 @@ after it. Nothing here decides or validates: that is ``heddle.client``.
 import datetime
 import json
 import logging
-import secrets
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
-import django.db
 from django.db import transaction
 
 from heddle.core import artifact, identity, ids, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
-from heddle.store import load, quotas, reading, schedule, statements, why
+from heddle.store import admitting, load, quotas, reading, why
 
 _LOG = logging.getLogger("heddle.store")
 
 
-class DjangoDoors:
+class DjangoDoors(admitting.Admitting):
     """Admit, show and steer runs through one of Django's connections."""
 
     def __init__(self, *, using: str = "default", cleanup_s: float = 60.0) -> None:
-        self._using = using
+        super().__init__(using=using)
         self._cleanup_s = cleanup_s
-
-    def _rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with django.db.connections[self._using].cursor() as cursor:
-            cursor.execute(statements.load(name), parameters)
-            return list(cursor.fetchall()) if cursor.description else []
 
     def _atomic(self) -> transaction.Atomic:
         return transaction.atomic(using=self._using)
 
-    def _ring(self, channel: str = transport.CHANNEL_READY, payload: str = "") -> None:
-        """Ring after the commit. A doorbell that cannot be rung costs a poll interval, never the answer."""
-
-        def ring() -> None:
-            try:
-                self._rows("notify", {"channel": channel, "payload": payload})
-            except django.db.Error:
-                _LOG.warning("doorbell.failed channel=%s", channel, exc_info=True)
-
-        transaction.on_commit(ring, using=self._using)
-
-    def _now_ms(self) -> int:
-        return int(self._rows("database_time", {})[0][0] * 1000)
-
-    # Admit
-
-    def submit(self, new: records.NewRun) -> records.Submission:
-        """Write a run, once per idempotency key."""
-        with self._atomic():
-            submission = self._submit(new, now_ms=self._now_ms())
-            self._ring()
-        return submission
-
-    def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
-        """Write many runs in one transaction, those without a key in one statement."""
-        outcomes: list[records.Submission | Exception] = []
-        with self._atomic():
-            now_ms = self._now_ms()
-            arrays = schedule.NewRuns()
-            for item in new:
-                try:
-                    outcomes.append(self._admit(item, arrays, now_ms=now_ms))
-                except (doors.IdempotencyConflict, doors.IdempotencyBusy) as error:
-                    outcomes.append(error)
-            if arrays.is_any:
-                self._rows("new_runs", arrays.values)
-            self._ring()
-        return outcomes
-
-    def _submit(self, new: records.NewRun, *, now_ms: int) -> records.Submission:
-        arrays = schedule.NewRuns()
-        submission = self._admit(new, arrays, now_ms=now_ms)
-        if arrays.is_any:
-            self._rows("new_runs", arrays.values)
-        return submission
-
-    def _admit(self, new: records.NewRun, arrays: schedule.NewRuns, *, now_ms: int) -> records.Submission:
-        run_id = ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
-        if new.idempotency_key is not None:
-            replay = self._take_key(new, run_id)
-            if replay is not None:
-                return replay
-        start_in_s = 0.0 if new.start_at is None else new.start_at.timestamp() - now_ms / 1000
-        arrays.add(
-            run_id=run_id,
-            tenant_id=new.tenant.id,
-            workflow=new.workflow,
-            version=new.version,
-            priority=new.priority.value,
-            arguments=new.input,
-            labels=new.labels,
-            webhook_url=new.webhook_url,
-            max_cost_nano_usd=new.max_cost_nano_usd,
-            deadline_s=new.deadline_s,
-            start_in_s=start_in_s,
-            traceparent=new.traceparent,
-        )
-        return records.Submission(run_id=run_id, is_replay=False)
-
-    def _take_key(self, new: records.NewRun, run_id: uuid.UUID) -> records.Submission | None:
-        """Claim the key; or read, in a statement of its own, what the racer that won committed."""
-        key = {"tenant_id": new.tenant.id, "operation": new.operation, "key": new.idempotency_key}
-        if self._rows("idempotency_take", {**key, "fingerprint": new.fingerprint, "run_id": run_id}):
-            return None
-        found = self.replay(new)
-        if found is None:
-            raise doors.IdempotencyBusy("the first request under this key was withdrawn; send it again")
-        return found
-
-    def replay(self, new: records.NewRun) -> records.Submission | None:
-        """Give what was admitted under a request's key."""
-        found = self._rows(
-            "idempotency_read", {"tenant_id": new.tenant.id, "operation": new.operation, "key": new.idempotency_key}
-        )
-        if not found:
-            return None
-        fingerprint, first_id, status, body, location = found[0]
-        if fingerprint != new.fingerprint:
-            raise doors.IdempotencyConflict("this Idempotency-Key was used with another request")
-        answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
-        return records.Submission(run_id=first_id, is_replay=True, answer=answer)
+    # Quotas
 
     def tenant_use(self, *, tenant: records.Tenant) -> quota.Use:
         """Tell what a tenant has taken of its quota."""

@@ -47,6 +47,11 @@ class PostgresLoad:
             },
         )
 
+    async def prune_quotas(self: _Rows, *, limit: int) -> int:
+        """Forget runs that are over in the list of open ones."""
+        found = await self._rows("quota_prune", {"limit": limit})
+        return int(found[0][0])
+
     async def measure_load(self: _Rows) -> load.Measured:
         """Measure every lane."""
         found = await self._rows(

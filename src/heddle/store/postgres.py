@@ -272,6 +272,7 @@ class PostgresStore(load.PostgresLoad):
 
         async def work(transaction: connections.Transaction) -> Any:
             await transaction.send("lock_capped", {"runs": parameters["runs"]})
+            await transaction.send("lock_budgets", {"runs": parameters["runs"]})
             return await transaction.send("mark_sending", parameters)
 
         cursor = await self._connections.run(work, stage="execute")

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from heddle.core import ids
+from heddle.core import faults, ids, plan
 from heddle.core.policy import quota
 from heddle.ports import records
 
@@ -43,6 +43,13 @@ def use(rows: Rows, owner: records.Tenant) -> quota.Use:
         spent_nano_usd=spent,
         day_left_s=day_left_s,
     )
+
+
+def throttled(bound: str) -> plan.Raised:
+    """Give the end of a run that its tenant's quota had no room for: it raced others past the door."""
+    message = f"the tenant's {bound} was used up by runs admitted before this one; nothing of it was started"
+    fault = faults.StepFault(fault=faults.Fault.THROTTLED, message=message, where=f"[tenants] {bound}")
+    return plan.Raised(fault=fault)
 
 
 def _admitted_at_s(run_id: uuid.UUID) -> float:
