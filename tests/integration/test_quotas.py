@@ -1,4 +1,4 @@
-"""What a tenant may take: counted for the door, held to at the intake for those who raced past it, and before paying."""
+"""What a tenant may take: counted for the door, held to at the intake and before each payment."""
 
 import dataclasses
 import uuid
