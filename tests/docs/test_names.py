@@ -74,7 +74,8 @@ def test_commands_when_named_in_a_sentence_then_they_exist(document: str) -> Non
 
 @pytest.mark.parametrize("document", BY_HAND)
 def test_tables_and_metrics_when_named_then_they_exist(document: str) -> None:
-    sql = (markdown.ROOT / "src" / "heddle" / "migrations" / "0001_initial.sql").read_text(encoding="utf-8")
+    migrations = sorted((markdown.ROOT / "src" / "heddle" / "migrations").glob("*.sql"))
+    sql = "\n".join(path.read_text(encoding="utf-8") for path in migrations)
     tables = set(re.findall(r"create (?:table|view|sequence) (heddle_\w+)", sql))
     commands_of_manage = {"heddle_migrate", "heddle_worker"}
     numbers = {metric.name for metric in metrics.ALL}

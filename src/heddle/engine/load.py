@@ -29,9 +29,8 @@ class Tally:
     def __init__(self) -> None:
         self._work: dict[Lane, load.LaneWork] = {}
 
-    def took(self, claimed: store.Claimed) -> None:
-        """Count a step just taken."""
-        lane = lane_of(claimed)
+    def took(self, lane: Lane | None) -> None:
+        """Count a step just taken from a lane."""
         work = None if lane is None else self._of(lane)
         if work is not None:
             work.taken += 1

@@ -61,8 +61,8 @@ class Claiming(Protocol):
 class Tally(Protocol):
     """Add up what this worker does, by lane (``engine.load``)."""
 
-    def took(self, claimed: store_port.Claimed) -> None:
-        """Count a step just taken."""
+    def took(self, lane: tuple[str, str, int, str] | None) -> None:
+        """Count a step just taken from a lane."""
         ...
 
     def ended(self, held: hold_module.Held | None, *, now_s: float) -> None:

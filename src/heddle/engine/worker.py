@@ -130,25 +130,33 @@ class Worker:
         activations = []
         for item in claimed:
             observe.started(item)
-            self._parts.tally.took(item)
+            lane = load.lane_of(item)
+            self._parts.tally.took(lane)
             match item.purpose:
                 case "activate":
                     self._parts.hold.add(item, kind="activate", now_s=now_s)
                     activations.append(item)
                 case "execute":
-                    self._start(item, _kind(item), self._executor.run_step(item), now_s)
+                    self._start(item, _kind(item), self._executor.run_step(item), now_s, lane)
                 case "send":
-                    self._start(item, "send", self._executor.send(item, claimed_at_s=now_s), now_s)
+                    self._start(item, "send", self._executor.send(item, claimed_at_s=now_s), now_s, lane)
                 case "poll":
-                    self._start(item, "poll", self._poller.act(item), now_s)
+                    self._start(item, "poll", self._poller.act(item), now_s, lane)
                 case _:
                     raise AssertionError(f"a lease has the purpose {item.purpose!r}")
         if activations:
             self._keep(asyncio.create_task(self._activate(activations)))
 
-    def _start(self, item: store.Claimed, kind: str, work: Coroutine[Any, Any, None], now_s: float) -> None:
+    def _start(
+        self,
+        item: store.Claimed,
+        kind: str,
+        work: Coroutine[Any, Any, None],
+        now_s: float,
+        lane: load.Lane | None,
+    ) -> None:
         held = self._parts.hold.add(item, kind=kind, now_s=now_s)
-        held.lane = load.lane_of(item)
+        held.lane = lane
         held.task = asyncio.create_task(self._guard(item, work))
         self._keep(held.task)
 

@@ -331,8 +331,7 @@ class EngineStore(load.LoadStore, Protocol):
     async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
         """Make the intent of paid calls durable (call, digest of its request).
 
-        Gives (run, ordinal) → may be sent; False: the run's cap or the tenant's budget would be passed. What is missing
-        has lost its lease or its time.
+        Gives (run, ordinal) → may be sent; False: a cap or budget would be passed. Missing: lease or time is lost.
         """
         ...
 
