@@ -28,7 +28,7 @@ START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 40.0
 LOOK_S = 0.02
 DURABLE = ("run", "step", "attempt", "event", "idempotency", "signal", "inbox", "ledger")
-QUEUES = ("ready", "lease", "slot", "timer", "limit_delta", "lane_tenant", "worker")
+QUEUES = ("ready", "lease", "slot", "timer", "limit_delta", "lane_tenant", "worker", "load", "load_delta")
 DEPLOYMENT = """
 [endpoints.bench]
 adapter = "http"

@@ -181,7 +181,7 @@ class Site:
         return self.doors.steps(tenant=self.tenant, run_id=run_id)
 
     def why(self, run_id: uuid.UUID) -> str:
-        return self.doors.why(tenant=self.tenant, run_id=run_id)
+        return self.doors.why(tenant=self.tenant, run_id=run_id).sentence
 
     def ended(self, *run_ids: uuid.UUID, timeout_s: float = WAIT_S) -> list[records.RunView]:
         """Wait until all runs are over and show them."""

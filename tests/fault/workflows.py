@@ -344,3 +344,9 @@ BAD_STEPS = {
 }
 for _name, _step in BAD_STEPS.items():
     _bad(_name, _step)
+
+
+@heddle.workflow
+async def works_async(number: int, take_s: float) -> int:
+    """Take one place of a worker's loop for a while."""
+    return work_async(number=number, take_s=take_s)

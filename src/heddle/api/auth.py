@@ -69,6 +69,12 @@ def require(request: django.http.HttpRequest, scope: str) -> None:
         raise problems.Refusal("scope_missing", f"This needs the scope {scope}; the key has {held}.")
 
 
+def known_tenant(request: django.http.HttpRequest) -> records.Tenant | None:
+    """Give the tenant whose valid key came with the request, None when there was none."""
+    view = getattr(request, _ATTRIBUTE, None)
+    return view.tenant if isinstance(view, records.ApiKeyView) else None
+
+
 def _refused(presented: str, detail: str) -> problems.Refusal:
     recorder.event(events.KEY_REFUSED, key=presented[-4:] if keys.is_key(presented) else "", reason=detail)
     return problems.Refusal("key_refused", detail)

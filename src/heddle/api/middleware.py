@@ -4,13 +4,12 @@ The policy allows nothing inline and no other host, on every answer that has not
 that need more set their own ``Content-Security-Policy``. This reads no body and decides nothing about a request.
 """
 
-import http
 import time
 from collections.abc import Callable
 
 import django.http
 
-from heddle.api import problems
+from heddle.api import problems, ratelimit
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics, slos
 
@@ -49,6 +48,8 @@ class Door:
         response = _in_our_form(request, self._get_response(request))
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        for name, value in ratelimit.headers(request).items():
+            response.headers[name] = value
         _count(request, response, time.perf_counter() - started_s)
         return response
 
@@ -80,11 +81,10 @@ def _count(request: django.http.HttpRequest, response: django.http.HttpResponseB
 
 def _judge_admission(request: django.http.HttpRequest, status: int, duration_s: float) -> None:
     """Count one request for runs against the promises of admission; the caller's own mistakes say nothing of them."""
-    is_shed = status == http.HTTPStatus.TOO_MANY_REQUESTS
-    if 400 <= status < 500 and not is_shed:
+    if 400 <= status < 500:
         return
     recorder.count(metrics.SLO_VALID, slo=slos.ADMISSION_AVAILABILITY.key)
-    if status >= 500 or is_shed:
+    if status >= 500:
         recorder.count(metrics.SLO_BAD, slo=slos.ADMISSION_AVAILABILITY.key)
     if "wait=" in request.headers.get("Prefer", ""):
         return

@@ -8,6 +8,7 @@ its text.
 import dataclasses
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,11 +75,22 @@ KINDS: dict[str, Kind] = {
     ),
     "too_many_pixels": _kind(422, "The picture has too many pixels", "Send a smaller picture."),
     "empty": _kind(422, "The body is empty", "Send the bytes of the artifact."),
+    "quota_exceeded": _kind(
+        429, "The tenant has used up its quota", "Send it again after Retry-After, or ask the operator for more."
+    ),
+    "budget_spent": _kind(
+        429, "The tenant has spent its budget", "Send it again after Retry-After, or ask the operator for more."
+    ),
     "internal": _kind(500, "Something went wrong here", "Try again; if it stays, tell the operator the time and path."),
     "database_unavailable": _kind(
         503,
         "The database cannot be reached",
         "Try again after Retry-After, with the same Idempotency-Key: whether it was kept is not known.",
+    ),
+    "overloaded": _kind(
+        503,
+        "There is more work than can be done in time",
+        "Send it again after Retry-After; work of a lower class is refused first.",
     ),
     "busy": _kind(503, "Too many requests wait here already", "Try again after Retry-After, or ask without waiting."),
 }
@@ -185,6 +197,11 @@ def _from_database(error: Exception) -> Refusal:
     )
 
 
+def _from_quota(error: client.QuotaExceeded) -> Refusal:
+    code = "budget_spent" if error.bound == "budget_usd_per_day" else "quota_exceeded"
+    return Refusal(code, str(error), retry_after_s=math.ceil(error.retry_after_s))
+
+
 _RULES: list[tuple[type[Exception], Callable[[Any], Refusal]]] = [
     (client.UnknownWorkflow, lambda error: invalid(error.problems, code="unknown_workflow")),
     (client.InvalidInput, lambda error: invalid(error.problems)),
@@ -209,6 +226,11 @@ _RULES: list[tuple[type[Exception], Callable[[Any], Refusal]]] = [
     ),
     (operators.SubjectMissing, lambda error: Refusal("not_found", f"{str(error)[:1].upper()}{str(error)[1:]}.")),
     (operators.ChangeRefused, lambda error: Refusal("change_refused", f"{str(error)[:1].upper()}{str(error)[1:]}.")),
+    (
+        client.Overloaded,
+        lambda error: Refusal("overloaded", str(error), retry_after_s=max(1, math.ceil(error.retry_after_s))),
+    ),
+    (client.QuotaExceeded, _from_quota),
     (blobs.BlobRefused, _from_blob),
     (blobs.BlobMissing, lambda error: Refusal("not_found", "There is no such artifact.")),
     (client.TokenRefused, lambda error: Refusal("token_refused", str(error))),

@@ -16,7 +16,7 @@ import django.http
 from heddle import client
 from heddle.api import problems
 from heddle.client import money, needs
-from heddle.core import faults
+from heddle.core import faults, reasons
 from heddle.ports import records
 
 JSON = "application/json"
@@ -97,6 +97,24 @@ def step_counts(counts: records.StepCounts) -> dict[str, int]:
         "failed": counts.failed,
         "attempts": counts.attempts,
         "retries": counts.retries,
+    }
+
+
+def why(found: reasons.Explanation) -> dict[str, Any]:
+    """Write an explanation; times are seconds from now."""
+    eta = found.eta
+    return {
+        "why": found.sentence,
+        "chain": [{"cause": each.cause.value, "detail": each.clause} for each in found.chain],
+        "eta": None
+        if eta is None
+        else {
+            "until": eta.until,
+            "likely_s": round(eta.likely_s, 1),
+            "low_s": round(eta.low_s, 1),
+            "high_s": round(eta.high_s, 1),
+            "confidence": eta.confidence.value,
+        },
     }
 
 

@@ -36,15 +36,16 @@ def start(request: django.http.HttpRequest) -> django.http.HttpResponse:
     key = _idempotency_key(request, here)
     form = bodies.read_form(request, forms.RunForm, bytes_max=here.heddle.limits.request_bytes_max)
     tenant = auth.tenant_of(request)
+    root = _root(request)
+    # The first answer is written with the run: nothing can leave the key without one.
     submitted = here.heddle.submit_request(
-        form.request(idempotency_key=key, traceparent=request.headers.get("traceparent")), tenant=tenant
+        form.request(idempotency_key=key, traceparent=request.headers.get("traceparent")),
+        tenant=tenant,
+        answer=lambda view: _accepted(view, root),
     )
     if submitted.is_replay and submitted.answer is not None:
         return _first_answer(submitted.answer, is_replay=True)
-    stored = _accepted(submitted.run, _root(request))
-    if key is not None:
-        # Kept before any wait: a crash while waiting must not leave the key without an answer.
-        here.heddle.store_answer(tenant=tenant, key=key, answer=stored)
+    stored = _accepted(submitted.run, root)
     wait_s = wait_of(request, limit_s=here.heddle.limits.wait_max_s)
     if submitted.is_replay or wait_s is None:
         return _first_answer(stored, is_replay=submitted.is_replay)
@@ -138,8 +139,8 @@ def steps(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResp
 
 @router.get("/runs/{run_id}/why", auth=auth.reads, summary="Say what a run waits for")
 def why(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResponse:
-    """Say in one sentence what a run waits for."""
-    return render.answer({"why": room().heddle.why(run_id, tenant=auth.tenant_of(request))})
+    """Say what a run waits for: one sentence, the chain of causes, and when that is probably over."""
+    return render.answer(render.why(room().heddle.why(run_id, tenant=auth.tenant_of(request))))
 
 
 @router.post("/runs/{run_id}/cancel", auth=auth.writes, summary="Ask a run to stop")

@@ -7,6 +7,7 @@ it.
 """
 
 from heddle.client.admission import InvalidInput, RunRequest, UnknownWorkflow
+from heddle.client.backpressure import Overloaded, QuotaExceeded
 from heddle.client.facade import Dependency, Heddle
 from heddle.client.operating import BulkRequest, Operating
 from heddle.client.submitted import Submitted
@@ -22,6 +23,8 @@ __all__ = [
     "Dependency",
     "InvalidInput",
     "Problem",
+    "Overloaded",
+    "QuotaExceeded",
     "UnknownWorkflow",
     "TokenRefused",
 ]

@@ -8,25 +8,23 @@ process; it may be used from any thread.
 import dataclasses
 import datetime
 import decimal
+import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from heddle.client import admission, keys, needs, schedules, submitted, tokens, values
+from heddle.client import admission, backpressure, keys, needs, outcomes, schedules, submitted, tokens, values
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import artifact, identity, run
+from heddle.core import artifact, identity, reasons, run
 from heddle.ports import doors, records
-from heddle.telemetry import recorder
-from heddle.telemetry.catalog import metrics
 
 WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
 SIGNAL_CHARACTERS_MAX = 100
 EVENTS_MAX = 1_000
-REFUSALS = (InvalidInput, doors.IdempotencyConflict, doors.IdempotencyBusy)
 
 
 class Named(Protocol):
@@ -70,8 +68,12 @@ class Heddle(schedules.Schedules):
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
         monotonic_s: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        rng: random.Random | None = None,
     ) -> None:
         self.limits = limits
+        self.backpressure = backpressure.Backpressure(
+            doors, limits=limits, monotonic_s=monotonic_s, rng=rng or random.SystemRandom()
+        )
         self.keyring = keys.Keyring(doors, monotonic_s=monotonic_s, now=now)
         self._doors = doors
         self._media = media
@@ -117,16 +119,22 @@ class Heddle(schedules.Schedules):
         )
         return self.submit_request(request, tenant=tenant)
 
-    def submit_request(self, request: RunRequest, *, tenant: str | records.Tenant = "default") -> submitted.Submitted:
-        """Start the run that a record asks for; see ``submit``."""
+    def submit_request(
+        self,
+        request: RunRequest,
+        *,
+        tenant: str | records.Tenant = "default",
+        answer: Callable[[records.RunView], records.StoredAnswer] | None = None,
+    ) -> submitted.Submitted:
+        """Start the run that a record asks for; see ``submit``. ``answer`` writes the answer kept with its key."""
         owner = self.tenant(tenant)
         try:
-            new = self._admit(request, owner)
-            shown = submitted.show(new, self._doors.submit(new))
-        except REFUSALS as error:
-            _count_outcome(error)
+            new = submitted.with_answer(self._admit(request, owner), answer)
+            shown = submitted.show(new, self._replay_of_refused(new) or self._doors.submit(new))
+        except outcomes.REFUSALS as error:
+            outcomes.count(error)
             raise
-        _count_outcome(shown)
+        outcomes.count(shown)
         return shown
 
     def submit_many(
@@ -141,20 +149,23 @@ class Heddle(schedules.Schedules):
             message = f"has {len(requests)} items; at most {self.limits.batch_items_max} are taken at once"
             raise InvalidInput([Problem(field="items", message=message)])
         owner = self.tenant(tenant)
-        outcomes: list[submitted.Submitted | Exception | None] = [None] * len(requests)
+        answers: list[submitted.Submitted | Exception | None] = [None] * len(requests)
         admitted: list[tuple[int, records.NewRun]] = []
         for index, request in enumerate(requests):
             try:
-                admitted.append((index, self._admit(request, owner)))
-            except InvalidInput as error:
-                outcomes[index] = error
-        answers = self._doors.submit_many([new for _, new in admitted]) if admitted else []
-        for (index, new), answer in zip(admitted, answers, strict=True):
-            outcomes[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
-        told = [outcome for outcome in outcomes if outcome is not None]
-        for outcome in told:
-            _count_outcome(outcome)
-        return told
+                new = self._admit(request, owner)
+                replay = self._replay_of_refused(new, before=len(admitted))
+            except outcomes.REFUSALS as error:
+                answers[index] = error
+                continue
+            if replay is None:
+                admitted.append((index, new))
+            else:
+                answers[index] = submitted.show(new, replay)
+        written = self._doors.submit_many([new for _, new in admitted]) if admitted else []
+        for (index, new), answer in zip(admitted, written, strict=True):
+            answers[index] = answer if isinstance(answer, Exception) else submitted.show(new, answer)
+        return outcomes.counted(answers)
 
     def store_answer(self, *, tenant: records.Tenant, key: str, answer: records.StoredAnswer) -> None:
         """Keep what a replay of this key is answered. A later call replaces it."""
@@ -219,8 +230,8 @@ class Heddle(schedules.Schedules):
         owner = self.tenant(tenant)
         return self._doors.events(tenant=owner, run_id=run_uuid(run_id), after_seq=max(0, after_seq), limit=bounded)
 
-    def why(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> str:
-        """Say in one sentence what a run waits for. Raises RunMissing."""
+    def why(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> reasons.Explanation:
+        """Say what a run waits for: one sentence, the chain of causes, an estimate. Raises RunMissing."""
         return self._doors.why(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
 
     def cancel(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> bool:
@@ -351,6 +362,16 @@ class Heddle(schedules.Schedules):
         event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=now_s)
         return self._doors.callback(endpoint=endpoint, attempt_id=str(attempt_id), event_id=event.event_id)
 
+    def _replay_of_refused(self, new: records.NewRun, *, before: int = 0) -> records.Submission | None:
+        """Give the run that a request stands for already, when it would be refused now. Raises Refused otherwise."""
+        refusal = self.backpressure.refusal(new, before=before)
+        if refusal is None:
+            return None
+        replay = None if new.idempotency_key is None else self._doors.replay(new)
+        if replay is None:
+            raise refusal
+        return replay
+
     def _admit(self, request: RunRequest, owner: records.Tenant) -> records.NewRun:
         return admission.admit(
             request,
@@ -360,20 +381,6 @@ class Heddle(schedules.Schedules):
             now=self._now(),
             find_artifact=lambda sha256: self._doors.artifact(tenant=owner, sha256=sha256),
         )
-
-
-def _count_outcome(outcome: submitted.Submitted | Exception) -> None:
-    """Count one request for a run as admitted or refused; a replay of an admitted one is neither."""
-    match outcome:
-        case submitted.Submitted():
-            if not outcome.is_replay:
-                recorder.count(metrics.RUNS_ADMITTED, workflow=outcome.run.workflow)
-        case admission.UnknownWorkflow():
-            recorder.count(metrics.RUNS_REFUSED, policy="workflow")
-        case InvalidInput():
-            recorder.count(metrics.RUNS_REFUSED, policy="input")
-        case _:
-            recorder.count(metrics.RUNS_REFUSED, policy="idempotency")
 
 
 def run_uuid(run_id: uuid.UUID | str) -> uuid.UUID:

@@ -6,6 +6,8 @@ the same again. Nothing is decided here. Before it: the store's ``submit``. Afte
 
 import dataclasses
 import datetime
+import uuid
+from collections.abc import Callable
 
 from heddle.core import ids, run
 from heddle.ports import records
@@ -18,6 +20,19 @@ class Submitted:
     run: records.RunView
     is_replay: bool
     answer: records.StoredAnswer | None = None
+
+
+def with_answer(
+    new: records.NewRun, answer: Callable[[records.RunView], records.StoredAnswer] | None
+) -> records.NewRun:
+    """Let a run with a key be written together with its first answer: all that is in it is known before."""
+    if answer is None or new.idempotency_key is None:
+        return new
+
+    def answer_for(run_id: uuid.UUID) -> records.StoredAnswer:
+        return answer(show(new, records.Submission(run_id=run_id, is_replay=False)).run)
+
+    return dataclasses.replace(new, answer_for=answer_for)
 
 
 def show(new: records.NewRun, submission: records.Submission) -> Submitted:

@@ -94,11 +94,16 @@ class Model:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """Set a tenant's share of a backlogged lane, and its budget per calendar day (None: none)."""
+    """Set a tenant's share of a backlogged lane and what it may take (None: no bound): runs started in any minute,
+    runs that are not over, dollars per calendar day in UTC.
+    """
 
     name: str
     weight: int = _within(1, 1_000, 1)
+    runs_per_min: int | None = _within(1, 1_000_000, None)
+    open_runs_max: int | None = _within(1, 1_000_000, None)
     budget_usd_per_day: str | None = None
+    budget_nano_usd_per_day: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,9 +259,10 @@ def _adaptive(file: str, place: str, table: Mapping[str, Any]) -> Adaptive:
 
 
 def _tenant(file: str, name: str, table: Mapping[str, Any]) -> Tenant:
+    place, budget = f"[tenants.{name}]", None
     if "budget_usd_per_day" in table:
-        _nano_usd(file, f"[tenants.{name}] budget_usd_per_day", table["budget_usd_per_day"])
-    tenant: Tenant = _record(file, f"[tenants.{name}]", Tenant, table, name=name)
+        budget = _nano_usd(file, f"{place} budget_usd_per_day", table["budget_usd_per_day"])
+    tenant: Tenant = _record(file, place, Tenant, table, name=name, budget_nano_usd_per_day=budget)
     return tenant
 
 

@@ -118,6 +118,9 @@ class Settings:
     govern_interval_s: float = _setting(
         0.5, "Time between two looks of the leader at limits that adapt and at retries.", unit="s", low=0.1, high=5
     )
+    load_interval_s: float = _setting(
+        1.0, "Least time between two looks of the leader at how long work waits.", unit="s", low=0.1, high=60
+    )
     drain_s: float = _setting(
         30.0, "Time a worker is given to finish what it holds when it is asked to stop.", unit="s", low=0, high=3600
     )
@@ -180,6 +183,20 @@ class Settings:
         5.0, "Longest look of a dry run; what it found by then is a lower bound.", unit="s", low=0.1, high=60
     )
     batch_items_max: int = _setting(1_000, "Most items of one batch.", unit="items", low=1, high=10_000)
+
+    # Backpressure
+    wait_interactive_s: float = _setting(
+        30.0, "Predicted wait beyond which interactive runs are refused.", unit="s", low=0.1, high=604_800
+    )
+    wait_standard_s: float = _setting(
+        600.0, "Predicted wait beyond which standard runs are refused.", unit="s", low=0.1, high=604_800
+    )
+    wait_batch_s: float = _setting(
+        21_600.0, "Predicted wait beyond which batch runs are refused.", unit="s", low=0.1, high=604_800
+    )
+    queued_max: int = _setting(
+        2_000_000, "Steps in line, of everybody, beyond which runs are refused.", unit="steps", low=1, high=100_000_000
+    )
 
     # Telemetry
     log_level: str = _choice("info", "Least level that is logged.", "debug", "info", "warning", "error")

@@ -139,7 +139,7 @@ def one_run(request: django.http.HttpRequest, visitor: session.Visitor, run_id: 
         "deadline": words.clock(view.deadline_at) if view.deadline_at else "",
         "error": shown.written(view.error),
         "error_message": (view.error or {}).get("message", ""),
-        "why": "" if line.is_over else house.why(run_id, tenant=tenant),
+        "why": "" if line.is_over else words.explained(house.why(run_id, tenant=tenant)),
         "results": shown.pictures(view.output, caption="Result"),
         "given": shown.pictures(view.input, caption="Input"),
         "input": shown.written(view.input),

@@ -6,7 +6,7 @@ The tones are the classes of ``console.css``; colour is never the only sign, the
 import dataclasses
 import datetime
 
-from heddle.core import step
+from heddle.core import reasons, step
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,14 @@ def of_run(shown_state: str) -> Look:
 def of_step(state: step.StepState, *, is_leased: bool) -> Look:
     """Give the look of a step; a due step in a worker's hands is running."""
     return STEPS["leased" if is_leased and state is step.StepState.DUE else state.value]
+
+
+def explained(found: reasons.Explanation) -> str:
+    """Write what a run waits for, with when that is probably over where somebody can tell."""
+    if found.eta is None:
+        return found.sentence
+    low, high = duration(found.eta.low_s), duration(found.eta.high_s)
+    return f"{found.sentence} Probably over in {low} to {high} ({found.eta.confidence.value} confidence)."
 
 
 def duration(seconds: float) -> str:

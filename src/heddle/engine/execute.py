@@ -289,7 +289,10 @@ class Executor:
                     recorder.event(events.STEP_RELEASED, reason=reason)
                     self._parts.settling.put(settle_stage.unsent(claimed, reason))
                 case intent.Permission.OVER_CAP:
-                    message = "the run's max_cost_usd leaves no room for this call; nothing was sent"
+                    message = (
+                        "the run's max_cost_usd or its tenant's budget_usd_per_day leaves no room for this call; "
+                        "nothing was sent"
+                    )
                     outcome = failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}")
                     self.conclude(claimed, outcome, endpoint, is_sent=False)
 

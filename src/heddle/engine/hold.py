@@ -24,6 +24,7 @@ class Held:
     kind: str
     taken_at_s: float
     task: asyncio.Task[None] | None = None
+    lane: tuple[str, str, int, str] | None = None
 
 
 class Hold:

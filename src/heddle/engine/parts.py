@@ -13,6 +13,7 @@ from heddle.engine import hold as hold_module
 from heddle.ports import blobs as blobs_port
 from heddle.ports import clock as clock_port
 from heddle.ports import compute as compute_port
+from heddle.ports import load as load_port
 from heddle.ports import provider as provider_port
 from heddle.ports import session as session_port
 from heddle.ports import store as store_port
@@ -58,6 +59,22 @@ class Claiming(Protocol):
         ...
 
 
+class Tally(Protocol):
+    """Add up what this worker does, by lane (``engine.load``)."""
+
+    def took(self, lane: tuple[str, str, int, str] | None) -> None:
+        """Count a step just taken from a lane."""
+        ...
+
+    def ended(self, held: hold_module.Held | None, *, now_s: float) -> None:
+        """Count a step that ended well and how long it was held."""
+        ...
+
+    def take(self) -> dict[int, load_port.LaneWork]:
+        """Give what was added up, and begin anew."""
+        ...
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Endpoint:
     """Hold one endpoint with the adapter built for it."""
@@ -88,6 +105,7 @@ class Parts:
     is_alive: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     settling: Settling = dataclasses.field(init=False)
     claiming: Claiming = dataclasses.field(init=False)
+    tally: Tally = dataclasses.field(init=False)
 
     def wake(self, *, readied: int) -> None:
         """Ring the doorbell when work became ready."""

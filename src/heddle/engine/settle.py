@@ -199,7 +199,10 @@ class SettleQueue:
         except Exception as error:  # noqa: BLE001 - one value that the store refuses must not take its batch with it
             await self._write_apart(batch, error, tries_left - 1)
             return
+        now_s = self._parts.clock.monotonic_s()
         for item in batch:
+            if item.verdict == "complete":
+                self._parts.tally.ended(self._parts.hold.get((item.run_id, item.ordinal)), now_s=now_s)
             self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
         self._parts.claiming.take(report.leased)
         self._parts.wake(readied=report.readied)

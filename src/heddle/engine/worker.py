@@ -19,6 +19,7 @@ from heddle.engine import (
     execute,
     govern,
     heartbeat,
+    load,
     observe,
     operate,
     poll,
@@ -53,6 +54,7 @@ class Worker:
     ) -> None:
         self._parts = parts
         parts.settling = settle_stage.SettleQueue(parts)
+        parts.tally = load.Tally()
         self._executor = execute.Executor(parts)
         self._poller = poll.Poller(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
@@ -61,6 +63,7 @@ class Worker:
         self._operator = operate.Operator(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
         self._governor = govern.Governor(parts, self._sweeper)
+        self._load_keeper = load.LoadKeeper(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
         self._heartbeat = beat(parts, declared_dead=self._on_declared_dead)
@@ -85,6 +88,7 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
+            asyncio.create_task(supervise.forever(parts, "observe", self._load_keeper.one_pass)),
         ]
         try:
             await stop.wait()
@@ -153,6 +157,7 @@ class Worker:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "workflows": [f"{each.name}@{each.version}" for each in registry.workflows()],
+            "steps": [f"{each.name}@{each.version}" for each in registry.steps()],
         }
         parts.worker = await parts.store.register(name=parts.name, detail=detail)
         parts.is_alive.set()
@@ -187,17 +192,19 @@ class Worker:
         activations = []
         for item in claimed:
             observe.started(item)
+            lane = load.lane_of(item)
+            self._parts.tally.took(lane)
             match item.purpose:
                 case "activate":
                     self._parts.hold.add(item, kind="activate", now_s=now_s)
                     activations.append(item)
                 case "execute":
-                    self._start(item, _kind(item), functools.partial(self._executor.run_step, item), now_s)
+                    self._start(item, _kind(item), functools.partial(self._executor.run_step, item), now_s, lane)
                 case "send":
                     send = functools.partial(self._executor.send, item, claimed_at_s=asked_at_s)
-                    self._start(item, "send", send, now_s)
+                    self._start(item, "send", send, now_s, lane)
                 case "poll":
-                    self._start(item, "poll", functools.partial(self._poller.act, item), now_s)
+                    self._start(item, "poll", functools.partial(self._poller.act, item), now_s, lane)
                 case "park":
                     self._parts.hold.add(item, kind="send", now_s=now_s)
                     self._park(item)
@@ -214,9 +221,15 @@ class Worker:
         self._parts.settling.put(settle_stage.parked(item, delay_s=delay_s))
 
     def _start(
-        self, item: store.Claimed, kind: str, work: Callable[[], Coroutine[Any, Any, None]], now_s: float
+        self,
+        item: store.Claimed,
+        kind: str,
+        work: Callable[[], Coroutine[Any, Any, None]],
+        now_s: float,
+        lane: load.Lane | None,
     ) -> None:
         held = self._parts.hold.add(item, kind=kind, now_s=now_s)
+        held.lane = lane
         held.task = asyncio.create_task(self._guard(item, work))
         self._tasks.add(held.task)
         held.task.add_done_callback(functools.partial(self._ended, item))

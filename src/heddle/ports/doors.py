@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
-from heddle.core import artifact, identity
+from heddle.core import artifact, identity, reasons
+from heddle.core.policy import lineup, quota
 from heddle.ports import records
 
 
@@ -45,6 +46,21 @@ class Doors(Protocol):
 
     def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
         """Write up to 1,000 runs in one transaction; one outcome per item, in order."""
+        ...
+
+    def replay(self, new: records.NewRun) -> records.Submission | None:
+        """Give what was admitted under a request's key, None when nothing was: a look that takes nothing.
+
+        Raises IdempotencyConflict.
+        """
+        ...
+
+    def lanes(self) -> list[lineup.LaneLoad]:
+        """Show the lanes that have something in line, as the leader measured them last."""
+        ...
+
+    def tenant_use(self, *, tenant: records.Tenant) -> quota.Use:
+        """Tell what a tenant has taken of its quota; what has no bound is not counted."""
         ...
 
     def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
@@ -91,8 +107,8 @@ class Doors(Protocol):
         """Deliver a signal, buffered when nobody waits for it yet. Raises RunMissing, RunTerminal."""
         ...
 
-    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
-        """Say in one sentence what a run waits for. Raises RunMissing."""
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
+        """Say what a run waits for: one sentence, the chain of causes, an estimate. Raises RunMissing."""
         ...
 
     def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:

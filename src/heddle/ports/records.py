@@ -7,10 +7,11 @@ Nothing here knows a row.
 import dataclasses
 import datetime
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from heddle.core import attempt, faults, identity, run, step
+from heddle.core.policy import quota as quota_policy
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,7 @@ class Tenant:
     id: int
     name: str
     weight: int = 1
+    quota: quota_policy.Quota = quota_policy.NONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class NewRun:
 
     ``input`` is encoded JSON that has passed the workflow's schema. ``deadline_s`` counts from admission.
     ``fingerprint`` is compared when the same ``idempotency_key`` comes again; ``operation`` separates keys of
-    different calls.
+    different calls. ``answer_for`` gives, for the id the run will have, the first answer, kept with the key.
     """
 
     tenant: Tenant
@@ -45,6 +47,7 @@ class NewRun:
     operation: str = "runs.create"
     fingerprint: str = ""
     traceparent: str | None = None
+    answer_for: "Callable[[uuid.UUID], StoredAnswer] | None" = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

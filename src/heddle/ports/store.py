@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import govern, leases, operating, recurring, session, stopping
+from heddle.ports import govern, leases, load, operating, recurring, session, stopping
 
 LeaseRef = leases.LeaseRef
 
@@ -277,6 +277,7 @@ class EngineStore(
     stopping.StoppedJobs,
     recurring.Schedules,
     operating.OperatingStore,
+    load.LoadStore,
     Protocol,
 ):
     """Keep runs and steps for workers."""
@@ -340,8 +341,7 @@ class EngineStore(
     async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
         """Make the intent of paid calls durable (call, digest of its request).
 
-        Gives (run, ordinal) → may be sent; False: the run's cap on cost would be passed. What is missing has lost
-        its lease or its time.
+        Gives (run, ordinal) → may be sent; False: a cap or budget would be passed. Missing: lease or time is lost.
         """
         ...
 

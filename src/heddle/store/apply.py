@@ -67,7 +67,13 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
     for tenant in wanted.tenants.values():
         cursor.execute(
             statements.load("apply_tenant"),
-            {"name": tenant.name, "weight": tenant.weight},
+            {
+                "name": tenant.name,
+                "weight": tenant.weight,
+                "runs_per_min": tenant.runs_per_min,
+                "open_runs_max": tenant.open_runs_max,
+                "budget": tenant.budget_nano_usd_per_day,
+            },
         )
     return Applied(
         endpoints=len(endpoint_ids),

@@ -7,123 +7,36 @@ after it. Nothing here decides or validates: that is ``heddle.client``.
 import datetime
 import json
 import logging
-import secrets
 import uuid
-from collections.abc import Sequence
 from typing import Any
 
-import django.db
 from django.db import transaction
 
-from heddle.core import artifact, identity, ids, plan
+from heddle.core import artifact, identity, ids, plan, reasons
+from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
-from heddle.store import reading, schedule, statements
+from heddle.store import admitting, load, quotas, reading, why
 
 _LOG = logging.getLogger("heddle.store")
 # How often a run that goes on as another at this very moment is followed, before what was asked for is given up.
 _CHASE_MAX = 5
 
 
-class DjangoDoors:
+class DjangoDoors(admitting.Admitting):
     """Admit, show and steer runs through one of Django's connections."""
 
     def __init__(self, *, using: str = "default", cleanup_s: float = 60.0) -> None:
-        self._using = using
+        super().__init__(using=using)
         self._cleanup_s = cleanup_s
-
-    def _rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with django.db.connections[self._using].cursor() as cursor:
-            cursor.execute(statements.load(name), parameters)
-            return list(cursor.fetchall()) if cursor.description else []
 
     def _atomic(self) -> transaction.Atomic:
         return transaction.atomic(using=self._using)
 
-    def _ring(self, channel: str = transport.CHANNEL_READY, payload: str = "") -> None:
-        """Ring after the commit. A doorbell that cannot be rung costs a poll interval, never the answer."""
+    # Quotas
 
-        def ring() -> None:
-            try:
-                self._rows("notify", {"channel": channel, "payload": payload})
-            except django.db.Error:
-                _LOG.warning("doorbell.failed channel=%s", channel, exc_info=True)
-
-        transaction.on_commit(ring, using=self._using)
-
-    def _now_ms(self) -> int:
-        return int(self._rows("database_time", {})[0][0] * 1000)
-
-    def _new_run_id(self, now_ms: int) -> uuid.UUID:
-        return ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
-
-    # Admit
-
-    def submit(self, new: records.NewRun) -> records.Submission:
-        """Write a run, once per idempotency key."""
-        with self._atomic():
-            submission = self._submit(new, now_ms=self._now_ms())
-            self._ring()
-        return submission
-
-    def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
-        """Write many runs in one transaction, those without a key in one statement."""
-        outcomes: list[records.Submission | Exception] = []
-        with self._atomic():
-            now_ms = self._now_ms()
-            arrays = schedule.NewRuns()
-            for item in new:
-                try:
-                    outcomes.append(self._admit(item, arrays, now_ms=now_ms))
-                except (doors.IdempotencyConflict, doors.IdempotencyBusy) as error:
-                    outcomes.append(error)
-            if arrays.is_any:
-                self._rows("new_runs", arrays.values)
-            self._ring()
-        return outcomes
-
-    def _submit(self, new: records.NewRun, *, now_ms: int) -> records.Submission:
-        arrays = schedule.NewRuns()
-        submission = self._admit(new, arrays, now_ms=now_ms)
-        if arrays.is_any:
-            self._rows("new_runs", arrays.values)
-        return submission
-
-    def _admit(self, new: records.NewRun, arrays: schedule.NewRuns, *, now_ms: int) -> records.Submission:
-        run_id = self._new_run_id(now_ms)
-        if new.idempotency_key is not None:
-            replay = self._take_key(new, run_id)
-            if replay is not None:
-                return replay
-        start_in_s = 0.0 if new.start_at is None else new.start_at.timestamp() - now_ms / 1000
-        arrays.add(
-            run_id=run_id,
-            tenant_id=new.tenant.id,
-            workflow=new.workflow,
-            version=new.version,
-            priority=new.priority.value,
-            arguments=new.input,
-            labels=new.labels,
-            webhook_url=new.webhook_url,
-            max_cost_nano_usd=new.max_cost_nano_usd,
-            deadline_s=new.deadline_s,
-            start_in_s=start_in_s,
-            traceparent=new.traceparent,
-        )
-        return records.Submission(run_id=run_id, is_replay=False)
-
-    def _take_key(self, new: records.NewRun, run_id: uuid.UUID) -> records.Submission | None:
-        """Claim the key; or read, in a statement of its own, what the racer that won committed."""
-        key = {"tenant_id": new.tenant.id, "operation": new.operation, "key": new.idempotency_key}
-        if self._rows("idempotency_take", {**key, "fingerprint": new.fingerprint, "run_id": run_id}):
-            return None
-        found = self._rows("idempotency_read", key)
-        if not found:
-            raise doors.IdempotencyBusy("the first request under this key was withdrawn; send it again")
-        fingerprint, first_id, status, body, location = found[0]
-        if fingerprint != new.fingerprint:
-            raise doors.IdempotencyConflict("this Idempotency-Key was used with another request")
-        answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
-        return records.Submission(run_id=first_id, is_replay=True, answer=answer)
+    def tenant_use(self, *, tenant: records.Tenant) -> quota.Use:
+        """Tell what a tenant has taken of its quota."""
+        return quotas.use(self._rows, tenant)
 
     def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
         """Keep the answer that replays are given."""
@@ -179,12 +92,16 @@ class DjangoDoors:
         found = self._rows("event_views", {"run_id": run_id, "after_seq": after_seq, "limit": limit})
         return reading.event_views(found, after_seq=after_seq, limit=limit)
 
-    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
-        """Say in one sentence what a run waits for."""
-        found = self._rows("why", {"run_id": run_id, "tenant_id": tenant.id})
-        if not found:
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
+        """Say what a run waits for."""
+        found = why.explain(self._rows, run_id=run_id, tenant_id=tenant.id)
+        if found is None:
             raise doors.RunMissing(f"there is no run {run_id}")
-        return reading.why(found[0])
+        return found
+
+    def lanes(self) -> list[lineup.LaneLoad]:
+        """Show the measured load of lanes that have something in line."""
+        return [load.lane_load(row) for row in self._rows("load_read", load.READ)]
 
     def endpoints(self) -> list[records.EndpointView]:
         """Show every endpoint."""
@@ -332,10 +249,8 @@ class DjangoDoors:
         found = self._rows("api_key", {"key_hash": key_hash, "now": now})
         if not found:
             return None
-        tenant_id, tenant_name, weight, name, scopes = found[0]
-        return records.ApiKeyView(
-            tenant=records.Tenant(id=tenant_id, name=tenant_name, weight=weight), name=name, scopes=frozenset(scopes)
-        )
+        *tenant, name, scopes = found[0]
+        return records.ApiKeyView(tenant=quotas.tenant(tenant), name=name, scopes=frozenset(scopes))
 
     def create_api_key(
         self, *, tenant: str, name: str, key_hash: str, scopes: frozenset[str], expires_at: datetime.datetime | None
@@ -360,7 +275,7 @@ class DjangoDoors:
         if not found:
             self._rows("tenant_add", {"name": name})
             found = self._rows("tenant_read", {"name": name})
-        return records.Tenant(id=found[0][0], name=found[0][1], weight=found[0][2])
+        return quotas.tenant(found[0])
 
 
 _CANCELLED = json.dumps({"fault": "cancelled", "message": "somebody asked for the run to stop", "where": ""})

@@ -14,7 +14,7 @@ from typing import Any
 from heddle.core import placement, plan, step
 from heddle.core import run as run_law
 from heddle.ports import store
-from heddle.store import chains, connections, plan_arrays, rows, schedule
+from heddle.store import chains, connections, plan_arrays, quotas, rows, schedule
 
 _NEEDS_FACTS = frozenset({step.StepKind.SIGNAL, step.StepKind.WORKFLOW})
 
@@ -179,9 +179,12 @@ async def _facts(
 
 
 def _sort(batch: _Batch, made: store.PlanWrite, fact: tuple[Any, ...], new_run_id: Callable[[], uuid.UUID]) -> None:
-    wake_seq, open_calls, planned, stopping, priority, tenant_id, chain_number, states, signals = fact
+    wake_seq, open_calls, planned, stopping, priority, tenant_id, chain_number, states, signals, over_bound = fact
     if wake_seq != made.wake_seq:
         batch.again.append(made)
+        return
+    if over_bound is not None and stopping is None:
+        batch.raised.append((made, quotas.throttled(over_bound)))
         return
     if isinstance(made.plan.ending, plan.Raised) and stopping is None:
         batch.raised.append((made, made.plan.ending))

@@ -20,6 +20,7 @@ from heddle.ports import store
 from heddle.store import (
     connections,
     limits,
+    load,
     lookout,
     partitions,
     planning,
@@ -34,7 +35,14 @@ from heddle.store import (
 _TENANTS_MAX = 256
 
 
-class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs, recurring.Schedules, upkeep.Upkeep):
+class PostgresStore(
+    session.SessionReads,
+    limits.Governing,
+    stopping.StoppedJobs,
+    recurring.Schedules,
+    upkeep.Upkeep,
+    load.PostgresLoad,
+):
     """Keep runs and steps for the workers of one process."""
 
     def __init__(
@@ -290,6 +298,7 @@ class PostgresStore(session.SessionReads, limits.Governing, stopping.StoppedJobs
 
         async def work(transaction: connections.Transaction) -> Any:
             await transaction.send("lock_capped", {"runs": parameters["runs"]})
+            await transaction.send("lock_budgets", {"runs": parameters["runs"]})
             return await transaction.send("mark_sending", parameters)
 
         cursor = await self._connections.run(work, stage="execute")

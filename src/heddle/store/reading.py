@@ -1,4 +1,4 @@
-"""Turn what the doors read into records: public values, derived states, one sentence of why.
+"""Turn what the doors read into records: public values and derived states.
 
 Rows come from Django's own connection, which gives JSON as text; it is decoded here and nowhere else.
 """
@@ -246,67 +246,3 @@ def schedule_view(row: Sequence[Any]) -> records.ScheduleView:
 
 
 _SCHEDULE_FIELDS = [field.name for field in dataclasses.fields(records.ScheduleView)]
-
-
-def why(row: Sequence[Any]) -> str:
-    """Say in one sentence what a run waits for, from one row of why."""
-    state, stopping, is_activation_due, workflow, error, workers, is_activating, version, is_loaded, open_calls = row
-    calls = decode(open_calls) or []
-    if state in ("succeeded", "failed", "cancelled", "expired"):
-        return f"The run has {state}." if not error else f"The run has {state}: {error}."
-    if workers == 0:
-        return "No worker is alive: start one with `heddle worker` (or `heddle up`)."
-    if is_activation_due and not is_loaded:
-        return f"No living worker has loaded version {version} of {workflow!r}: start one that has, or cancel the run."
-    if stopping:
-        return f"The run is stopping ({stopping}) and waits for its cleanup to end."
-    if is_activating:
-        return f"A worker is running the function of {workflow!r} at this moment."
-    if is_activation_due:
-        return f"Its next activation is in line for a worker that has loaded {workflow!r}."
-    if not calls:
-        return "Nothing is open: the run is about to end."
-    return _why_call(calls[0], others=len(calls) - 1)
-
-
-def _why_call(call: dict[str, Any], *, others: int) -> str:
-    name = f"{call['kind']} {call['name']!r} (call {call['ordinal']})"
-    more = f", and {others} more calls are open" if others else ""
-    match call["state"]:
-        case "unknown":
-            return f"It is not known whether the provider took {name}; it is looked up, not sent again blindly{more}."
-        case "pending":
-            note = f" ({call['note']})" if call["note"] else ""
-            due_in_s = max(0.0, call["due_in_s"] or 0.0)
-            return f"The provider works on {name}{note}; it is asked again in {due_in_s:.0f} s{more}."
-        case "waiting" if call["kind"] == "signal":
-            return f"It waits for the signal {call['name']!r}{more}."
-        case "waiting" if call["kind"] == "sleep" and call["due_in_s"] is not None:
-            return f"{name} sleeps for {max(0.0, call['due_in_s']):.1f} s more{more}."
-        case "waiting" if call["due_in_s"] is not None:
-            return f"{name} waits for {max(0.0, call['due_in_s']):.1f} s more before it is tried again{more}."
-        case "waiting":
-            return f"It waits for {name} to end{more}."
-        case _ if call["purpose"]:
-            return f"A worker has been on {name} for {call['held_s']:.1f} s{more}."
-        case _:
-            return _why_due(call, name=name, more=more)
-
-
-def _why_due(call: dict[str, Any], *, name: str, more: str) -> str:
-    endpoints = call["endpoints"] or []
-    if call["kind"] == "model" and not endpoints:
-        return (
-            f"No endpoint serves the model {call['name']!r}: add a route to heddle.toml and run `heddle migrate`{more}."
-        )
-    for endpoint in endpoints:
-        if endpoint["breaker"] == "open":
-            return f"{name} waits: the breaker of endpoint {endpoint['endpoint']!r} is open{more}."
-        if endpoint["paused"]:
-            return f"{name} waits: endpoint {endpoint['endpoint']!r} is paused{more}."
-    if endpoints and all(endpoint["full"] for endpoint in endpoints):
-        return (
-            f"{name} waits for one of the {endpoints[0]['concurrency']} slots of endpoint {endpoints[0]['endpoint']!r};"
-            f" {call['in_line']} calls are in line{more}."
-        )
-    return f"{name} is in line for a worker; {call['in_line']} are in its lane{more}."

@@ -31,6 +31,8 @@ _NEW_RUN_ARRAYS = (
     "parents",
     "parent_ordinals",
     "traceparents",
+    "operations",
+    "keys",
 )
 
 
@@ -67,6 +69,8 @@ class NewRuns:
         parent_run: uuid.UUID | None = None,
         parent_ordinal: int | None = None,
         traceparent: str | None = None,
+        operation: str | None = None,
+        key: str | None = None,
     ) -> None:
         """Add one run."""
         for name, value in {
@@ -85,6 +89,8 @@ class NewRuns:
             "parents": parent_run,
             "parent_ordinals": parent_ordinal,
             "traceparents": traceparent,
+            "operations": operation,
+            "keys": key,
         }.items():
             self.values[name].append(value)
 

@@ -7,7 +7,7 @@ import pathlib
 import re
 
 _FOLDER = pathlib.Path(__file__).parent / "sql"
-_PARTITIONED = re.compile(r"\bheddle_(?:run|step|attempt|event)\b")
+_PARTITIONED = re.compile(r"(?<!\")\bheddle_(?:run|step|attempt|event)\b")
 _INCLUDE = "-- include: "
 
 
@@ -32,7 +32,7 @@ def load_in(name: str, suffix: str) -> str:
     """Give the text of a statement with the durable tables named by the partitions of one week (``_p20261116``).
 
     A plan over a parent opens every partition each time it runs: with five of them that was half of a settlement's time
-    (``bench/README.md``).
+    (``bench/README.md``). A table named in double quotes stays the parent: what is asked there is of other weeks too.
     """
     return _PARTITIONED.sub(lambda match: match[0] + suffix, load(name))
 

@@ -21,18 +21,29 @@ LOADS = st.dictionaries(
 )
 
 
+HOUSES = st.builds(
+    lambda queued, part, share, drained_per_s: admission.House(
+        queued=queued, mine=int(queued * part), share=share, drained_per_s=drained_per_s
+    ),
+    st.integers(0, 4_000_000),
+    st.floats(0, 1),
+    st.floats(0.01, 1),
+    st.floats(0, 10_000),
+)
+
+
 @LAW
-@hypothesis.given(loads=LOADS, seed=SEEDS)
+@hypothesis.given(loads=LOADS, house=HOUSES, seed=SEEDS)
 def test_whenever_a_class_is_refused_every_lower_one_is_too(
-    loads: dict[run.Priority, admission.ClassLoad], seed: int
+    loads: dict[run.Priority, admission.ClassLoad], house: admission.House, seed: int
 ) -> None:
-    refused = [
-        isinstance(
-            admission.admit(admission.AdmissionOptions(), priority=priority, loads=loads, rng=random.Random(seed)),
-            admission.Refused,
-        )
+    options = admission.AdmissionOptions()
+
+    answers = [
+        admission.admit(options, priority=priority, loads=loads, rng=random.Random(seed), house=house)
         for priority in fairness.CLASSES
     ]
+    refused = [isinstance(answer, admission.Refused) for answer in answers]
 
     assert refused == sorted(refused)
 

@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from heddle.core import artifact, ids, run
+from heddle.core import artifact, ids, reasons, run
 from heddle.core.plan import public
+from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records
 
 BORN_AT = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.UTC)
@@ -36,6 +37,8 @@ class FakeDoors:
         self.signals: list[tuple[uuid.UUID, str, Any, str | None]] = []
         self.callbacks: set[tuple[str, str, str]] = set()
         self.shown_endpoints: list[records.EndpointView] = []
+        self.shown_lanes: list[lineup.LaneLoad] = []
+        self.uses: dict[str, quota.Use] = {}
         self.key_lookups = 0
         self._numbers = itertools.count(1)
 
@@ -52,6 +55,8 @@ class FakeDoors:
             return records.Submission(run_id=run_id, is_replay=True, answer=self.answers.get(key))
         run_id = self._write(new)
         self.idempotency[key] = (new.fingerprint, run_id)
+        if new.answer_for is not None:
+            self.answers[key] = new.answer_for(run_id)
         return records.Submission(run_id=run_id, is_replay=False)
 
     def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
@@ -62,6 +67,21 @@ class FakeDoors:
             except (doors.IdempotencyBusy, doors.IdempotencyConflict) as error:
                 outcomes.append(error)
         return outcomes
+
+    def replay(self, new: records.NewRun) -> records.Submission | None:
+        key = (new.tenant.name, new.operation, new.idempotency_key or "")
+        if key not in self.idempotency:
+            return None
+        fingerprint, run_id = self.idempotency[key]
+        if fingerprint != new.fingerprint:
+            raise doors.IdempotencyConflict
+        return records.Submission(run_id=run_id, is_replay=True, answer=self.answers.get(key))
+
+    def lanes(self) -> list[lineup.LaneLoad]:
+        return self.shown_lanes
+
+    def tenant_use(self, *, tenant: records.Tenant) -> quota.Use:
+        return self.uses.get(tenant.name, quota.Use())
 
     def store_answer(self, *, tenant: records.Tenant, operation: str, key: str, answer: records.StoredAnswer) -> None:
         self.answers[tenant.name, operation, key] = answer
@@ -114,9 +134,10 @@ class FakeDoors:
         if idempotency_key is None or all(each[3] != idempotency_key for each in self.signals):
             self.signals.append((run_id, name, payload, idempotency_key))
 
-    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> str:
+    def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
         view = self.run(tenant=tenant, run_id=run_id)
-        return f"The run is {view.shown_state}."
+        reason = reasons.Reason(cause=reasons.Cause.ENDING, clause=f"the run is {view.shown_state}")
+        return reasons.Explanation(sentence=f"The run is {view.shown_state}.", chain=(reason,))
 
     def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
         parsed = ids.AttemptId.parse(attempt_id)

@@ -292,7 +292,11 @@ def test_signal_when_sent_twice_under_one_key_then_kept_once_and_when_over_409(
 def test_why_when_asked_then_one_sentence(web: django.test.Client) -> None:
     run_id = start(web).json()["id"]
 
-    assert web.get(f"/v1/runs/{run_id}/why").json() == {"why": "The run is queued."}
+    assert web.get(f"/v1/runs/{run_id}/why").json() == {
+        "why": "The run is queued.",
+        "chain": [{"cause": "ending", "detail": "the run is queued"}],
+        "eta": None,
+    }
 
 
 def event(seq: int, name: str) -> records.EventView:

@@ -73,7 +73,11 @@ def test_parse_when_the_file_is_good_then_models_scopes_and_tenants_are_read() -
         ),
         "studio-relight": deployment.Scope(name="studio-relight"),
     }
-    assert read.tenants == {"acme": deployment.Tenant(name="acme", weight=10, budget_usd_per_day="250.00")}
+    assert read.tenants == {
+        "acme": deployment.Tenant(
+            name="acme", weight=10, budget_usd_per_day="250.00", budget_nano_usd_per_day=250_000_000_000
+        )
+    }
 
 
 def test_parse_when_the_file_is_good_then_endpoints_and_routes_are_read() -> None:
@@ -176,7 +180,10 @@ def test_name_when_code_may_call_a_model_so_then_the_file_may_too(name: str) -> 
         ),
         (
             "[tenants.t]\nbudget = 1",
-            "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, weight",
+            (
+                "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, open_runs_max, "
+                "runs_per_min, weight"
+            ),
         ),
         ('[endpoints.a]\nurl = "http://h"', "heddle.toml: [endpoints.a] lacks adapter"),
         ('[endpoints.a]\nadapter = "http"', "heddle.toml: [endpoints.a] lacks url"),

@@ -3,8 +3,10 @@
 Decides on predicted wait and not on depth (AWS Builders' Library, "Avoiding insurmountable queue backlogs";
 RELIABILITY R14): a long queue that drains fast is fine. One rule sheds the lowest class first: each class gives way
 one reserve (20 %) earlier than the class above it, before that class's own wait or the queue's bound is reached. So
-whenever a class is refused for load, every lower one is too. This file refuses to judge money, quota and identity;
-those are ``budget``, ``ratelimit`` and idempotency. After it in the walk: plan.
+whenever a class is refused for load, every lower one is too. Queues are fair between tenants, so what a tenant waits
+is told by its own line and its share of the drain: one that floods a lane shuts itself out and nobody else. This file
+refuses to judge money, quota and identity; those are ``budget``, ``quota`` and idempotency. Before it: ``lineup``
+reads the lanes. After it in the walk: plan.
 """
 
 import enum
@@ -23,8 +25,8 @@ class AdmissionOptions:
 
     interactive_wait_s, standard_wait_s, batch_wait_s: default 30, 600 and 21600, 0.1 to 604800 seconds; the predicted
         wait beyond which a class is refused. Ours: a person at a screen, a job somebody looks for, a night's work.
-    queued_max: default 200_000, 1 to 100_000_000 steps ready or waiting for a place, all classes together; the bound
-        when no drain has been measured yet. Ours.
+    queued_max: default 2_000_000, 1 to 100_000_000 steps ready and not claimed, all classes together; the bound when
+        no drain has been measured yet. Ours: twice the million that the queue is measured with.
     reserve: default 0.2, 0 to 0.45; share of wait and queue kept for each class above (Stripe reserves 20 % of its
         fleet for critical requests, stripe.com/blog/rate-limiters; RELIABILITY 2.1, S19).
     jitter: default 0.2, 0 to 0.9; share by which a retry-after is drawn shorter or longer (RELIABILITY R14).
@@ -35,7 +37,7 @@ class AdmissionOptions:
     interactive_wait_s: float = 30.0
     standard_wait_s: float = 600.0
     batch_wait_s: float = 21_600.0
-    queued_max: int = 200_000
+    queued_max: int = 2_000_000
     reserve: float = 0.2
     jitter: float = 0.2
     retry_after_min_s: float = 1.0
@@ -68,10 +70,11 @@ class AdmissionOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassLoad:
-    """Report what waits in one class.
+    """Report what a run of one tenant stands behind in one class, and how fast that line moves.
 
-    queued: steps ready and not claimed. oldest_age_s: age of the oldest of them that could run if there were a place
-    (one held back by a closed breaker or a pause says nothing about the queue); 0 without any. drained_per_s: steps
+    queued: steps ready and not claimed that are served before one more of the tenant's: its own, and what the others'
+    shares put in between. oldest_age_s: age of the oldest of its own that could run if there were a place (one held
+    back by an open breaker or a pause says nothing about the queue); 0 without any. drained_per_s: steps of the lane
     claimed a second over the last window; 0 before anything was measured.
     """
 
@@ -84,6 +87,30 @@ class ClassLoad:
         bounds.require_not_below(field="queued", value=self.queued, low=0, unit="steps")
         bounds.require_not_below(field="oldest_age_s", value=self.oldest_age_s, low=0, unit="seconds")
         bounds.require_not_below(field="drained_per_s", value=self.drained_per_s, low=0, unit="steps/s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Report what stands in all lanes together, as the bound on the queue sees it.
+
+    queued: steps of everybody. mine: those of the tenant that asks. share: what part of the queue is the tenant's by
+    its weight among all who have something in line, above 0 to 1. drained_per_s: steps of everybody claimed a second.
+    """
+
+    queued: int = 0
+    mine: int = 0
+    share: float = 1.0
+    drained_per_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse figures that cannot be."""
+        bounds.require_not_below(field="queued", value=self.queued, low=0, unit="steps")
+        bounds.require(field="mine", value=self.mine, low=0, high=self.queued, unit="steps")
+        bounds.require(field="share", value=self.share, low=0, high=1, unit="ratio")
+        bounds.require_not_below(field="drained_per_s", value=self.drained_per_s, low=0, unit="steps/s")
+
+
+EMPTY = House()
 
 
 class Policy(enum.StrEnum):
@@ -129,18 +156,20 @@ def admit(
     priority: run.Priority,
     loads: Mapping[run.Priority, ClassLoad],
     rng: random.Random,
+    house: House = EMPTY,
 ) -> Accepted | Refused:
     """Decide whether a run of a class may come in.
 
-    loads: what waits in each class; an absent class is empty. Nothing is reserved: a second call decides anew.
+    loads: what waits in each class; an absent class is empty. house: what all lanes hold together; when that is over
+    the bound, whoever has less than its share in line may still come in, up to one reserve beyond it. Nothing is
+    reserved: a second call decides anew.
     """
     rank = fairness.CLASSES.index(priority)
     own_wait_s = predicted_wait_s(loads.get(priority, ClassLoad()))
-    queued = sum(load.queued for load in loads.values())
     allowed = math.ceil(options.queued_max * (1.0 - options.reserve * rank))
-    if queued >= allowed:
-        drained_per_s = sum(load.drained_per_s for load in loads.values())
-        excess_s = (queued - allowed + 1) / drained_per_s if drained_per_s > 0 else math.inf
+    excess = _excess(house, allowed=allowed, reserve=options.reserve)
+    if excess > 0:
+        excess_s = excess / house.drained_per_s if house.drained_per_s > 0 else math.inf
         return Refused(
             policy=Policy.QUEUE_FULL,
             retry_after_s=_retry_after_s(options, excess_s=excess_s, rng=rng),
@@ -159,6 +188,14 @@ def admit(
                 predicted_wait_s=own_wait_s,
             )
     return Accepted(predicted_wait_s=own_wait_s)
+
+
+def _excess(house: House, *, allowed: int, reserve: float) -> int:
+    """Return how many steps are too many for one more of this tenant; 0 when there is room."""
+    if house.queued < allowed:
+        return 0
+    is_within_share = house.mine < allowed * house.share and house.share < 1.0
+    return max(0, house.queued - (math.floor(allowed * (1.0 + reserve)) if is_within_share else allowed - 1))
 
 
 def _retry_after_s(options: AdmissionOptions, *, excess_s: float, rng: random.Random) -> float:

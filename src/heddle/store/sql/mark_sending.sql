@@ -1,18 +1,23 @@
--- Purpose: make the intent of paid calls durable before their sockets open, unless their run's cap on cost would be passed.
--- Caller: engine.execute, after lock_capped in the same transaction; one synchronous commit for a batch.
--- Rows: attempt. A row comes back for each call that may be sent now (its lease stands, it was not
---   stopped while being leased, neither its send_by nor its run's deadline has passed) or that is over the cap.
+-- Purpose: make the intent of paid calls durable before their sockets open, unless a cap on their run's cost or their tenant's budget of the day
+--   would be passed.
+-- Caller: engine.execute, after lock_capped and lock_budgets in the same transaction; one synchronous commit for a batch.
+-- Rows: attempt; budget_call and budget_day of tenants with a budget. A row comes back for each call that may be sent now (its lease stands, it
+--   was not stopped while being leased, neither its send_by nor its run's deadline has passed) or that is over the cap or the budget.
 --   A child is held to the cap of the nearest run above it that has one, with everything else under that run.
---   What a run has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known.
+--   What a run or a tenant has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known;
+--   calls of a budget that are over are moved from budget_call into the sum of their day, so that only those in flight are added up.
 -- A call of a run older than a restore is left out until it was looked up once: it may have been sent in the history that was lost (doubt.sql).
--- Locks: run (held, capped ones) -> attempt. Indexes: keys. Nothing matches: not to be sent.
-with recursive w as materialized (
-  select w.*, a.price_nano_usd as price, c.id as root, c.max_cost_nano_usd as cap
+-- Locks: run (held, capped ones) -> budget_day (held) -> attempt. Indexes: keys. Nothing matches: not to be sent.
+with recursive moment as materialized (
+  select (clock_timestamp() at time zone 'UTC')::date as today
+), w as materialized (
+  select w.*, a.price_nano_usd as price, c.id as root, c.max_cost_nano_usd as cap, r.tenant_id, t.budget_nano_usd_per_day as budget
   from unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(numbers)s::int[], %(fences)s::bigint[], %(digests)s::text[])
     as w (run_id, ordinal, number, fence, digest)
   join heddle_attempt a on a.run_id = w.run_id and a.ordinal = w.ordinal and a.number = w.number
   join heddle_run r on r.id = w.run_id
   join heddle_run c on c.id = coalesce(r.cap_run, r.id)
+  join heddle_tenant t on t.id = r.tenant_id
   where a.state = 'reserved' and a.send_by > clock_timestamp()
     and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null)
     and exists (select 1 from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence)
@@ -28,16 +33,41 @@ with recursive w as materialized (
     union all
     select r.continued_from from heddle_run r where r.id = t.id and r.continued_from is not null and t.id <> t.root
   ) x
-), spent as materialized (
+), paid as materialized (
   select t.root, coalesce(sum(coalesce(a.cost_nano_usd, a.price_nano_usd)), 0) as amount
   from tree t join heddle_attempt a on a.run_id = t.id
   where a.state in ('sending', 'accepted', 'unknown', 'done', 'late') or a.cost_nano_usd > 0
   group by t.root
+), spender as materialized (
+  select distinct tenant_id from w where budget is not null
+), booked as materialized (
+  select c.tenant_id, c.day, c.run_id, c.ordinal, c.number, a.state in ('sending', 'accepted', 'unknown') as is_open,
+    case when a.state in ('sending', 'accepted', 'unknown') then coalesce(a.cost_nano_usd, a.price_nano_usd, 0)
+      else coalesce(a.cost_nano_usd, 0) end as nano_usd
+  from spender p
+  join heddle_budget_call c on c.tenant_id = p.tenant_id
+  cross join lateral (
+    select a.state, a.cost_nano_usd, a.price_nano_usd from heddle_attempt a
+    where a.run_id = c.run_id and a.ordinal = c.ordinal and a.number = c.number offset 0
+  ) a
+), over as (
+  delete from heddle_budget_call c using booked b
+  where not b.is_open and c.tenant_id = b.tenant_id and c.day = b.day and c.run_id = b.run_id and c.ordinal = b.ordinal and c.number = b.number
+), summed as (
+  update heddle_budget_day d set spent_nano_usd = d.spent_nano_usd + b.nano_usd
+  from (select tenant_id, day, sum(nano_usd)::bigint as nano_usd from booked where not is_open group by tenant_id, day) b
+  where d.tenant_id = b.tenant_id and d.day = b.day
+), spent as materialized (
+  select p.tenant_id, coalesce((select d.spent_nano_usd from heddle_budget_day d where d.tenant_id = p.tenant_id and d.day = today), 0)
+    + coalesce((select sum(b.nano_usd) from booked b where b.tenant_id = p.tenant_id and b.day = today), 0) as nano_usd
+  from spender p cross join moment
 ), judged as materialized (
   select w.*, case when w.cap is null then false else
     sum(coalesce(w.price, 0)) over (partition by w.root order by w.run_id, w.ordinal)
-      + coalesce((select p.amount from spent p where p.root = w.root), 0) > w.cap end as is_over
-  from w
+      + coalesce((select p.amount from paid p where p.root = w.root), 0) > w.cap end
+    or case when w.budget is null then false else
+      sum(coalesce(w.price, 0)) over (partition by w.tenant_id order by w.run_id, w.ordinal) + s.nano_usd > w.budget end as is_over
+  from w left join spent s on s.tenant_id = w.tenant_id
 ), sent as (
   update heddle_attempt a set state = 'sending', sent_at = coalesce(a.sent_at, clock_timestamp()), request_digest = j.digest
   from judged j
@@ -45,6 +75,10 @@ with recursive w as materialized (
     -- Asked again under the row's lock: a reclaim that came in between has given the call up, and somebody else may send it.
     and a.state = 'reserved'
   returning a.run_id, a.ordinal
+), reserved as (
+  insert into heddle_budget_call (tenant_id, day, run_id, ordinal, number)
+  select tenant_id, today, run_id, ordinal, number from judged cross join moment where not is_over and budget is not null
+  on conflict do nothing
 )
 select run_id, ordinal, false as is_over from sent
 union all

@@ -1,14 +1,19 @@
 -- Purpose: write runs and their first ready entries (or the timer that starts them). Callers: doors' submit, engine.activate and
 --   engine.schedule for child runs, which end with the run above them at the latest (its cleanup has a time of its own) and are held to its cap.
--- Rows: reads the run above; inserts run, ready, timer. Locks: none that exist: joins any transaction.
+-- Rows: reads the run above, idempotency, tenant; inserts run, ready, timer, open_run.
+-- Locks: none that exist: joins any transaction. A run with a key is written only when idempotency_take, the statement before in the same
+--   transaction, has taken the key for it. Runs of tenants with a bound on open runs are listed in open_run.
 -- The run's first event, that it was queued, is its own row (event_seq 1); `event_views` shows it.
 with n as materialized (
   select * from unnest(
     %(ids)s::uuid[], %(tenants)s::int[], %(workflows)s::text[], %(versions)s::int[], %(priorities)s::text[], %(lanes)s::bigint[],
     %(inputs)s::jsonb[], %(labels)s::jsonb[], %(webhooks)s::text[], %(max_costs)s::bigint[], %(deadlines_s)s::float8[],
-    %(starts_in_s)s::float8[], %(parents)s::uuid[], %(parent_ordinals)s::int[], %(traceparents)s::text[]
+    %(starts_in_s)s::float8[], %(parents)s::uuid[], %(parent_ordinals)s::int[], %(traceparents)s::text[], %(operations)s::text[],
+    %(keys)s::text[]
   ) as n (id, tenant_id, workflow, version, priority, lane, input, labels, webhook_url, max_cost, deadline_s, start_in_s, parent_run,
-    parent_ordinal, traceparent)
+    parent_ordinal, traceparent, operation, key)
+  where n.key is null or exists (select 1 from heddle_idempotency i
+    where i.tenant_id = n.tenant_id and i.operation = n.operation and i.key = n.key and i.run_id = n.id)
 ), moment as materialized (
   select clock_timestamp() as now
 ), timely as materialized (
@@ -30,6 +35,10 @@ with n as materialized (
   select id, 0, 'deadline', deadline_at from timely where deadline_at is not null
   union all
   select id, 0, 'start', now + make_interval(secs => start_in_s) from n cross join moment where start_in_s > 0
+), opened as (
+  insert into heddle_open_run (tenant_id, run_id)
+  select n.tenant_id, n.id from n join heddle_tenant t on t.id = n.tenant_id
+  where t.open_runs_max is not null and n.parent_run is null
 )
 insert into heddle_ready (lane, tenant_id, run_id, ordinal)
 select lane, tenant_id, id, 0 from n where coalesce(start_in_s, 0) <= 0

@@ -64,8 +64,8 @@ def _slo(key: str, title: str, good: str, valid: str, objective: float) -> Slo:
 ADMISSION_AVAILABILITY = _slo(
     "admission_availability",
     "Admission availability",
-    "answered without a 5xx and without being shed by a 429",
-    "requests for runs; the caller's own 4xx are left out",
+    "answered without a 5xx; a run refused for overload is one",
+    "requests for runs; the caller's own 4xx, a quota used up among them, are left out",
     0.9995,
 )
 ADMISSION_LATENCY = _slo(

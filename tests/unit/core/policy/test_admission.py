@@ -67,10 +67,10 @@ def test_as_people_wait_longer_the_lowest_class_is_shed_first(
     ],
 )
 def test_last_fifth_of_the_queue_is_reserved_for_the_top_class(queued: int, accepted: set[run.Priority]) -> None:
-    loads = {BATCH: load(wait_s=1.0, queued=queued)}
+    house = admission.House(queued=queued, mine=queued, drained_per_s=1000.0)
 
     answers = {
-        priority: admission.admit(OPTIONS, priority=priority, loads=loads, rng=random.Random(7))
+        priority: admission.admit(OPTIONS, priority=priority, loads={}, rng=random.Random(7), house=house)
         for priority in run.Priority
     }
 
@@ -100,10 +100,10 @@ def test_refusal_names_its_policy_its_cause_and_the_own_wait() -> None:
 
 
 def test_refusal_when_nothing_drains_then_comes_back_after_the_longest_time() -> None:
-    stuck = {STANDARD: admission.ClassLoad(queued=10_000, oldest_age_s=1.0, drained_per_s=0.0)}
+    stuck = admission.House(queued=10_000, mine=10_000)
 
     answer = admission.admit(
-        dataclasses.replace(OPTIONS, jitter=0), priority=INTERACTIVE, loads=stuck, rng=random.Random(7)
+        dataclasses.replace(OPTIONS, jitter=0), priority=INTERACTIVE, loads={}, rng=random.Random(7), house=stuck
     )
 
     assert answer == admission.Refused(
@@ -114,3 +114,20 @@ def test_refusal_when_nothing_drains_then_comes_back_after_the_longest_time() ->
 def test_options_when_the_reserve_would_leave_the_lowest_class_nothing_then_named() -> None:
     with pytest.raises(ValueError, match=r"reserve is 0\.5; it must be from 0 to 0\.45 \(ratio\)"):
         admission.AdmissionOptions(reserve=0.5)
+
+
+@pytest.mark.parametrize(("mine", "is_accepted"), [(4_999, True), (5_000, False)])
+def test_full_queue_still_takes_from_whoever_has_less_than_its_share_in_line(mine: int, is_accepted: bool) -> None:
+    house = admission.House(queued=10_000, mine=mine, share=0.5, drained_per_s=100.0)
+
+    answer = admission.admit(OPTIONS, priority=INTERACTIVE, loads={}, rng=random.Random(7), house=house)
+
+    assert isinstance(answer, admission.Accepted) == is_accepted
+
+
+def test_queue_beyond_its_bound_and_a_reserve_takes_from_nobody() -> None:
+    house = admission.House(queued=12_001, mine=1, share=0.5, drained_per_s=100.0)
+
+    answer = admission.admit(OPTIONS, priority=INTERACTIVE, loads={}, rng=random.Random(7), house=house)
+
+    assert isinstance(answer, admission.Refused)

@@ -1,0 +1,31 @@
+"""`heddle why RUN`: tell what a run waits for, down to the cause, and when that is probably over."""
+
+import argparse
+import json
+import pathlib
+import urllib.parse
+from typing import Any
+
+from heddle.cli import complaints, remote
+from heddle.service import setup
+
+
+def run(given: argparse.Namespace) -> int:
+    """Ask the service and print one sentence, and one of when."""
+    api = remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
+    found = api.get(f"/v1/runs/{urllib.parse.quote(given.run_id, safe='')}/why")
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return complaints.Exit.DONE
+    print(found["why"])
+    print(estimate(found["eta"]))
+    return complaints.Exit.DONE
+
+
+def estimate(eta: dict[str, Any] | None) -> str:
+    """Say when a wait is probably over."""
+    if eta is None:
+        return "Nobody can tell when that is over."
+    low, high = eta["low_s"], eta["high_s"]
+    word = eta["until"].replace("_", " ")
+    return f"It {word} in about {eta['likely_s']:g} s ({low:g} to {high:g} s, {eta['confidence']} confidence)."

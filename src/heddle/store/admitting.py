@@ -1,0 +1,205 @@
+"""Write admitted runs through Django's connection: one round trip for a submit, whatever the keys; part of the doors.
+
+Outside a transaction of the host's, the whole of it is sent as one message: begin, keys, runs, commit, who has the
+keys, doorbell. The doorbell rings in a transaction of its own after the commit, since notifying transactions wait for
+each other. Inside ``atomic()`` the same statements join the host's transaction, one by one, and the bell rings after
+it. Run ids carry the database's time, measured now and then against this machine's monotonic clock.
+"""
+
+import dataclasses
+import logging
+import secrets
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import django.db
+import psycopg
+from django.db import transaction
+
+from heddle.core import ids
+from heddle.ports import doors, records, transport
+from heddle.store import schedule, statements
+
+_LOG = logging.getLogger("heddle.store")
+CLOCK_KEPT_S = 60.0
+RING_LEAST_S = 0.02
+"""Least time between two doorbells of one process: a worker that was just woken looks again within this anyway."""
+
+_Rows = list[tuple[Any, ...]]
+_Key = tuple[int, str, str]
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class _Clock:
+    """Tell the database's time without asking: what it was at a moment of this machine's monotonic clock."""
+
+    offset_s: float = 0.0
+    measured_s: float | None = None
+
+
+class _Keys:
+    """Collect the parameters of idempotency_take and idempotency_read."""
+
+    def __init__(self) -> None:
+        names = ("key_tenants", "key_operations", "key_names", "fingerprints", "key_runs", "statuses", "bodies")
+        self.values: dict[str, list[Any]] = {name: [] for name in (*names, "locations")}
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.values["key_names"])
+
+    def add(self, new: records.NewRun, run_id: uuid.UUID) -> None:
+        answer = None if new.answer_for is None else new.answer_for(run_id)
+        for name, value in {
+            "key_tenants": new.tenant.id,
+            "key_operations": new.operation,
+            "key_names": new.idempotency_key,
+            "fingerprints": new.fingerprint,
+            "key_runs": run_id,
+            "statuses": None if answer is None else answer.status,
+            "bodies": None if answer is None else answer.body,
+            "locations": None if answer is None else answer.location,
+        }.items():
+            self.values[name].append(value)
+
+
+class Admitting:
+    """Admit runs on one of Django's connections; part of ``DjangoDoors``."""
+
+    def __init__(self, *, using: str) -> None:
+        self._using = using
+        self._clock = _Clock()
+        self._rang_at_s = float("-inf")
+
+    def _rows(self, name: str, parameters: dict[str, Any]) -> _Rows:
+        with django.db.connections[self._using].cursor() as cursor:
+            cursor.execute(statements.load(name), parameters)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def _ring(self, channel: str = transport.CHANNEL_READY, payload: str = "") -> None:
+        """Ring after the commit. A doorbell that cannot be rung costs a poll interval, never the answer."""
+
+        def ring() -> None:
+            try:
+                self._rows("notify", {"channel": channel, "payload": payload})
+            except django.db.Error:
+                _LOG.warning("doorbell.failed channel=%s", channel, exc_info=True)
+
+        transaction.on_commit(ring, using=self._using)
+
+    def submit(self, new: records.NewRun) -> records.Submission:
+        """Write a run, once per idempotency key."""
+        (outcome,) = self.submit_many([new])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
+        """Write runs in one transaction and one round trip; one outcome per item, in order."""
+        keys, arrays = _Keys(), schedule.NewRuns()
+        run_ids = [self._add(item, keys, arrays) for item in new]
+        holders = {row[:3]: row[3:] for row in self._write(keys, arrays)} if new else {}
+        return [
+            _outcome(item, run_id, holders.get((item.tenant.id, item.operation, item.idempotency_key or "")))
+            for item, run_id in zip(new, run_ids, strict=True)
+        ]
+
+    def replay(self, new: records.NewRun) -> records.Submission | None:
+        """Give what was admitted under a request's key."""
+        keys = _Keys()
+        keys.add(dataclasses.replace(new, answer_for=None), uuid.UUID(int=0))
+        found = self._rows("idempotency_read", keys.values)
+        if not found:
+            return None
+        outcome = _outcome(new, uuid.UUID(int=0), found[0][3:])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _add(self, new: records.NewRun, keys: _Keys, arrays: schedule.NewRuns) -> uuid.UUID:
+        now_s = self._now_s()
+        run_id = ids.run_id(database_unix_ms=int(now_s * 1000), random_bits=secrets.randbits(80))
+        if new.idempotency_key is not None:
+            keys.add(new, run_id)
+        arrays.add(
+            run_id=run_id,
+            tenant_id=new.tenant.id,
+            workflow=new.workflow,
+            version=new.version,
+            priority=new.priority.value,
+            arguments=new.input,
+            labels=new.labels,
+            webhook_url=new.webhook_url,
+            max_cost_nano_usd=new.max_cost_nano_usd,
+            deadline_s=new.deadline_s,
+            start_in_s=0.0 if new.start_at is None else new.start_at.timestamp() - now_s,
+            traceparent=new.traceparent,
+            operation=None if new.idempotency_key is None else new.operation,
+            key=new.idempotency_key,
+        )
+        return run_id
+
+    def _now_s(self) -> float:
+        """Tell the database's time, asking for it once a minute."""
+        now_s, clock = time.monotonic(), self._clock
+        if clock.measured_s is None or now_s - clock.measured_s > CLOCK_KEPT_S:
+            database_s = float(self._rows("database_time", {})[0][0])
+            asked_s, now_s = now_s, time.monotonic()
+            clock = self._clock = _Clock(offset_s=database_s - (asked_s + now_s) / 2, measured_s=now_s)
+        return now_s + clock.offset_s
+
+    def _write(self, keys: _Keys, arrays: schedule.NewRuns) -> _Rows:
+        """Write what was collected and give who has the keys: rows of idempotency_read."""
+        names = [*(["idempotency_take"] if keys.is_any else []), "new_runs"]
+        connection = django.db.connections[self._using]
+        if connection.in_atomic_block or not connection.get_autocommit():
+            for name in names:
+                self._rows(name, keys.values if name == "idempotency_take" else arrays.values)
+            self._ring()
+            return self._rows("idempotency_read", keys.values) if keys.is_any else []
+        parts = ["begin", *map(statements.load, names), "commit"]
+        parameters: dict[str, Any] = {**arrays.values, **keys.values}
+        if keys.is_any:
+            parts.append(statements.load("idempotency_read"))
+        if time.monotonic() - self._rang_at_s >= RING_LEAST_S:
+            self._rang_at_s = time.monotonic()
+            parameters |= {"channel": transport.CHANNEL_READY, "payload": ""}
+            parts += ["begin", "set local synchronous_commit = off", statements.load("notify"), "commit"]
+        return self._send(";\n".join(parts), parameters, is_read=keys.is_any)
+
+    def _send(self, message: str, parameters: dict[str, Any], *, is_read: bool) -> _Rows:
+        """Send several statements as one message; roll back what an error left open."""
+        connection = django.db.connections[self._using]
+        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            try:
+                with psycopg.ClientCursor(connection.connection) as cursor:
+                    cursor.execute(message, parameters)
+                    found: _Rows = []
+                    while is_read and not found:
+                        if cursor.description and cursor.description[0].name == "tenant_id":
+                            found = list(cursor.fetchall())
+                        if not cursor.nextset():
+                            break
+                    return found
+            except psycopg.Error:
+                if not connection.connection.closed:
+                    connection.connection.rollback()
+                raise
+
+
+def _outcome(new: records.NewRun, run_id: uuid.UUID, holder: Sequence[Any] | None) -> records.Submission | Exception:
+    """Tell what became of one request, by who has its key: fingerprint, run, status, body, location."""
+    if new.idempotency_key is None:
+        return records.Submission(run_id=run_id, is_replay=False)
+    if holder is None:
+        return doors.IdempotencyBusy("the first request under this key was withdrawn; send it again")
+    fingerprint, first_id, status, body, location = holder
+    if first_id == run_id:
+        return records.Submission(run_id=run_id, is_replay=False)
+    if fingerprint != new.fingerprint:
+        return doors.IdempotencyConflict("this Idempotency-Key was used with another request")
+    answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
+    return records.Submission(run_id=first_id, is_replay=True, answer=answer)

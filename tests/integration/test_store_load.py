@@ -1,0 +1,73 @@
+"""How long work waits is measured: what is in line, for whom, since when, and how fast it goes."""
+
+import pytest
+
+from heddle.core import run
+from heddle.ports import load
+from heddle.store import django as django_store
+from tests.races import fixtures, scene
+
+open_house = fixtures.open_house
+house = fixtures.house
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+LANE = scene.step_lane("mask")
+
+
+async def test_measure_when_two_tenants_wait_then_the_doors_read_each_line(house: scene.House) -> None:
+    noisy = await scene.in_thread(lambda: django_store.DjangoDoors().tenant(name="noisy"))
+    house.fill(lane=LANE, name="mask", count=500, tenant_id=noisy.id)
+    house.fill(lane=LANE, name="mask", count=3)
+    house.connection.execute("update heddle_step set version = 1")
+    house.connection.execute("update heddle_ready set at = at - interval '7 seconds' where tenant_id = 1")
+
+    measured = await house.store.measure_load()
+    lanes = await scene.in_thread(django_store.DjangoDoors().lanes)
+
+    assert measured == load.Measured(lanes=1, queued=503)
+    (lane,) = lanes
+    assert (lane.kind, lane.name, lane.version, lane.priority) == ("step", "mask", 1, run.Priority.STANDARD)
+    assert (lane.queued, lane.workflows) == (503, {scene.WORKFLOW})
+    assert (lane.tenants[1].queued, lane.tenants[noisy.id].queued) == (3, 500)
+    assert 7.0 <= lane.tenants[1].oldest_age_s < 30.0
+
+
+async def test_measure_when_workers_post_then_the_lane_has_a_drain_and_its_steps_a_duration(house: scene.House) -> None:
+    house.fill(lane=LANE, name="mask", count=30)
+    await house.store.measure_load()
+    house.connection.execute("update heddle_load set at = at - interval '100 seconds'")
+    work = load.LaneWork(
+        kind="step", name="mask", version=1, priority="standard", taken=1_000, ended=10, held_s=20.0, held_s2=41.0
+    )
+
+    await house.store.post_load(work={LANE: work})
+    await house.store.measure_load()
+
+    (drained_per_s, mean_s, square_s2, count) = house.rows(
+        "select drained_per_s, held_mean_s, held_square_s2, held_count from heddle_load"
+    )[0]
+    assert drained_per_s == pytest.approx(10.0, rel=0.05)
+    assert (mean_s, square_s2, count) == (2.0, 4.1, 10)
+    assert house.value("select count(*) from heddle_load_delta") == 0
+
+
+async def test_measure_when_the_line_is_gone_then_the_lane_is_empty(house: scene.House) -> None:
+    house.fill(lane=LANE, name="mask", count=30)
+    await house.store.measure_load()
+    house.connection.execute("delete from heddle_ready")
+
+    await house.store.measure_load()
+
+    assert house.rows("select queued, tenants from heddle_load") == [(0, {})]
+    assert await scene.in_thread(django_store.DjangoDoors().lanes) == []
+
+
+async def test_measure_when_every_endpoint_is_closed_then_nobody_counts_as_waiting(house: scene.House) -> None:
+    house.deploy([scene.endpoint("one")], [scene.deployment.Route(model="m", endpoint="one")])
+    house.fill(lane=scene.model_lane("m"), name="m", kind="model", count=5)
+    house.connection.execute("update heddle_ready set at = at - interval '70 seconds'")
+    house.connection.execute("update heddle_limit_state set breaker = 'open', open_until = now() + interval '1 hour'")
+
+    await house.store.measure_load()
+
+    (lane,) = await scene.in_thread(django_store.DjangoDoors().lanes)
+    assert (lane.queued, lane.tenants[1].oldest_age_s < 5.0) == (5, True)
