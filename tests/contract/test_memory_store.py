@@ -11,7 +11,7 @@ from heddle.testing.memory import store as memory_store
 from tests.contract import memory_house, store_direct_suite, store_late_suite, store_suite, store_work_suite
 
 # Statements of the machinery of a database, which no promise of the ports is about.
-NOT_PROMISED = {"planner", "session"}
+NOT_PROMISED = {"session_own", "planner", "session"}
 EXECUTORS = ("postgres", "planning", "plan_arrays", "schedule", "django", "apply", "pulse")
 
 

@@ -78,7 +78,7 @@ def test_network_when_it_fails_in_every_way_then_nothing_is_lost_or_bought_twice
         stream.add(2)
         peak = max(peak, stream.sessions())
         time.sleep(0.1)
-    network.weather = proxy.Weather(latency_s=0.02, drip_bytes=200)
+    network.weather = proxy.Weather(latency_s=0.01, drip_bytes=1_400)
     stream.add(5)
     until_finished(stream, 1, what="a run ends over a line that drips")
     network.weather = proxy.Weather()

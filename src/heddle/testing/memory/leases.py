@@ -5,6 +5,7 @@ Neighbours: claims makes leases, settling ends them; what the dead leave behind 
 
 import dataclasses
 import json
+import math
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -42,7 +43,9 @@ def beat(tables: Tables, *, worker: int, detail: str) -> Rows:
 def lead(tables: Tables, *, worker: int, lead_s: float) -> Rows:
     """Become or stay the leader."""
     holder, until = tables.leader
-    if holder != worker and until >= tables.now_s():
+    leader = None if holder is None else tables.workers.get(holder)
+    is_led = leader is not None and leader.state in ("alive", "draining") and until >= tables.now_s()
+    if is_led and holder != worker:
         return []
     tables.leader = (worker, tables.now_s() + lead_s)
     return [("sweep",)]
@@ -64,9 +67,19 @@ def _shown(lease: LeaseRow) -> tuple[Any, ...]:
     return (lease.run_id, lease.ordinal, lease.fence, lease.number, lease.purpose, lease.endpoint_id)
 
 
-def mark_dead(tables: Tables, *, lease_s: float) -> Rows:
-    """Declare silent workers dead; dead ones that still have leases come back too."""
-    until = tables.now_s() - lease_s
+def session_gone(tables: Tables, *, is_leader: bool) -> Rows:
+    """List nobody: workers in memory have no sessions, as behind a pooler."""
+    return []
+
+
+def declare_dead(tables: Tables, *, workers: Sequence[int], sessions: Sequence[str]) -> Rows:
+    """Declare nobody dead for a session that nobody has."""
+    return []
+
+
+def mark_dead(tables: Tables, *, lease_s: float | None) -> Rows:
+    """Declare silent workers dead (none without ``lease_s``); dead ones that still have leases come back too."""
+    until = -math.inf if lease_s is None else tables.now_s() - lease_s
     rows: Rows = []
     leased = {lease.worker_id for lease in tables.leases.values()}
     for worker in tables.workers.values():
@@ -198,7 +211,7 @@ def _write_step(tables: Tables, item: _Taken, *, is_death: bool, margin_s: float
     tables.move_step(step, "unknown" if item.is_unknown else "waiting")
     send_by = now if item.tried is None or item.tried.send_by is None else item.tried.send_by + margin_s
     kind = "reconcile" if item.is_unknown else "retry"
-    tables.set_timer((step.run_id, step.ordinal, kind), max(now, send_by))
+    tables.set_timer((step.run_id, step.ordinal, kind), max(now, send_by) if item.is_unknown else now)
     return 0
 
 
@@ -210,6 +223,8 @@ STATEMENTS: dict[str, Statement] = {
     "held": held,
     "readback": readback,
     "mark_dead": mark_dead,
+    "session_gone": session_gone,
+    "declare_dead": declare_dead,
     "dead_leases": dead_leases,
     "reclaim": reclaim,
 }

@@ -199,7 +199,7 @@ class MemoryStore(postgres.PostgresStore):
 
 
 class MemoryPulse:
-    """Beat for a worker (``ports.store.Pulse``)."""
+    """Beat for a worker (``ports.session.Pulse``)."""
 
     def __init__(self, memory: Memory, *, gate: Gate | None = None) -> None:
         self._memory = memory
@@ -210,6 +210,10 @@ class MemoryPulse:
         self._gate.beat()
         with self._memory.alone:
             return bool(leases.beat(self._memory.tables, worker=worker, detail=views.text(detail) or "{}"))
+
+    def is_lost(self) -> bool:
+        """Tell that no session was lost: there is none."""
+        return False
 
     def close(self) -> None:
         """Let go of nothing."""
