@@ -39,7 +39,7 @@ async def workers(
         parts = [working.parts_of(database, folder, painter, name=name, preload=preload) for name in ("a", "b")]
         async with working.working(*parts):
             yield database
-        assert not invariants.broken(connection, drained=True)
+            await working.until(lambda: not invariants.broken(connection, drained=True))
 
 
 async def test_race_when_a_step_hangs_then_the_other_wins_and_the_run_is_over_without_it(workers: pg.Database) -> None:

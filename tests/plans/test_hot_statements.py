@@ -136,6 +136,25 @@ def model_claim(want: int = 50) -> dict[str, Any]:
     }
 
 
+def of_forms(run_id: uuid.UUID, named: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """Give the statements behind first_of, continue_as_new and stopped jobs."""
+    count = len(named["runs"])
+    return {
+        "lock_capped": {"runs": [run_id]},
+        "chain_links": {"run_ids": [run_id]},
+        "cancel_calls": {
+            "run_ids": [run_id],
+            "fences": [1],
+            "wakes": [0],
+            "runs": [run_id] * 2,
+            "ordinals": [1, 2],
+            "lost": "{}",
+        },
+        "continue_runs": {"olds": [run_id], "ids": [RUN], "inputs": ["{}"], "versions": [1], "lanes": [1]},
+        "look_again": {**named, "handles": [None] * count, "delays": [1.0] * count},
+    }
+
+
 def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """Give every hot statement with parameters that find something where there is something."""
     leases = connection.execute(
@@ -187,19 +206,7 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "held": {"worker": 1, "grace_s": 5.0},
         "readback": {"worker": 1, "claim_ids": [RUN]},
         "lock_runs": {"run_ids": [run_id]},
-        "lock_capped": {"runs": [run_id]},
-        "chain_links": {"run_ids": [run_id]},
-        "cancel_calls": {
-            **named,
-            "run_ids": [run_id],
-            "fences": [1],
-            "wakes": [0],
-            "runs": [run_id] * 2,
-            "ordinals": [1, 2],
-            "lost": "{}",
-        },
-        "continue_runs": {"olds": [run_id], "ids": [RUN], "inputs": ["{}"], "versions": [1], "lanes": [1]},
-        "look_again": {**named, "handles": [None] * len(leases), "delays": [1.0] * len(leases)},
+        **of_forms(run_id, named),
         "mark_sending": {**named, "numbers": [1] * len(leases), "digests": ["d"] * len(leases)},
         "close_attempt": {**named, "states": ["done"] * len(leases), "costs": [1] * len(leases)},
         "stop": {"run_ids": [RUN], "reasons": ["cancelled"], "faults": [None], "forced": [False], "cleanup_s": 60.0},
