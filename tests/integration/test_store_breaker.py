@@ -102,6 +102,20 @@ async def test_breaker_when_sends_end_unknown_then_it_opens_though_their_slots_a
     assert not invariants.broken(house.connection)
 
 
+async def test_breaker_when_calls_fail_in_a_row_then_each_takes_a_call_in_flight_away(house: scene.House) -> None:
+    deploy(house, concurrency=5)
+    queue(house, 40)
+    worker = await house.worker()
+    hung = await house.claim_models(worker, "m")
+
+    await house.settle(*(scene.faulted(item, breaker=-1) for item in hung[:2]))
+    careful = await house.claim_models(worker, "m")
+    await house.settle(scene.done(hung[2]))
+    after = await house.claim_models(worker, "m")
+
+    assert (len(hung), careful, len(after)) == (5, [], 3)
+
+
 async def park(house: scene.House) -> list[store.Claimed]:
     """Let three steps be retries, and the leader allow one."""
     deploy(house)

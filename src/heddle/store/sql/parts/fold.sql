@@ -2,6 +2,7 @@
 -- Needs before it: `moment` (now) and `scope` (the locked rows of limit_state). Gives `roomed`, one row a scope, and `bucket`, one row for each
 --   rate limit of a scope: 1 requests, 2 tokens, 3 images.
 -- An outcome belongs to the breaker's epoch its call was claimed in; of another epoch it only gives its slot back (core.policy.breaker).
+-- While failures come in a row and few calls succeed, each takes away one call in flight: what hangs costs as many calls as open the breaker.
 -- Rates: core.policy.ratelimit, with the true usage put in the place of the estimate, and with what the provider told: a lower limit counts
 --   until `told_until`, and less left than we thought at once. A limit told for a scope that has none of its own counts as its limit.
 folded as (
@@ -57,6 +58,8 @@ folded as (
       when j.position = 'closed' and j.well_since > j.now - make_interval(secs => %(ramp_s)s::float8)
         then greatest(1, floor(coalesce(j.concurrency, j.ramp_slots, %(ramp_slots_min)s::int)
           * (%(ramp_from)s::float8 + (1 - %(ramp_from)s::float8) * extract(epoch from j.now - j.well_since)::float8 / %(ramp_s)s::float8)))::int
+      when j.position = 'closed' and j.row_failed > 0 and j.seen_failed * 2 >= j.seen_ok
+        then least(j.concurrency, greatest(1, %(breaker_consecutive)s::int - j.row_failed))
       else j.concurrency end as slots
   from judged j
 ), bucket as materialized (
