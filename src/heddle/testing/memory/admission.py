@@ -123,8 +123,20 @@ def artifact_read(tables: Tables, *, tenant_id: int, sha256: str) -> Rows:
 # The deployment
 
 
-def apply_scope(tables: Tables, *, name: str, concurrency: int | None, rpm: int | None, burst: int) -> Rows:
-    """Write the limits of a scope; its state is never touched."""
+def apply_scope(
+    tables: Tables,
+    *,
+    name: str,
+    concurrency: int | None,
+    floor: int | None,
+    requests: int | None,
+    requests_burst: int,
+    **_unlimited: int | None,
+) -> Rows:
+    """Write the limits of a scope; its state is never touched. Tokens and images are not limited here, and slots that
+    adapt stay at their floor.
+    """
+    rpm, burst, concurrency = requests, requests_burst, floor if concurrency is None else concurrency
     scope = next((row for row in tables.scopes.values() if row.name == name), None)
     if scope is None:
         number = tables.next("scope")
@@ -176,7 +188,9 @@ def apply_route(tables: Tables, *, model: str, endpoint: int, tier: int, weight:
     return []
 
 
-def apply_model(tables: Tables, *, name: str, policy: str, after: float) -> Rows:
+def apply_model(
+    tables: Tables, *, name: str, policy: str, after: float, tokens: int | None, images: int | None
+) -> Rows:
     """Write what a model's owner chose."""
     tables.models[name] = (policy, after)
     return []

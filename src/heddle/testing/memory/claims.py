@@ -212,7 +212,7 @@ def _lease(
     if purpose == "activate" and run_row.planned == 0 and run_row.stopping is None and not run_row.patches:
         # A first activation needs no journal: its claim brings the input.
         first, about = (run_row.wake_seq, now), (*about[:3], run_row.input, *about[4:])
-    return (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at), *first)
+    return (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at), 0, *first)
 
 
 def model_ready(tables: Tables, *, lanes: Sequence[int]) -> Rows:
@@ -241,6 +241,7 @@ def claim_model(
     endpoints: int,
     send_window_s: float,
     tenants: int,
+    **_law: float,
 ) -> Rows:
     """Take model calls, each for exactly one endpoint with room in all its scopes."""
     busy = [

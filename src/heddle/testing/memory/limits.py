@@ -192,7 +192,7 @@ def move_breaker(scope: ScopeRow, position: str, *, now: float) -> None:
     scope.failures_in_row = scope.window_ok = scope.window_failed = 0
 
 
-def fold_idle(tables: Tables) -> Rows:
+def fold_idle(tables: Tables, **_law: float) -> Rows:
     """Fold deltas of scopes that no claim has touched for a second."""
     now = tables.now_s()
     for scope_id in sorted({delta.scope_id for delta in tables.deltas if delta.at < now - _IDLE_S}):
@@ -221,4 +221,9 @@ def recount(tables: Tables) -> Rows:
     return rows
 
 
-STATEMENTS: dict[str, Statement] = {"fold_idle": fold_idle, "recount": recount}
+def scope_counters(tables: Tables) -> Rows:
+    """Give no counters: nothing adapts here, and retries have no budget."""
+    return []
+
+
+STATEMENTS: dict[str, Statement] = {"fold_idle": fold_idle, "recount": recount, "scope_counters": scope_counters}
