@@ -18,7 +18,7 @@ with moment as materialized (
   where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
   returning l.run_id, l.ordinal, l.number, l.lane, l.tenant_id, l.endpoint_id, l.purpose, l.fence, l.worker_id
 ), tried as materialized (
-  select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle
+  select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle, a.started_at
   from heddle_attempt a join gone g on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
   order by a.run_id, a.ordinal
   for no key update of a
