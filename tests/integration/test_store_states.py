@@ -32,7 +32,9 @@ COLUMN_STATES = {
     "attempt": frozenset(attempt.AttemptState),
     "worker": frozenset({"alive", "draining", "dead", "gone"}),
 }
-ALL_STATES = frozenset[str](run.FunctionState).union(*COLUMN_STATES.values())
+# Those of a bulk operation, which the migration that makes its table lists.
+OPERATION_STATES = frozenset({"queued", "running", "done", "stopped", "failed"})
+ALL_STATES = frozenset[str](run.FunctionState).union(OPERATION_STATES, *COLUMN_STATES.values())
 STATE_LITERALS = re.compile(r"(?<![a-z_])(?:\w+\.)?(?:\w+_)?state (?:=|<>|in|not in) \(?((?:'\w+'(?:, )?)+)")
 
 

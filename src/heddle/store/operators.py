@@ -56,6 +56,13 @@ def filter_json(where: operators.BulkFilter) -> dict[str, Any]:
     return {name: value for name, value in written.items() if value is not None}
 
 
+_PAUSES = {
+    operators.Kind.ENDPOINT: "pause_endpoint",
+    operators.Kind.MODEL: "pause_model",
+    operators.Kind.TENANT: "pause_tenant",
+}
+
+
 class DjangoOperators(django.DjangoDoors):
     """Do what operators ask for, through one of Django's connections."""
 
@@ -100,7 +107,7 @@ class DjangoOperators(django.DjangoDoors):
             if not known:
                 raise operators.SubjectMissing(f"there is no model {name!r}")
             given["before"] = known[0][0]
-        found = self._rows(f"pause_{kind.value}", given)
+        found = self._rows(_PAUSES[kind], given)
         if not found:
             raise operators.SubjectMissing(f"there is no {kind} {name!r}")
         return found[0][0], found[0][1]

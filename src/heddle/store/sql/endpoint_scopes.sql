@@ -1,5 +1,5 @@
 -- Purpose: lock the scopes of an endpoint and show their limits, with whether an operator set them. Caller: operators' set_limits, reset_limits.
--- Rows: locks limit_state by id (waits for a claim's transaction). Index: keys. Nothing matches: there is no endpoint of this name.
+-- Rows: reads limit_state. Locks: those rows by id (waits for a claim's transaction). Index: keys. Nothing matches: there is no endpoint of this name.
 select s.id, s.name, s.concurrency, s.requests_per_min,
   exists (select 1 from heddle_limit_override o where o.scope_id = s.id) as is_overridden
 from heddle_limit_state s

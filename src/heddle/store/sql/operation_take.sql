@@ -1,5 +1,5 @@
 -- Purpose: take the oldest bulk operation that is not over, for one chunk. Caller: engine.operate, the leader.
--- Rows: locks one operation (skip locked: another leader may still be at it). Index: heddle_operation_open.
+-- Rows: reads operation. Locks: one row (skip locked: another leader may still be at it). Index: heddle_operation_open.
 -- Nothing matches: there is nothing to do in bulk.
 select id, tenant_id, action, priority, filter, cursor, until, queues, queue_seq, looked_at
 from heddle_operation
