@@ -14,7 +14,7 @@ FORBIDDEN = re.compile(
     r"\b(drop\s+(?:table|column)|alter\s+column\s+\w+\s+(?:type|set\s+not\s+null)|rename\s+(?:to|column)|vacuum)\b",
     re.IGNORECASE,
 )
-TIME = re.compile(r"\b(millisecond|second|minute|ms\b|no time|nothing that exists)", re.IGNORECASE)
+TIME = re.compile(r"\b(millisecond|second|minute|ms\b|no time|moment|nothing that exists)", re.IGNORECASE)
 
 
 def _forward(path: pathlib.Path) -> str:

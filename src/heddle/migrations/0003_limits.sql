@@ -1,3 +1,6 @@
+-- Waits at most this long for a lock that claims hold, and others at most this long behind it; `heddle migrate` tries again.
+set local lock_timeout = '2s';
+
 -- Tokens and images per minute, beside the requests that are there; what the provider told of its limits; slow start, retry budget, adaptation.
 alter table heddle_limit_state
   add column concurrency_min integer check (concurrency_min > 0),

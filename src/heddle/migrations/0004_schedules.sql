@@ -1,3 +1,6 @@
+-- Waits at most this long for a lock that claims hold, and others at most this long behind it; `heddle migrate` tries again.
+set local lock_timeout = '2s';
+
 -- Runs that go on as others: `continued_from` and `continued_as` link neighbours, `chain_first` names the first of them (null: it is the
 -- first), which alone keeps `chain_last`; `chain_number` counts from 1 (null: 1). `cap_run` names the run above a child whose cap on cost
 -- the child's calls are held to. Nullable columns without a default: no row is rewritten.

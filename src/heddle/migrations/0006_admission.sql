@@ -1,3 +1,6 @@
+-- Waits at most this long for a lock that claims hold, and others at most this long behind it; `heddle migrate` tries again.
+set local lock_timeout = '2s';
+
 -- What a tenant may take: accepted runs in any minute, and runs that are not over.
 alter table heddle_tenant add column runs_per_min integer check (runs_per_min > 0);
 alter table heddle_tenant add column open_runs_max integer check (open_runs_max > 0);

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from heddle.core import faults, lanes
+from heddle.core import faults, lanes, plan
 from heddle.ports import operating, operators
 from heddle.store import connections, rows
 from heddle.store import operators as operators_store
@@ -116,7 +116,7 @@ async def _act(
         case operators.Action.CANCEL:
             return await _cancel(transaction, run_ids, cleanup_s=cleanup_s)
         case operators.Action.RETRY:
-            cursors = [await transaction.send("retry_run", {"run_id": run_id}) for run_id in run_ids]
+            cursors = [await transaction.send("retry_run", {"run_id": run_id, "lost": plan.LOST}) for run_id in run_ids]
             return _Done(changed=sum([len(await cursor.fetchall()) for cursor in cursors]))
         case operators.Action.REPRIORITISE:
             assert taken.priority is not None, "an operation that reprioritises names a class"

@@ -206,6 +206,11 @@ def apply_tenant(tables: Tables, *, name: str, weight: int | None) -> Rows:
     return []
 
 
+def apply_override(tables: Tables, *, name: str) -> Rows:
+    """Leave the file's limits: no operator sets others here."""
+    return []
+
+
 STATEMENTS: dict[str, Statement] = {
     "lock_runs": nothing,
     "lock_capped": nothing,
@@ -223,6 +228,7 @@ STATEMENTS: dict[str, Statement] = {
     "record_artifact": record_artifact,
     "artifact_read": artifact_read,
     "apply_scope": apply_scope,
+    "apply_override": apply_override,
     "scope_id": scope_id,
     "apply_endpoint": apply_endpoint,
     "apply_clear": apply_clear,

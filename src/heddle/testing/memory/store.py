@@ -10,14 +10,15 @@ import dataclasses
 import random
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import psycopg
 
 from heddle.config import deployment
 from heddle.core import ids
-from heddle.ports import transport
+from heddle.ports import operating, transport
+from heddle.ports import store as store_port
 from heddle.store import apply, postgres, statements
 from heddle.store import django as django_store
 from heddle.testing.memory import admission, attempts, claims, leases, limits, plans, settling, stops, timers, views
@@ -192,6 +193,28 @@ class MemoryStore(postgres.PostgresStore):
     def new_run_id(self) -> uuid.UUID:
         """Make a run id from the store's time."""
         return self._memory.new_run_id()
+
+    async def check_schema(self) -> None:
+        """Find nothing missing: tables in memory have no migrations."""
+
+    async def operate(self, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
+        """Find no bulk operation: operators are not simulated."""
+        return None
+
+    async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> operating.RetentionReport:
+        """Keep everything."""
+        return operating.RetentionReport()
+
+    async def note_lineage(self) -> operating.Lineage | None:
+        """Tell no history: tables in memory are never restored."""
+        return None
+
+    async def end_restore(self, *, hold_s: float) -> bool:
+        """Find no pause of sending."""
+        return False
+
+    async def doubt(self, left_out: Sequence[store_port.Claimed]) -> None:
+        """Doubt nothing: no history was lost."""
 
     async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
         """Make no partition: tables in memory have none."""
