@@ -12,8 +12,8 @@ import json
 import pickle
 from typing import Any
 
-from heddle.core import artifact, attempt, faults, identity, ids, plan, settle
-from heddle.engine import intent, media, observe, told, within
+from heddle.core import attempt, faults, identity, ids, plan, settle
+from heddle.engine import intent, media, observe, results, told, within
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import blobs as blobs_port
@@ -326,7 +326,7 @@ class Executor:
         """Build what the adapter gets: the same for every send of one attempt. Raises FaultRaised."""
         assert claimed.name is not None, "a model call has a name"
         arguments = resolved(claimed)
-        definition = _model(claimed.name)
+        definition = results.model(claimed.name)
         if definition is not None:
             arguments = definition.validate_arguments(arguments)
         tenant = await self._parts.tenant_name(claimed.tenant_id)
@@ -363,7 +363,7 @@ class Executor:
         recorder.observe(
             metrics.ENDPOINT_DURATION, self._parts.clock.monotonic_s() - started_s, endpoint=endpoint.row.name
         )
-        return self.checked(claimed, outcome)
+        return results.checked(claimed, outcome)
 
     def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:
         """Write that a paid call was cut off in flight: its facts always, its step only if the lease still is ours."""
@@ -385,34 +385,3 @@ class Executor:
         if endpoint.row.is_paid:
             return settle.Unknown(message=message[:2_000])
         return failed(faults.Fault.UNCLASSIFIED, message, f"endpoint {endpoint.row.name}")
-
-    def checked(self, claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
-        """Hold a result to the model's declared output."""
-        if not isinstance(outcome, settle.Completed) or claimed.name is None:
-            return outcome
-        definition = _model(claimed.name)
-        if definition is None:
-            return outcome
-        try:
-            output = definition.encode_output(_revived(outcome.output))
-        except FaultRaised as error:
-            return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd or 0, told=outcome.told)
-        return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd, told=outcome.told)
-
-
-def _model(name: str) -> Any:
-    try:
-        return registry.model(name)
-    except NotRegistered:
-        return None
-
-
-def _revived(value: Any) -> Any:
-    """Turn marked artifacts into values, so that encoding does not take the mark for a user's key."""
-    if isinstance(value, dict):
-        if artifact.is_artifact(value):
-            return artifact.Artifact.from_json(value)
-        return {key: _revived(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_revived(item) for item in value]
-    return value

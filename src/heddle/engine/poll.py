@@ -9,7 +9,7 @@ Before this in the walk: claim (purpose ``poll``). After: settle.
 from typing import assert_never
 
 from heddle.core import attempt, faults, settle
-from heddle.engine import execute
+from heddle.engine import execute, results
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
@@ -82,7 +82,7 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - the border to an adapter: a poll that raises tells nothing about the job
             recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
             return settle.StillRunning(poll_after_s=self._parts.settings.poll_after_s, note="the last poll failed")
-        return self._executor.checked(claimed, outcome)
+        return results.checked(claimed, outcome)
 
     async def _reconcile(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
@@ -96,7 +96,7 @@ class Poller:
                     outcome = settle.Unknown(message=outcome.fault.message)
             case attempt.IdempotencyClass.B:
                 try:
-                    outcome = self._executor.checked(claimed, await provider.lookup(request))
+                    outcome = results.checked(claimed, await provider.lookup(request))
                 except Exception as error:  # noqa: BLE001 - the border to an adapter: a look-up that raises tells nothing
                     recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
                     outcome = settle.Unknown(message=f"{type(error).__name__}: {error}"[:2_000])

@@ -146,7 +146,8 @@ def test_name_when_code_may_call_a_model_so_then_the_file_may_too(name: str) -> 
     [
         (
             "[modles.x]",
-            "heddle.toml has the unknown table [modles]; it may hold models, endpoints, scopes, routes, tenants, schedules",
+            "heddle.toml has the unknown table [modles];"
+            + " it may hold models, endpoints, scopes, routes, tenants, schedules",
         ),
         ("models = []", "heddle.toml: models must be tables of the form [models.NAME]"),
         ("[[endpoints]]", "heddle.toml: endpoints must be tables of the form [endpoints.NAME]"),
