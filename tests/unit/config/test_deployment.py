@@ -141,13 +141,15 @@ def test_name_when_code_may_call_a_model_so_then_the_file_may_too(name: str) -> 
     assert (set(read.models), read.routes[0].model) == ({name}, name)
 
 
+TABLES = "models, endpoints, scopes, routes, tenants, schedules"
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         (
             "[modles.x]",
-            "heddle.toml has the unknown table [modles];"
-            + " it may hold models, endpoints, scopes, routes, tenants, schedules",
+            f"heddle.toml has the unknown table [modles]; it may hold {TABLES}",
         ),
         ("models = []", "heddle.toml: models must be tables of the form [models.NAME]"),
         ("[[endpoints]]", "heddle.toml: endpoints must be tables of the form [endpoints.NAME]"),
