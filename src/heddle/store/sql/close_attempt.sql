@@ -1,5 +1,5 @@
--- Purpose: close what is left of cancelled steps whose provider job is now known to be over: lease, slot and attempt.
--- Caller: engine.poll for steps of a stopped run. Rows: lease, attempt, ledger, slot, limit_delta. Locks: lease -> attempt. Indexes: keys.
+-- Purpose: close what is left of cancelled steps whose provider job is now known to be over: lease, timer, slot and attempt.
+-- Caller: engine.poll for steps of a stopped run. Rows: lease, attempt, ledger, timer, slot, limit_delta. Locks: lease -> attempt -> timer. Indexes: keys.
 -- Nothing matches: the lease was taken by a reclaim, which has put the job in line again.
 with gone as (
   delete from heddle_lease l
@@ -17,6 +17,8 @@ with gone as (
   insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd)
   select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost from attempts where coalesce(cost, 0) > 0
   on conflict (run_id, ordinal, number, kind) do nothing
+), unwatched as (
+  delete from heddle_timer t using gone g where t.run_id = g.run_id and t.ordinal = g.ordinal and t.kind = 'reconcile'
 ), unslotted as (
   delete from heddle_slot k using gone g where k.run_id = g.run_id and k.ordinal = g.ordinal returning k.endpoint_id
 )

@@ -9,6 +9,7 @@
 --   would be left out of the books when it is found.
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
 -- A call that was stopped while it was being sent keeps its slot; the answer that comes all the same lets go of it here (`is_end`).
+-- What a callback made due while a job was being sent or asked after goes with the lease, when the job is over (`unasked`).
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
 -- Indexes: keys only. Leases and slots go by their ctid and rows are reached through `lateral … offset 0`, since the plan is made once, often
@@ -140,6 +141,14 @@ with recursive moment as materialized (
   where t.is_end
 ), unwatched as (
   delete from heddle_timer t using facts f where f.is_end and t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind = 'reconcile'
+), unasked as (
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from freed f
+    cross join lateral (
+      select t.ctid as tid from heddle_timer t
+      where t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind in ('poll', 'reconcile') offset 0
+    ) t
+    where not f.is_local and f.verdict not in ('poll', 'reconcile')))
 ), unslotted as (
   delete from heddle_slot k where k.ctid = any(array(select tid from slotted where is_final))
 ), released as (
