@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fault import harness, programs
+from tests.fault import figures, harness, programs
 
 CALLS = 4
-KILLS = 2
+KILLS = figures.scaled(short=1, full=2)
 POINTS = ("K1", "K2", "K3", "K4", "K5", "K6")
 
 

@@ -25,6 +25,8 @@ from tests.fault import harness, programs
 FIRST = "0001_initial"
 RUNS = 6
 PICTURES = 3
+# Settings of the other fault tests that the release before refuses to start with.
+NEW_SETTINGS = ("HEDDLE_SESSION_GONE_S",)
 
 
 def _previous_commit() -> str | None:
@@ -62,13 +64,19 @@ class OldWorker:
 
     def __init__(self, site: harness.Site, source: pathlib.Path, name: str) -> None:
         self.log = site.folder / f"{name}.log"
-        environment = site._environment({"PYTHONPATH": os.pathsep.join([str(source / "src"), str(source)])})
+        environment = site.environment({"PYTHONPATH": os.pathsep.join([str(source / "src"), str(source)])})
+        for name_of_new in NEW_SETTINGS:
+            environment.pop(name_of_new)
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "heddle.cli", "worker", "--name", name],
                 env=environment, cwd=site.folder, stdout=file, stderr=file,
             )  # fmt: skip
-        programs.until(lambda: "worker.started" in self.log.read_text(), what=f"{name} starts")
+        programs.until(lambda: "worker.started" in self.log.read_text() or not self.is_up(), what=f"{name} starts")
+        assert self.is_up(), f"{name} ended by itself:\n{self.log.read_text()}"
+
+    def is_up(self) -> bool:
+        return self.process.poll() is None
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -24,6 +24,11 @@ _ANSWER_MARGIN_S = 5.0
 # What psycopg raises when the server is away, going away or has dropped us (SQLSTATE classes 08, 57P and the client's
 # own errors).
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, pool.PoolExhausted, OSError)
+_TIMED_OUT = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
@@ -78,7 +83,10 @@ class Connections:
         await connection.execute(statements.load("session"), self._bounds())
 
     def _bounds(self) -> dict[str, str]:
-        return {"statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms"}
+        return {
+            "statement_timeout": f"{int(self._statement_timeout_s * 1000)}ms",
+            "transaction_timeout": f"{int((self._statement_timeout_s + _ANSWER_MARGIN_S) * 1000)}ms",
+        }
 
     async def run(self, work: Callable[["Transaction"], Awaitable[Result]], *, stage: str, suffix: str = "") -> Result:
         """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away.
@@ -95,7 +103,7 @@ class Connections:
                 _LOG.warning("transaction.retried attempt=%d error=%s", attempt, type(error).__name__)
                 if attempt == _RETRIES_MAX:
                     raise
-            except (psycopg.errors.QueryCanceled, psycopg.errors.IdleInTransactionSessionTimeout) as error:
+            except _TIMED_OUT as error:
                 raise store.StoreLost(str(error)) from error
             except _LOST as error:
                 raise store.StoreLost(str(error)) from error
@@ -156,8 +164,13 @@ class Transaction:
         return await self._connection.execute(text, sent, prepare=self._prepare)
 
     async def rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Run a named statement and fetch its rows: one round trip together with all that was queued."""
+        """Run a named statement and fetch its rows: one round trip together with all that was queued.
+
+        It ends with a sync and not with a flush: only then does the server know that it waits for this client, and
+        ends the transaction of a process that is frozen here, with its locks (idle_in_transaction_session_timeout).
+        """
         cursor = await self.send(name, parameters)
+        await self._pipeline.sync()
         return await cursor.fetchall()
 
     async def commit(self) -> None:

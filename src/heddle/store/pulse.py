@@ -77,7 +77,8 @@ class PostgresPulse:
             self._session = found[1] if found is not None and is_own else None
             if is_own:
                 timeout = f"{int(self._timeout_s * 1000)}ms"
-                connection.execute(statements.load("session"), {"statement_timeout": timeout})
+                bounds = {"statement_timeout": timeout, "transaction_timeout": timeout}
+                connection.execute(statements.load("session"), bounds)
 
     @contextlib.contextmanager
     def _answered(self, connection: psycopg.Connection[Any]) -> Iterator[None]:

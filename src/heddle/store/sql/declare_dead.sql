@@ -11,6 +11,6 @@ with gone as (
         and coalesce(a.pid || '@' || extract(epoch from a.backend_start), g.session) = g.session
     )
   order by w.id
-  for update of w skip locked
+  for no key update of w skip locked
 )
 update heddle_worker w set state = 'dead' from gone g where w.id = g.id returning w.id

@@ -1,11 +1,11 @@
 -- Purpose: declare silent workers dead, by compare-and-set on seen_at, before anybody takes their leases. Caller: engine.sweep, the leader.
--- Without lease_s nobody is declared. Rows: worker. Locks: those rows, skipping one that is just beating. Returns ids whose leases are to be
--- taken (dead ones with leases left too).
+-- Without lease_s nobody is declared. Rows: worker. Locks: those rows, skipping one that is just beating.
+-- Returns ids whose leases are to be taken (dead ones with leases left too).
 with silent as (
   select id from heddle_worker
   where state in ('alive', 'draining') and seen_at < clock_timestamp() - make_interval(secs => %(lease_s)s::float8)
   order by id
-  for update skip locked
+  for no key update skip locked
 ), dead as (
   update heddle_worker w set state = 'dead' from silent s where w.id = s.id returning w.id
 )
