@@ -83,7 +83,7 @@ def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
 
 def _scopes(tables: Tables) -> Iterator[str]:
     for scope in tables.scopes.values():
-        slots = sum(scope.id in tables.endpoints[endpoint_id].scope_ids for endpoint_id in tables.slots.values())
+        slots = sum(scope.id in tables.endpoints[slot.endpoint_id].scope_ids for slot in tables.slots.values())
         released = sum(delta.released for delta in tables.deltas if delta.scope_id == scope.id)
         if scope.in_flight - released != slots:
             yield f"scope {scope.name} counts {scope.in_flight} less {released} and has {slots} slots"

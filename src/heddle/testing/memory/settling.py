@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from heddle.testing.memory import endings
+from heddle.testing.memory import deployed, endings
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
 
@@ -41,6 +41,8 @@ _ARRAYS = (
     "locals",
     "breakers",
 )
+_OF_CALLS = ("tiers", "throttles", "latencies", "tokens", "images", "freezes", "told")
+_SILENT = deployed.Shown(is_silent=True)
 _EVENT_AFTER = {"retry": "step.retried", "poll": "step.pending", "release": "step.released"}
 
 
@@ -60,6 +62,13 @@ class _Verdict:
     attempt_state: str | None
     is_local: bool
     breaker: int
+    tier: int = 0
+    is_throttled: bool = False
+    latency_s: float | None = None
+    tokens: int | None = None
+    images: int | None = None
+    frozen_s: float | None = None
+    told: Any = None
     is_over: bool = False
 
     @property
@@ -78,6 +87,7 @@ class _Fact:
     cost: int | None
     step_state: str
     is_news: bool
+    is_end: bool = False
     is_booked: bool = False
 
 
@@ -127,6 +137,9 @@ def settle(
         )
         for row in zip(*(arrays[name] for name in _ARRAYS), strict=True)
     ]
+    for item, about in zip(batch, zip(*(arrays[name] for name in _OF_CALLS), strict=True), strict=False):
+        item.tier, item.is_throttled, item.latency_s, item.tokens, item.images, item.frozen_s = about[:6]
+        item.told = _loads(about[6])
     freed = _free(tables, batch)
     facts = _write_facts(tables, batch, freed)
     done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
@@ -137,8 +150,13 @@ def settle(
             lane = tables.endpoints[fact.endpoint_id].poll_lane
             tables.put_ready(lane, fact.step.tenant_id, fact.step.run_id, fact.step.ordinal)
     for item in freed.values():
-        if not item.is_local and (item.verdict in _FREES_SLOT or (item.is_over and item.verdict == "reconcile")):
-            tables.free_slot(item.key, breaker=item.breaker)
+        if not item.is_local:
+            _give_back(tables, item)
+    for fact in facts:
+        if fact.is_end:
+            key = (fact.step.run_id, fact.step.ordinal)
+            tables.free_slot(key, is_claimed=True, shown=_SILENT)
+            tables.timers.pop((*key, "reconcile"), None)
     news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
     leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
     news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
@@ -155,6 +173,44 @@ def settle(
     return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
 
 
+def _give_back(tables: Tables, item: _Verdict) -> None:
+    """Let go of a call's slot when it is over, with what its endpoint showed of itself and told of its limits."""
+    slot = tables.slots.get(item.key)
+    if slot is None:
+        return
+    is_final = item.verdict in _FREES_SLOT or (item.is_over and item.verdict == "reconcile")
+    if is_final or item.breaker or item.frozen_s is not None:
+        shown = deployed.Shown(
+            breaker=item.breaker,
+            is_throttled=item.is_throttled,
+            latency_s=item.latency_s,
+            tokens=item.tokens,
+            images=item.images,
+            frozen_s=item.frozen_s,
+            is_silent=True,
+        )
+        tables.tell_scopes(slot, is_final=is_final, is_claimed=True, shown=shown)
+    now, scope_ids = tables.now_s(), tables.endpoints[slot.endpoint_id].scope_ids
+    for lesson in item.told or ():
+        until_s, empty_s = lesson.get("until_s"), lesson.get("empty_s")
+        for scope in (tables.scopes[scope_id] for scope_id in scope_ids):
+            bucket = {1: scope.requests, 2: scope.tokens}.get(lesson["dimension"], scope.images)
+            if len(scope_ids) == 1 or bucket.per_min is not None:
+                delta = deployed.Delta(
+                    scope_id=scope.id,
+                    epoch=-1,
+                    at=now,
+                    dimension=lesson["dimension"],
+                    limit_per_min=lesson.get("limit_per_min"),
+                    remaining=lesson.get("remaining"),
+                    told_until=None if until_s is None else now + until_s,
+                    empty_until=None if empty_s is None else now + empty_s,
+                )
+                tables.deltas.append(delta)
+    if is_final:
+        del tables.slots[item.key]
+
+
 def holds(lease: tables_module.LeaseRow, fence: int) -> bool:
     """Tell whether a lease is the one that a fence names: the check that makes a late writer harmless."""
     return lease.fence == fence
@@ -164,10 +220,11 @@ def _lease_or_queue(tables: Tables, due: Sequence[StepRow], offer: _Offer) -> li
     """Lease to the settling worker what it has places for, where nobody waits in the lane; put the rest in line."""
     due = sorted(due, key=lambda step: (step.run_id, step.ordinal))
     open_lanes = {step.lane for step in due if step.kind == "step" and step.lane not in tables.ready}
+    paused = {tenant.id for tenant in tables.tenants.values() if tenant.paused_at is not None}
     used: dict[int | None, int] = {}
     leased: list[list[Any]] = []
     for step in due:
-        group = offer.groups.get(step.lane) if step.lane in open_lanes else None
+        group = offer.groups.get(step.lane) if step.lane in open_lanes and step.tenant_id not in paused else None
         used[group] = used.get(group, 0) + 1
         if group is None or offer.worker is None or used[group] > offer.places[group - 1]:
             tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
@@ -194,6 +251,8 @@ def _leased_row(tables: Tables, step: StepRow, fence: int) -> list[Any]:
     row = tables.runs[step.run_id]
     outputs = {str(parent): row.steps[parent].output for parent in step.parents or ()}
     deadline_in_s = None if row.deadline_at is None else row.deadline_at - tables.now_s()
+    if deadline_in_s is not None and deadline_in_s <= 0 and row.stopping is None:
+        deadline_in_s = 1e-6  # What became due after the deadline is not begun.
     head = [str(step.run_id), step.ordinal, fence, step.attempts + 1, step.tenant_id, step.name, step.version]
     about = [step.input, step.options, step.attempts_before, step.epoch, step.crashes, step.parents, outputs or None]
     return [*head, *about, row.workflow, row.version, row.traceparent, deadline_in_s, row.priority]
@@ -242,11 +301,11 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
         holder = freed.get(item.key)
         is_late = holder is None or holder.is_over
         assert item.attempt_state is not None, "a verdict on a sent attempt says how it stands"
-        told = item.attempt_state
+        told, before = item.attempt_state, tried.state
         if holder is None and told in ("rejected", "unknown") and step.state in ("pending", "unknown"):
             # Somebody else asks after the job: what a worker that lost it says closes nothing.
-            told = tried.state if tried.state in ("accepted", "unknown") else told
-        tables.move_attempt(tried, _attempt_state(told, tried.state, step.state, holder), of=step)
+            told = before if before in ("accepted", "unknown") else told
+        tables.move_attempt(tried, _attempt_state(told, before, step.state, holder), of=step)
         tried.handle = item.handle or tried.handle
         tried.fault = item.fault if item.fault is not None else tried.fault
         tried.result = item.output if is_late else None
@@ -264,6 +323,7 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
             cost=item.cost,
             step_state=step.state,
             is_news=item.handle is not None or (holder is not None and holder.is_over),
+            is_end=holder is None and step.state == "cancelled" and tried.state in ("done", "rejected", "late"),
         )
         fact.is_booked = book(tables, step, tried, item.cost)
         facts.append(fact)
@@ -302,7 +362,7 @@ def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
     step.output = item.output if verdict == "complete" else None
     if verdict in ("complete", "release"):
         step.fault = None
-    elif verdict != "poll":
+    elif verdict != "poll" and not (verdict == "retry" and item.attempt_state is None):
         step.fault = item.fault
     step.note = "" if verdict == "complete" else item.note or ""
     step.attempts = max(step.attempts, item.number - int(verdict == "release" and item.is_local))
@@ -321,8 +381,9 @@ def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
             is_end=True,
             is_good=not is_failed,
             is_failure=is_failed and not step.is_detached,
+            is_fallback=not is_failed and item.tier > 0,
         )
-    detail = {"delay_s": item.delay_s, "fault": item.fault}
+    detail = {"delay_s": item.delay_s, "fault": step.fault}
     return endings.News(step=step, event=_EVENT_AFTER.get(verdict, "step.unknown"), detail=detail)
 
 
