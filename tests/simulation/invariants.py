@@ -55,11 +55,14 @@ def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
     timers = {kind for run_id, ordinal, kind in tables.timers if (run_id, ordinal) == key}
     is_leased, has_slot = key in tables.leases, key in tables.slots
     in_line = [entry.lane for entry in tables.ready_rows() if (entry.run_id, entry.ordinal) == key]
-    is_told_to_stop = step.state == "cancelled" and bool(in_line)
+    is_told_to_stop = step.state == "cancelled" and (bool(in_line) or "reconcile" in timers)
     if row.state not in LIVE and step.state in OPEN:
         yield f"{name} is open in a run that is over"
+    deadline_at = tables.timers.get((row.id, 0, "deadline"))
+    # A call that met a claim after its run's deadline is out of line, until the deadline's timer cancels it.
+    is_past = not in_line and not is_leased and deadline_at is not None and deadline_at <= tables.now_s()
     match step.state:
-        case "due" if (step.lane in in_line) + is_leased != 1 or in_line.count(step.lane) > 1:
+        case "due" if not is_past and ((step.lane in in_line) + is_leased != 1 or in_line.count(step.lane) > 1):
             yield f"{name} is in line {in_line.count(step.lane)} times and leased: {is_leased}"
         case "pending" | "unknown" if not ({"poll", "reconcile"} & timers or in_line or is_leased):
             if step.state == "pending" or has_slot:
@@ -73,7 +76,8 @@ def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
     is_working = step.state in ("pending", "unknown") or is_told_to_stop or "retry" in timers
     if has_slot and not is_working and not (is_leased and tables.leases[key].purpose in ("send", "poll")):
         yield f"{name} holds a slot for nothing"
-    is_sent = is_leased and tables.leases[key].purpose == "send"
+    # A lease for no endpoint only puts a retry off.
+    is_sent = is_leased and tables.leases[key].purpose == "send" and tables.leases[key].endpoint_id is not None
     if step.kind == "model" and not has_slot and (step.state == "pending" or is_sent):
         yield f"{name} works without a slot"
     is_asked = step.state == "cancelled" and is_leased and tables.leases[key].purpose == "poll"
