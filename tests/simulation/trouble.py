@@ -42,7 +42,7 @@ class Trouble:
 
     def _trouble(self, hand: world_module.Hand, running: list[world_module.Hand]) -> None:
         rng, world = self.rng, self.world
-        match rng.randrange(9):
+        match rng.randrange(10):
             case 0:
                 self._light(hand, lambda: world.kill(hand))
             case 1:
@@ -61,6 +61,10 @@ class Trouble:
             case 7:
                 for each in running:
                     world.freeze(each, rng.random() * 2 * world.limits.lease_s)
+            case 8:
+                # Something in between ends the heartbeat's session: it looks like a death, and is none.
+                world.note(f"{hand.name} loses its session")
+                hand.parts.pulse.close()
             case _:
                 self._close(rng.choice(sorted(world.desks)), rng.random() * 5.0)
 
