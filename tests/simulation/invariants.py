@@ -98,8 +98,9 @@ def _scopes(tables: Tables) -> Iterator[str]:
         released = sum(delta.released for delta in tables.deltas if delta.scope_id == scope.id)
         if scope.in_flight - released != slots:
             yield f"scope {scope.name} counts {scope.in_flight} less {released} and has {slots} slots"
-        if scope.concurrency is not None and scope.in_flight > scope.concurrency:
-            yield f"scope {scope.name} has {scope.in_flight} of {scope.concurrency} slots"
+        most = scope.concurrency if scope.concurrency_max is None else scope.concurrency_max
+        if most is not None and scope.in_flight > most:
+            yield f"scope {scope.name} has {scope.in_flight} of {most} slots"
 
 
 def _queues(tables: Tables) -> Iterator[str]:

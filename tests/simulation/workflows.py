@@ -241,7 +241,7 @@ KINDS: dict[str, Kind] = {
     ),
     "sim_onward": Kind(
         draw=lambda rng: {"left": rng.randint(0, 3), "total": 0},
-        right=lambda given, found: found in (None, given["left"] * (given["left"] + 1) // 2),
+        right=lambda given, found: found == given["left"] * (given["left"] + 1) // 2,
     ),
     "sim_capped": Kind(
         draw=_counted(2, 5),

@@ -7,7 +7,7 @@ successors, limits given back, events, wake-ups and the end of runs with nothing
 import dataclasses
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heddle.testing.memory import deployed, endings
@@ -118,6 +118,30 @@ def settle(
     """Write a batch of verdicts."""
     groups = dict(zip(direct_lanes, direct_groups, strict=True))
     offer = _Offer(worker=worker, claim_id=claim_id, groups=groups, places=direct_places)
+    batch = _batch(arrays)
+    freed = _free(tables, batch)
+    facts = _write_facts(tables, batch, freed)
+    done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
+    _note(facts, freed)
+    _let_go(tables, facts, freed)
+    news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
+    leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
+    news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
+    news += [endings.News(step=fact.step, event=None, cost=fact.cost or 0) for fact in facts if fact.is_booked]
+    woken, ended, parents = endings.judge(tables, news)
+    late: dict[str, int] = {}
+    for fact in facts:
+        if fact.state == "late":
+            late[str(fact.endpoint_id)] = late.get(str(fact.endpoint_id), 0) + 1
+    readied = sum(step.state == "due" for step in moved) - len(leased) + woken
+    readied += sum(item.verdict == "release" for item, _, _ in done)
+    timed = sum(item.verdict in ("retry", "poll", "reconcile") for item, _, _ in done)
+    timed += sum(step.state == "waiting" for step in moved) + parents
+    return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
+
+
+def _batch(arrays: Mapping[str, Sequence[Any]]) -> list[_Verdict]:
+    """Read the verdicts of a batch; what only model calls have is left out of one without any."""
     batch = [
         _Verdict(
             run_id=row[0],
@@ -140,10 +164,11 @@ def settle(
     for item, about in zip(batch, zip(*(arrays[name] for name in _OF_CALLS), strict=True), strict=False):
         item.tier, item.is_throttled, item.latency_s, item.tokens, item.images, item.frozen_s = about[:6]
         item.told = _loads(about[6])
-    freed = _free(tables, batch)
-    facts = _write_facts(tables, batch, freed)
-    done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
-    _note(facts, freed)
+    return batch
+
+
+def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, _Verdict]) -> None:
+    """Let go of slots; have a job asked to stop that was accepted after its call had been stopped."""
     for fact in facts:
         if fact.step_state == "cancelled" and fact.state == "accepted" and fact.is_news:
             assert fact.endpoint_id is not None, "an accepted attempt has an endpoint"
@@ -157,20 +182,6 @@ def settle(
             key = (fact.step.run_id, fact.step.ordinal)
             tables.free_slot(key, is_claimed=True, shown=_SILENT)
             tables.timers.pop((*key, "reconcile"), None)
-    news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
-    leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
-    news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
-    news += [endings.News(step=fact.step, event=None, cost=fact.cost or 0) for fact in facts if fact.is_booked]
-    woken, ended, parents = endings.judge(tables, news)
-    late: dict[str, int] = {}
-    for fact in facts:
-        if fact.state == "late":
-            late[str(fact.endpoint_id)] = late.get(str(fact.endpoint_id), 0) + 1
-    readied = sum(step.state == "due" for step in moved) - len(leased) + woken
-    readied += sum(item.verdict == "release" for item, _, _ in done)
-    timed = sum(item.verdict in ("retry", "poll", "reconcile") for item, _, _ in done)
-    timed += sum(step.state == "waiting" for step in moved) + parents
-    return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
 
 
 def _give_back(tables: Tables, item: _Verdict) -> None:
