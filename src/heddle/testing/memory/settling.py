@@ -5,17 +5,16 @@ successors, limits given back, events, wake-ups and the end of runs with nothing
 """
 
 import dataclasses
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heddle.testing.memory import deployed, endings
+from heddle.testing.memory import deployed, endings, verdicts
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
+from heddle.testing.memory.verdicts import Verdict
 
 ENDED = frozenset({"done", "rejected", "late", "abandoned"})
-_FREES_SLOT = frozenset({"complete", "fail", "retry", "release", "bury"})
 _STATE_AFTER = {
     "complete": "succeeded",
     "fail": "failed",
@@ -25,55 +24,8 @@ _STATE_AFTER = {
     "reconcile": "unknown",
     "bury": "unknown",
 }
-_ARRAYS = (
-    "run_ids",
-    "ordinals",
-    "fences",
-    "numbers",
-    "verdicts",
-    "outputs",
-    "faults",
-    "delays",
-    "handles",
-    "notes",
-    "costs",
-    "attempt_states",
-    "locals",
-    "breakers",
-)
-_OF_CALLS = ("tiers", "throttles", "latencies", "tokens", "images", "freezes", "told")
 _SILENT = deployed.Shown(is_silent=True)
 _EVENT_AFTER = {"retry": "step.retried", "poll": "step.pending", "release": "step.released"}
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class _Verdict:
-    run_id: uuid.UUID
-    ordinal: int
-    fence: int
-    number: int
-    verdict: str
-    output: Any
-    fault: Any
-    delay_s: float
-    handle: str | None
-    note: str | None
-    cost: int | None
-    attempt_state: str | None
-    is_local: bool
-    breaker: int
-    tier: int = 0
-    is_throttled: bool = False
-    latency_s: float | None = None
-    tokens: int | None = None
-    images: int | None = None
-    frozen_s: float | None = None
-    told: Any = None
-    is_over: bool = False
-
-    @property
-    def key(self) -> Key:
-        return self.run_id, self.ordinal
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -89,10 +41,6 @@ class _Fact:
     is_news: bool
     is_end: bool = False
     is_booked: bool = False
-
-
-def _loads(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +66,7 @@ def settle(
     """Write a batch of verdicts."""
     groups = dict(zip(direct_lanes, direct_groups, strict=True))
     offer = _Offer(worker=worker, claim_id=claim_id, groups=groups, places=direct_places)
-    batch = _batch(arrays)
+    batch = verdicts.read(arrays)
     freed = _free(tables, batch)
     facts = _write_facts(tables, batch, freed)
     done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
@@ -140,34 +88,7 @@ def settle(
     return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
 
 
-def _batch(arrays: Mapping[str, Sequence[Any]]) -> list[_Verdict]:
-    """Read the verdicts of a batch; what only model calls have is left out of one without any."""
-    batch = [
-        _Verdict(
-            run_id=row[0],
-            ordinal=row[1],
-            fence=row[2],
-            number=row[3],
-            verdict=row[4],
-            output=_loads(row[5]),
-            fault=_loads(row[6]),
-            delay_s=row[7],
-            handle=row[8],
-            note=row[9],
-            cost=row[10],
-            attempt_state=row[11],
-            is_local=row[12],
-            breaker=row[13],
-        )
-        for row in zip(*(arrays[name] for name in _ARRAYS), strict=True)
-    ]
-    for item, about in zip(batch, zip(*(arrays[name] for name in _OF_CALLS), strict=True), strict=False):
-        item.tier, item.is_throttled, item.latency_s, item.tokens, item.images, item.frozen_s = about[:6]
-        item.told = _loads(about[6])
-    return batch
-
-
-def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, _Verdict]) -> None:
+def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]) -> None:
     """Let go of slots; have a job asked to stop that was accepted after its call had been stopped."""
     for fact in facts:
         if fact.step_state == "cancelled" and fact.state == "accepted" and fact.is_news:
@@ -176,50 +97,12 @@ def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, _Verdict
             tables.put_ready(lane, fact.step.tenant_id, fact.step.run_id, fact.step.ordinal)
     for item in freed.values():
         if not item.is_local:
-            _give_back(tables, item)
+            verdicts.give_back(tables, item)
     for fact in facts:
         if fact.is_end:
             key = (fact.step.run_id, fact.step.ordinal)
             tables.free_slot(key, is_claimed=True, shown=_SILENT)
             tables.timers.pop((*key, "reconcile"), None)
-
-
-def _give_back(tables: Tables, item: _Verdict) -> None:
-    """Let go of a call's slot when it is over, with what its endpoint showed of itself and told of its limits."""
-    slot = tables.slots.get(item.key)
-    if slot is None:
-        return
-    is_final = item.verdict in _FREES_SLOT or (item.is_over and item.verdict == "reconcile")
-    if is_final or item.breaker or item.frozen_s is not None:
-        shown = deployed.Shown(
-            breaker=item.breaker,
-            is_throttled=item.is_throttled,
-            latency_s=item.latency_s,
-            tokens=item.tokens,
-            images=item.images,
-            frozen_s=item.frozen_s,
-            is_silent=True,
-        )
-        tables.tell_scopes(slot, is_final=is_final, is_claimed=True, shown=shown)
-    now, scope_ids = tables.now_s(), tables.endpoints[slot.endpoint_id].scope_ids
-    for lesson in item.told or ():
-        until_s, empty_s = lesson.get("until_s"), lesson.get("empty_s")
-        for scope in (tables.scopes[scope_id] for scope_id in scope_ids):
-            bucket = {1: scope.requests, 2: scope.tokens}.get(lesson["dimension"], scope.images)
-            if len(scope_ids) == 1 or bucket.per_min is not None:
-                delta = deployed.Delta(
-                    scope_id=scope.id,
-                    epoch=-1,
-                    at=now,
-                    dimension=lesson["dimension"],
-                    limit_per_min=lesson.get("limit_per_min"),
-                    remaining=lesson.get("remaining"),
-                    told_until=None if until_s is None else now + until_s,
-                    empty_until=None if empty_s is None else now + empty_s,
-                )
-                tables.deltas.append(delta)
-    if is_final:
-        del tables.slots[item.key]
 
 
 def holds(lease: tables_module.LeaseRow, fence: int) -> bool:
@@ -269,9 +152,9 @@ def _leased_row(tables: Tables, step: StepRow, fence: int) -> list[Any]:
     return [*head, *about, row.workflow, row.version, row.traceparent, deadline_in_s, row.priority]
 
 
-def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
+def _free(tables: Tables, batch: Sequence[Verdict]) -> dict[Key, Verdict]:
     """Take the leases whose fence matches, and note local tries."""
-    freed: dict[Key, _Verdict] = {}
+    freed: dict[Key, Verdict] = {}
     for item in batch:
         step, lease = tables.step(item.run_id, item.ordinal), tables.leases.get(item.key)
         if step is None or lease is None or not holds(lease, item.fence) or item.key in freed:
@@ -297,7 +180,7 @@ def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
     return freed
 
 
-def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Verdict]) -> list[_Fact]:
+def _write_facts(tables: Tables, batch: Sequence[Verdict], freed: dict[Key, Verdict]) -> list[_Fact]:
     """Write what is known of sent attempts, whoever says so."""
     facts: list[_Fact] = []
     written: set[tuple[uuid.UUID, int, int]] = set()
@@ -341,7 +224,7 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
     return facts
 
 
-def _attempt_state(told: str, before: str, step_state: str, holder: _Verdict | None) -> str:
+def _attempt_state(told: str, before: str, step_state: str, holder: Verdict | None) -> str:
     if step_state == "unknown":
         return told
     if told == "accepted" and (step_state == "cancelled" or before == "accepted"):
@@ -360,13 +243,13 @@ def book(tables: Tables, step: StepRow, tried: tables_module.AttemptRow, cost: i
     return True
 
 
-def _moving(tables: Tables, freed: dict[Key, _Verdict]) -> list[tuple[_Verdict, StepRow]]:
+def _moving(tables: Tables, freed: dict[Key, Verdict]) -> list[tuple[Verdict, StepRow]]:
     """List the steps that a verdict moves."""
     found = [(item, tables.step(item.run_id, item.ordinal)) for item in freed.values() if not item.is_over]
     return [(item, step) for item, step in found if step is not None]
 
 
-def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
+def _move(tables: Tables, item: Verdict, step: StepRow) -> endings.News:
     """Carry a verdict out on its step, with its timer or its place in line."""
     verdict, now = item.verdict, tables.now_s()
     tables.move_step(step, _STATE_AFTER[verdict])
@@ -398,7 +281,7 @@ def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
     return endings.News(step=step, event=_EVENT_AFTER.get(verdict, "step.unknown"), detail=detail)
 
 
-def _note(facts: Sequence[_Fact], freed: dict[Key, _Verdict]) -> None:
+def _note(facts: Sequence[_Fact], freed: dict[Key, Verdict]) -> None:
     """Count attempts and money on the steps of facts: those the verdict moved, and those that had moved on."""
     for fact in facts:
         holder = freed.get((fact.step.run_id, fact.step.ordinal))
