@@ -15,6 +15,7 @@ NAMED_BY: dict[str, tuple[str, str | None]] = {
     "end_functions": ("run_ids", None),
     "reclaim": ("runs", "ordinals"),
     "close_attempt": ("runs", "ordinals"),
+    "look_again": ("runs", "ordinals"),
 }
 
 

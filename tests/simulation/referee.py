@@ -32,6 +32,8 @@ def broken(day: "day_module.Day") -> list[str]:
 def _result(day: "day_module.Day", wanted: customers.Wanted, row: RunRow) -> list[str]:
     """Hold a run to its result."""
     kind = workflows.KINDS[wanted.kind]
+    if row.chain_last is not None:
+        row = day.world.memory.tables.runs[row.chain_last]
     name = f"run {row.id} of {wanted.kind}({wanted.given})"
     is_stopped = row.state in ("cancelled", "expired")
     if is_stopped and (wanted.is_meddled or row.state in kind.may_end):
@@ -75,7 +77,11 @@ def _payments(day: "day_module.Day", desk: provider.Desk) -> list[str]:
             found.append(f"call {call} was paid {len(jobs)} times at {desk.name}: {[job.attempt_id for job in jobs]}")
         if step.state == "succeeded" and not any(key[:2] == (row.id, int(ordinal)) for key in tables.ledger):
             found.append(f"call {call} was paid at {desk.name} and is in no ledger of ours")
-    limit = next(scope.concurrency for scope in tables.scopes.values() if scope.name == desk.name)
+    limit = next(
+        scope.concurrency if scope.concurrency_max is None else scope.concurrency_max
+        for scope in tables.scopes.values()
+        if scope.name == desk.name
+    )
     if limit is not None and not is_c and desk.busiest > limit:
         found.append(f"{desk.name} worked on {desk.busiest} calls at once, and allows {limit}")
     for row in tables.runs.values():

@@ -1,6 +1,7 @@
 """Draw where models run, under which limits, and how their providers behave."""
 
 import random
+from collections.abc import Iterable
 
 from heddle.config import deployment
 from heddle.core import attempt
@@ -46,8 +47,7 @@ def drawn(rng: random.Random) -> tuple[deployment.Deployment, dict[str, provider
         )
         for name, each in found.items()
     }
-    scopes = [deployment.Scope(name=name, concurrency=rng.choice((1, 2, 3, 5))) for name in found]
-    scopes.append(deployment.Scope(name="account", concurrency=6, requests_per_min=rng.choice((None, 240))))
+    scopes = _scopes(rng, found)
     routes = (
         deployment.Route(model="sim_paint_a", endpoint="one_a"),
         deployment.Route(model="sim_paint_a", endpoint="two_a", tier=rng.choice((0, 1))),
@@ -58,7 +58,7 @@ def drawn(rng: random.Random) -> tuple[deployment.Deployment, dict[str, provider
     )
     models = (
         deployment.Model(name="sim_guess_again_c", unknown_policy="at_least_once"),
-        deployment.Model(name="sim_paint_a", fallback_after_s=1.0),
+        deployment.Model(name="sim_paint_a", fallback_after_s=1.0, tokens=300),
     )
     wanted = deployment.Deployment(
         models={model.name: model for model in models},
@@ -68,3 +68,18 @@ def drawn(rng: random.Random) -> tuple[deployment.Deployment, dict[str, provider
         tenants={name: deployment.Tenant(name=name, weight=weight) for name, weight in (("acme", 1), ("zeta", 3))},
     )
     return wanted, found
+
+
+def _scopes(rng: random.Random, names: Iterable[str]) -> list[deployment.Scope]:
+    """Draw the limits of each endpoint, and of the account that two of them share."""
+    slots = (1, 2, 3, 5, deployment.Adaptive(min=1, max=4))
+    scopes = [deployment.Scope(name=name, concurrency=rng.choice(slots)) for name in names]
+    scopes.append(
+        deployment.Scope(
+            name="account",
+            concurrency=6,
+            requests_per_min=rng.choice((None, 240)),
+            tokens_per_min=rng.choice((None, 60_000)),
+        )
+    )
+    return scopes

@@ -42,7 +42,7 @@ class Trouble:
 
     def _trouble(self, hand: world_module.Hand, running: list[world_module.Hand]) -> None:
         rng, world = self.rng, self.world
-        match rng.randrange(9):
+        match rng.randrange(12):
             case 0:
                 self._light(hand, lambda: world.kill(hand))
             case 1:
@@ -61,8 +61,22 @@ class Trouble:
             case 7:
                 for each in running:
                     world.freeze(each, rng.random() * 2 * world.limits.lease_s)
+            case 8 | 9 | 10:
+                self._meddle(hand)
             case _:
                 self._close(rng.choice(sorted(world.desks)), rng.random() * 5.0)
+
+    def _meddle(self, hand: world_module.Hand) -> None:
+        """Let somebody in between end a session, or an operator pause something."""
+        match self.rng.randrange(3):
+            case 0:
+                # It looks like a death, and is none.
+                self.world.note(f"{hand.name} loses its session")
+                hand.parts.pulse.close()
+            case 1:
+                self._pause("pause_tenant", self.rng.choice(("acme", "zeta")), self.rng.random() * 5.0)
+            case _:
+                self._pause("pause_endpoint", self.rng.choice(sorted(self.world.desks)), self.rng.random() * 5.0)
 
     def _light(self, hand: world_module.Hand, blown: Callable[[], None]) -> None:
         """Let something happen to a worker between two of its own moves, some moves from now."""
@@ -89,6 +103,12 @@ class Trouble:
             desk.is_away = False
 
         self._later(for_s, back)
+
+    def _pause(self, statement: str, name: str, for_s: float) -> None:
+        """Let an operator pause a tenant or an endpoint for a while."""
+        self.world.note(f"{statement} {name} for {for_s:.2f} s")
+        self.world.memory.rows(statement, {"name": name, "is_paused": True})
+        self._later(for_s, lambda: self.world.memory.rows(statement, {"name": name, "is_paused": False}))
 
     def _later(self, delay_s: float, happen: Callable[[], None]) -> None:
         self.world.loop.call_later(delay_s, happen, context=loop_module.context_of(None))

@@ -150,6 +150,29 @@ async def sim_capped(first: int, count: int) -> int:
     return sum(1 for each in bought if each is not None)
 
 
+@heddle.workflow
+async def sim_race(number: int) -> int:
+    """Take the picture that comes first, or give up; the others are not wanted any more."""
+    first = await heddle.first_of([paint_a(number=number), paint_b(number=number), heddle.sleep(4.0)])
+    return first.value["value"] if first.value is not None else -1
+
+
+@heddle.workflow
+async def sim_rows(count: int) -> int:
+    """Do the same with every item."""
+    doubled = heddle.map(sim_double, list(range(count)), chunk=3, in_flight_max=2)
+    return sim_total(numbers=doubled)
+
+
+@heddle.workflow
+async def sim_onward(left: int, total: int) -> int:
+    """Go on as a new run until nothing is left."""
+    total = await sim_add(a=total, b=left)
+    if left > 0:
+        heddle.continue_as_new(left=left - 1, total=total)
+    return total
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """Say how a workflow's input is drawn and what it must give (``right``: of input and output)."""
@@ -211,6 +234,15 @@ KINDS: dict[str, Kind] = {
     "sim_family": Kind(draw=_counted(1, 3), right=lambda given, found: found == _family(given)),
     "sim_handled": Kind(draw=_number, right=lambda given, found: found == given["number"]),
     "sim_tidy": Kind(draw=_number, right=lambda given, found: found == given["number"]),
+    "sim_race": Kind(draw=_number, right=lambda given, found: found in (-1, painted(given["number"]))),
+    "sim_rows": Kind(
+        draw=lambda rng: {"count": rng.randint(1, 12)},
+        right=lambda given, found: found == given["count"] * (given["count"] - 1),
+    ),
+    "sim_onward": Kind(
+        draw=lambda rng: {"left": rng.randint(0, 3), "total": 0},
+        right=lambda given, found: found == given["left"] * (given["left"] + 1) // 2,
+    ),
     "sim_capped": Kind(
         draw=_counted(2, 5),
         right=lambda given, found: 0 < found <= min(given["count"], CAPPED_AT),

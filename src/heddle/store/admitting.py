@@ -39,7 +39,7 @@ class _Clock:
     measured_s: float | None = None
 
 
-class _Keys:
+class Keys:
     """Collect the parameters of idempotency_take and idempotency_read."""
 
     def __init__(self) -> None:
@@ -48,9 +48,11 @@ class _Keys:
 
     @property
     def is_any(self) -> bool:
+        """Tell whether a request has a key."""
         return bool(self.values["key_names"])
 
     def add(self, new: records.NewRun, run_id: uuid.UUID) -> None:
+        """Add the key of one request, with the first answer it is given."""
         answer = None if new.answer_for is None else new.answer_for(run_id)
         for name, value in {
             "key_tenants": new.tenant.id,
@@ -98,7 +100,7 @@ class Admitting:
 
     def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
         """Write runs in one transaction and one round trip; one outcome per item, in order."""
-        keys, arrays = _Keys(), schedule.NewRuns()
+        keys, arrays = Keys(), schedule.NewRuns()
         run_ids = [self._add(item, keys, arrays) for item in new]
         holders = {row[:3]: row[3:] for row in self._write(keys, arrays)} if new else {}
         return [
@@ -108,7 +110,7 @@ class Admitting:
 
     def replay(self, new: records.NewRun) -> records.Submission | None:
         """Give what was admitted under a request's key."""
-        keys = _Keys()
+        keys = Keys()
         keys.add(dataclasses.replace(new, answer_for=None), uuid.UUID(int=0))
         found = self._rows("idempotency_read", keys.values)
         if not found:
@@ -118,9 +120,9 @@ class Admitting:
             raise outcome
         return outcome
 
-    def _add(self, new: records.NewRun, keys: _Keys, arrays: schedule.NewRuns) -> uuid.UUID:
+    def _add(self, new: records.NewRun, keys: Keys, arrays: schedule.NewRuns) -> uuid.UUID:
         now_s = self._now_s()
-        run_id = ids.run_id(database_unix_ms=int(now_s * 1000), random_bits=secrets.randbits(80))
+        run_id = self._new_run_id(int(now_s * 1000))
         if new.idempotency_key is not None:
             keys.add(new, run_id)
         arrays.add(
@@ -141,6 +143,9 @@ class Admitting:
         )
         return run_id
 
+    def _new_run_id(self, now_ms: int) -> uuid.UUID:
+        return ids.run_id(database_unix_ms=now_ms, random_bits=secrets.randbits(80))
+
     def _now_s(self) -> float:
         """Tell the database's time, asking for it once a minute."""
         now_s, clock = time.monotonic(), self._clock
@@ -150,7 +155,7 @@ class Admitting:
             clock = self._clock = _Clock(offset_s=database_s - (asked_s + now_s) / 2, measured_s=now_s)
         return now_s + clock.offset_s
 
-    def _write(self, keys: _Keys, arrays: schedule.NewRuns) -> _Rows:
+    def _write(self, keys: Keys, arrays: schedule.NewRuns) -> _Rows:
         """Write what was collected and give who has the keys: rows of idempotency_read."""
         names = [*(["idempotency_take"] if keys.is_any else []), "new_runs"]
         connection = django.db.connections[self._using]

@@ -22,6 +22,7 @@ class News:
     is_end: bool = False
     is_good: bool = False
     is_failure: bool = False
+    is_fallback: bool = False
     cost: int = 0
 
 
@@ -99,6 +100,7 @@ def judge(tables: Tables, news: Sequence[News]) -> tuple[int, list[Any], int]:
         row.await_left -= sum(item.step.ordinal in awaits for item in ends)
         if row.await_failures_left is not None:
             row.await_failures_left -= sum(item.step.ordinal in awaits and not item.is_good for item in ends)
+        row.is_degraded |= any(item.is_fallback for item in ends)
         row.is_broken |= any(item.step.ordinal in row.refs and not item.is_good for item in ends)
         failures = [item.step for item in ends if item.is_failure and item.step.ordinal not in row.handled]
         row.failed += len(failures)

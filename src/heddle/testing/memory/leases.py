@@ -68,13 +68,29 @@ def _shown(lease: LeaseRow) -> tuple[Any, ...]:
 
 
 def session_gone(tables: Tables, *, is_leader: bool) -> Rows:
-    """List nobody: workers in memory have no sessions, as behind a pooler."""
-    return []
+    """List living workers whose heartbeat's session is gone; to one that does not lead, the leader alone."""
+    holder, _ = tables.leader
+    return [
+        (row.id, row.detail["session"])
+        for row in tables.workers.values()
+        if _is_gone(tables, row) and (is_leader or row.id == holder)
+    ]
+
+
+def _is_gone(tables: Tables, row: tables_module.WorkerRow) -> bool:
+    session = row.detail.get("session")
+    return row.state in ("alive", "draining") and session is not None and session not in tables.sessions
 
 
 def declare_dead(tables: Tables, *, workers: Sequence[int], sessions: Sequence[str]) -> Rows:
-    """Declare nobody dead for a session that nobody has."""
-    return []
+    """Declare workers dead that still have the session that is gone."""
+    rows: Rows = []
+    for worker, session in zip(workers, sessions, strict=True):
+        row = tables.workers.get(worker)
+        if row is not None and row.detail.get("session") == session and _is_gone(tables, row):
+            row.state = "dead"
+            rows.append((worker,))
+    return rows
 
 
 def mark_dead(tables: Tables, *, lease_s: float | None) -> Rows:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from heddle.core import ids
 from heddle.testing.memory import endings
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.settling import holds
@@ -39,8 +40,11 @@ def new_runs(tables: Tables, **arrays: Sequence[Any]) -> Rows:
     """Write runs with their first ready entries, or the timer that starts them."""
     now = tables.now_s()
     for row in _by_row(arrays, *arrays):
+        taken = tables.idempotency.get((row["tenants"], row["operations"], row["keys"]))
+        if row["keys"] is not None and (taken is None or taken["run_id"] != row["ids"]):
+            continue
         assert row["ids"] not in tables.runs, "a run's id is new"
-        deadline_s = row["deadlines_s"]
+        deadline_at, cap_run = _from_above(tables, row)
         made = RunRow(
             id=row["ids"],
             tenant_id=row["tenants"],
@@ -53,20 +57,32 @@ def new_runs(tables: Tables, **arrays: Sequence[Any]) -> Rows:
             webhook_url=row["webhooks"],
             max_cost_nano_usd=row["max_costs"],
             created_at=now,
-            deadline_at=None if deadline_s is None else now + deadline_s,
+            deadline_at=deadline_at,
+            cap_run=cap_run,
             parent_run=row["parents"],
             parent_ordinal=row["parent_ordinals"],
             traceparent=row["traceparents"],
         )
         tables.runs[made.id] = made
         tables.tell(made, "run.queued")
-        if deadline_s is not None:
-            tables.set_timer((made.id, 0, "deadline"), now + deadline_s)
+        if deadline_at is not None:
+            tables.set_timer((made.id, 0, "deadline"), deadline_at)
         if (row["starts_in_s"] or 0.0) > 0:
             tables.set_timer((made.id, 0, "start"), now + row["starts_in_s"])
         else:
             tables.put_ready(made.lane, made.tenant_id, made.id, 0)
     return []
+
+
+def _from_above(tables: Tables, row: dict[str, Any]) -> tuple[float | None, uuid.UUID | None]:
+    """Give a new run's deadline, no later than that of the run above it, and the run whose cap it is held to."""
+    deadline_at = None if row["deadlines_s"] is None else tables.now_s() + row["deadlines_s"]
+    above = None if row["parents"] is None else tables.runs.get(row["parents"])
+    if above is None:
+        return deadline_at, None
+    if above.stopping is None and above.deadline_at is not None:
+        deadline_at = above.deadline_at if deadline_at is None else min(deadline_at, above.deadline_at)
+    return deadline_at, above.cap_run or (None if above.max_cost_nano_usd is None else above.id)
 
 
 def journal_runs(tables: Tables, *, run_ids: Sequence[uuid.UUID]) -> Rows:
@@ -109,6 +125,8 @@ def journal_steps(
         size_bytes = 0
         for step in () if row is None else sorted(row.steps.values(), key=lambda step: step.ordinal):
             assert row is not None, "it has steps"
+            if row.workflow == "heddle.map" and step.state == "succeeded":
+                continue
             is_wanted = step.kind == "now" or step.ordinal in row.awaited
             if run_id in eager_runs:
                 size_bytes += len(json.dumps(step.output))
@@ -116,7 +134,7 @@ def journal_steps(
                 is_wanted = is_wanted or (step.state == "succeeded" and is_eager)
             output = step.output if is_wanted else None
             head = (run_id, step.ordinal, step.kind, step.name, step.digest, step.state)
-            rows.append((*head, step.fault, is_wanted, output))
+            rows.append((*head, step.fault, step.finished_at, is_wanted, output))
     return rows
 
 
@@ -140,9 +158,31 @@ def plan_facts(
             if signal.consumed_by is None:
                 signals[signal.name] = signals.get(signal.name, 0) + 1
         states = {str(ordinal): row.steps[ordinal].state for ordinal in named}
-        head = (row.id, row.wake_seq, row.open, row.planned, row.stopping, row.priority, row.tenant_id, row.parent_run)
-        found.append((*head, states or None, signals or None))
+        head = (row.id, row.wake_seq, row.open, row.planned, row.stopping, row.priority, row.tenant_id)
+        found.append((*head, row.chain_number, states or None, signals or None, _over_bound(tables, row)))
     return found
+
+
+def _over_bound(tables: Tables, row: RunRow) -> str | None:
+    """Name the quota that was used up by the tenant's runs admitted before this one, at its first activation."""
+    tenant = tables.tenants[row.tenant_id]
+    if row.planned or row.started_at is not None or row.parent_run is not None:
+        return None
+    if tenant.runs_per_min is None and tenant.open_runs_max is None:
+        return None
+    earlier = [
+        other
+        for other in tables.runs.values()
+        if other.tenant_id == row.tenant_id and other.parent_run is None and other.id < row.id
+    ]
+    since_ms = ids.unix_ms(row.id) - 60_000
+    recent = sum(
+        ids.unix_ms(other.id) >= since_ms and (other.error or {}).get("fault") != "throttled" for other in earlier
+    )
+    if tenant.runs_per_min is not None and recent >= tenant.runs_per_min:
+        return "runs_per_min"
+    is_full = tenant.open_runs_max is not None and sum(other.is_live for other in earlier) >= tenant.open_runs_max
+    return "open_runs_max" if is_full else None
 
 
 _CALLS = (
@@ -193,7 +233,7 @@ def plan_guard(
         row, lease = tables.runs.get(run_id), tables.leases.get((run_id, 0))
         is_held = lease is not None and holds(lease, fence)
         is_first = row is not None and row.planned == 0 and row.stopping is None and row.is_live
-        if row is None or not is_held or not is_first or row.wake_seq != wake_seq:
+        if row is None or not is_held or not is_first or row.wake_seq != wake_seq or _over_bound(tables, row):
             raise psycopg.errors.DivisionByZero("division by zero")
     return [(1,)]
 
@@ -204,6 +244,8 @@ def plan(tables: Tables, *, worker: int | None, claim_id: uuid.UUID | None, **ar
     callees = _by_row(arrays, *_CALLEES)
     calls = _by_row(arrays, *_CALLS)
     waited_in = {callee["lanes"] for callee in callees if callee["lanes"] in tables.ready}
+    if any(tables.tenants[callee["tenants"]].paused_at is not None for callee in callees):
+        waited_in = {callee["lanes"] for callee in callees}
     fences: list[int | None] = []
     for call in calls:
         callee = callees[call["callees"] - 1]
@@ -257,7 +299,7 @@ def _write_call(tables: Tables, row: RunRow, call: dict[str, Any], callee: dict[
         children=integers(call["children"]),
         child_run=call["child_runs"],
         created_at=tables.now_s(),
-        finished_at=tables.now_s() if state in ("succeeded", "skipped") else None,
+        finished_at=tables.now_s() if state in ("succeeded", "skipped", "cancelled") else None,
     )
     if state == "due" and fence is None:
         tables.put_ready(callee["lanes"], callee["tenants"], row.id, call["ordinals"])

@@ -5,17 +5,16 @@ successors, limits given back, events, wake-ups and the end of runs with nothing
 """
 
 import dataclasses
-import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heddle.testing.memory import endings
+from heddle.testing.memory import deployed, endings, verdicts
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
+from heddle.testing.memory.verdicts import Verdict
 
 ENDED = frozenset({"done", "rejected", "late", "abandoned"})
-_FREES_SLOT = frozenset({"complete", "fail", "retry", "release", "bury"})
 _STATE_AFTER = {
     "complete": "succeeded",
     "fail": "failed",
@@ -25,46 +24,8 @@ _STATE_AFTER = {
     "reconcile": "unknown",
     "bury": "unknown",
 }
-_ARRAYS = (
-    "run_ids",
-    "ordinals",
-    "fences",
-    "numbers",
-    "verdicts",
-    "outputs",
-    "faults",
-    "delays",
-    "handles",
-    "notes",
-    "costs",
-    "attempt_states",
-    "locals",
-    "breakers",
-)
+_SILENT = deployed.Shown(is_silent=True)
 _EVENT_AFTER = {"retry": "step.retried", "poll": "step.pending", "release": "step.released"}
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class _Verdict:
-    run_id: uuid.UUID
-    ordinal: int
-    fence: int
-    number: int
-    verdict: str
-    output: Any
-    fault: Any
-    delay_s: float
-    handle: str | None
-    note: str | None
-    cost: int | None
-    attempt_state: str | None
-    is_local: bool
-    breaker: int
-    is_over: bool = False
-
-    @property
-    def key(self) -> Key:
-        return self.run_id, self.ordinal
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -78,11 +39,8 @@ class _Fact:
     cost: int | None
     step_state: str
     is_news: bool
+    is_end: bool = False
     is_booked: bool = False
-
-
-def _loads(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,37 +66,12 @@ def settle(
     """Write a batch of verdicts."""
     groups = dict(zip(direct_lanes, direct_groups, strict=True))
     offer = _Offer(worker=worker, claim_id=claim_id, groups=groups, places=direct_places)
-    batch = [
-        _Verdict(
-            run_id=row[0],
-            ordinal=row[1],
-            fence=row[2],
-            number=row[3],
-            verdict=row[4],
-            output=_loads(row[5]),
-            fault=_loads(row[6]),
-            delay_s=row[7],
-            handle=row[8],
-            note=row[9],
-            cost=row[10],
-            attempt_state=row[11],
-            is_local=row[12],
-            breaker=row[13],
-        )
-        for row in zip(*(arrays[name] for name in _ARRAYS), strict=True)
-    ]
+    batch = verdicts.read(arrays)
     freed = _free(tables, batch)
     facts = _write_facts(tables, batch, freed)
     done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
     _note(facts, freed)
-    for fact in facts:
-        if fact.step_state == "cancelled" and fact.state == "accepted" and fact.is_news:
-            assert fact.endpoint_id is not None, "an accepted attempt has an endpoint"
-            lane = tables.endpoints[fact.endpoint_id].poll_lane
-            tables.put_ready(lane, fact.step.tenant_id, fact.step.run_id, fact.step.ordinal)
-    for item in freed.values():
-        if not item.is_local and (item.verdict in _FREES_SLOT or (item.is_over and item.verdict == "reconcile")):
-            tables.free_slot(item.key, breaker=item.breaker)
+    _let_go(tables, facts, freed)
     news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
     leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
     news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
@@ -155,6 +88,23 @@ def settle(
     return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
 
 
+def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]) -> None:
+    """Let go of slots; have a job asked to stop that was accepted after its call had been stopped."""
+    for fact in facts:
+        if fact.step_state == "cancelled" and fact.state == "accepted" and fact.is_news:
+            assert fact.endpoint_id is not None, "an accepted attempt has an endpoint"
+            lane = tables.endpoints[fact.endpoint_id].poll_lane
+            tables.put_ready(lane, fact.step.tenant_id, fact.step.run_id, fact.step.ordinal)
+    for item in freed.values():
+        if not item.is_local:
+            verdicts.give_back(tables, item)
+    for fact in facts:
+        if fact.is_end:
+            key = (fact.step.run_id, fact.step.ordinal)
+            tables.free_slot(key, is_claimed=True, shown=_SILENT)
+            tables.timers.pop((*key, "reconcile"), None)
+
+
 def holds(lease: tables_module.LeaseRow, fence: int) -> bool:
     """Tell whether a lease is the one that a fence names: the check that makes a late writer harmless."""
     return lease.fence == fence
@@ -164,10 +114,11 @@ def _lease_or_queue(tables: Tables, due: Sequence[StepRow], offer: _Offer) -> li
     """Lease to the settling worker what it has places for, where nobody waits in the lane; put the rest in line."""
     due = sorted(due, key=lambda step: (step.run_id, step.ordinal))
     open_lanes = {step.lane for step in due if step.kind == "step" and step.lane not in tables.ready}
+    paused = {tenant.id for tenant in tables.tenants.values() if tenant.paused_at is not None}
     used: dict[int | None, int] = {}
     leased: list[list[Any]] = []
     for step in due:
-        group = offer.groups.get(step.lane) if step.lane in open_lanes else None
+        group = offer.groups.get(step.lane) if step.lane in open_lanes and step.tenant_id not in paused else None
         used[group] = used.get(group, 0) + 1
         if group is None or offer.worker is None or used[group] > offer.places[group - 1]:
             tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
@@ -194,14 +145,16 @@ def _leased_row(tables: Tables, step: StepRow, fence: int) -> list[Any]:
     row = tables.runs[step.run_id]
     outputs = {str(parent): row.steps[parent].output for parent in step.parents or ()}
     deadline_in_s = None if row.deadline_at is None else row.deadline_at - tables.now_s()
+    if deadline_in_s is not None and deadline_in_s <= 0 and row.stopping is None:
+        deadline_in_s = 1e-6  # What became due after the deadline is not begun.
     head = [str(step.run_id), step.ordinal, fence, step.attempts + 1, step.tenant_id, step.name, step.version]
     about = [step.input, step.options, step.attempts_before, step.epoch, step.crashes, step.parents, outputs or None]
     return [*head, *about, row.workflow, row.version, row.traceparent, deadline_in_s, row.priority]
 
 
-def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
+def _free(tables: Tables, batch: Sequence[Verdict]) -> dict[Key, Verdict]:
     """Take the leases whose fence matches, and note local tries."""
-    freed: dict[Key, _Verdict] = {}
+    freed: dict[Key, Verdict] = {}
     for item in batch:
         step, lease = tables.step(item.run_id, item.ordinal), tables.leases.get(item.key)
         if step is None or lease is None or not holds(lease, item.fence) or item.key in freed:
@@ -227,7 +180,7 @@ def _free(tables: Tables, batch: Sequence[_Verdict]) -> dict[Key, _Verdict]:
     return freed
 
 
-def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Verdict]) -> list[_Fact]:
+def _write_facts(tables: Tables, batch: Sequence[Verdict], freed: dict[Key, Verdict]) -> list[_Fact]:
     """Write what is known of sent attempts, whoever says so."""
     facts: list[_Fact] = []
     written: set[tuple[uuid.UUID, int, int]] = set()
@@ -242,11 +195,11 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
         holder = freed.get(item.key)
         is_late = holder is None or holder.is_over
         assert item.attempt_state is not None, "a verdict on a sent attempt says how it stands"
-        told = item.attempt_state
+        told, before = item.attempt_state, tried.state
         if holder is None and told in ("rejected", "unknown") and step.state in ("pending", "unknown"):
             # Somebody else asks after the job: what a worker that lost it says closes nothing.
-            told = tried.state if tried.state in ("accepted", "unknown") else told
-        tables.move_attempt(tried, _attempt_state(told, tried.state, step.state, holder), of=step)
+            told = before if before in ("accepted", "unknown") else told
+        tables.move_attempt(tried, _attempt_state(told, before, step.state, holder), of=step)
         tried.handle = item.handle or tried.handle
         tried.fault = item.fault if item.fault is not None else tried.fault
         tried.result = item.output if is_late else None
@@ -264,13 +217,14 @@ def _write_facts(tables: Tables, batch: Sequence[_Verdict], freed: dict[Key, _Ve
             cost=item.cost,
             step_state=step.state,
             is_news=item.handle is not None or (holder is not None and holder.is_over),
+            is_end=holder is None and step.state == "cancelled" and tried.state in ("done", "rejected", "late"),
         )
         fact.is_booked = book(tables, step, tried, item.cost)
         facts.append(fact)
     return facts
 
 
-def _attempt_state(told: str, before: str, step_state: str, holder: _Verdict | None) -> str:
+def _attempt_state(told: str, before: str, step_state: str, holder: Verdict | None) -> str:
     if step_state == "unknown":
         return told
     if told == "accepted" and (step_state == "cancelled" or before == "accepted"):
@@ -289,20 +243,20 @@ def book(tables: Tables, step: StepRow, tried: tables_module.AttemptRow, cost: i
     return True
 
 
-def _moving(tables: Tables, freed: dict[Key, _Verdict]) -> list[tuple[_Verdict, StepRow]]:
+def _moving(tables: Tables, freed: dict[Key, Verdict]) -> list[tuple[Verdict, StepRow]]:
     """List the steps that a verdict moves."""
     found = [(item, tables.step(item.run_id, item.ordinal)) for item in freed.values() if not item.is_over]
     return [(item, step) for item, step in found if step is not None]
 
 
-def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
+def _move(tables: Tables, item: Verdict, step: StepRow) -> endings.News:
     """Carry a verdict out on its step, with its timer or its place in line."""
     verdict, now = item.verdict, tables.now_s()
     tables.move_step(step, _STATE_AFTER[verdict])
     step.output = item.output if verdict == "complete" else None
     if verdict in ("complete", "release"):
         step.fault = None
-    elif verdict != "poll":
+    elif verdict != "poll" and not (verdict == "retry" and item.attempt_state is None):
         step.fault = item.fault
     step.note = "" if verdict == "complete" else item.note or ""
     step.attempts = max(step.attempts, item.number - int(verdict == "release" and item.is_local))
@@ -321,12 +275,13 @@ def _move(tables: Tables, item: _Verdict, step: StepRow) -> endings.News:
             is_end=True,
             is_good=not is_failed,
             is_failure=is_failed and not step.is_detached,
+            is_fallback=not is_failed and item.tier > 0,
         )
-    detail = {"delay_s": item.delay_s, "fault": item.fault}
+    detail = {"delay_s": item.delay_s, "fault": step.fault}
     return endings.News(step=step, event=_EVENT_AFTER.get(verdict, "step.unknown"), detail=detail)
 
 
-def _note(facts: Sequence[_Fact], freed: dict[Key, _Verdict]) -> None:
+def _note(facts: Sequence[_Fact], freed: dict[Key, Verdict]) -> None:
     """Count attempts and money on the steps of facts: those the verdict moved, and those that had moved on."""
     for fact in facts:
         holder = freed.get((fact.step.run_id, fact.step.ordinal))

@@ -1,6 +1,7 @@
-"""Stop runs and try them again: end_functions, stop and retry_run.
+"""Stop runs and calls, and try runs again: end_functions, stop, cancel_calls and retry_run.
 
-Neighbours: doors' cancel and retry, the timers of deadlines and cleanups, and functions that raised.
+Neighbours: doors' cancel and retry, the timers of deadlines and cleanups, functions that raised or took the first of
+several calls.
 """
 
 import json
@@ -57,37 +58,107 @@ def _stop_calls(tables: Tables, row: RunRow, reason: str) -> bool:
     """Cancel the open calls of a run; tell whether a worker was on one of them."""
     was_leased = False
     kind = "deadline" if reason == "expired" else "cancelled"
+    fault = {"fault": kind, "message": f"stopped with its run: {reason}", "where": ""}
     for step in row.steps.values():
-        if step.state not in tables_module.OPEN:
-            continue
-        tables.move_step(step, "cancelled")
-        step.finished_at = tables.now_s()
-        step.fault = {"fault": kind, "message": f"stopped with its run: {reason}", "where": ""}
-        was_leased |= tables.leases.pop((row.id, step.ordinal), None) is not None
-        accepted = _accepted(tables, step)
-        if accepted is None:
-            tables.free_slot((row.id, step.ordinal))
-        elif not _is_in_line(tables, accepted, step):
-            tables.put_ready(accepted, step.tenant_id, row.id, step.ordinal)
-        if step.child_run is not None:
-            tables.timers.setdefault((step.child_run, 0, "cleanup"), tables.now_s())
+        if step.state in tables_module.OPEN:
+            was_leased |= _end_call(tables, step, "cancelled", dict(fault))
     return was_leased
 
 
-def _accepted(tables: Tables, step: StepRow) -> int | None:
-    """Give the poll lane of the endpoint that works on a call, None when none is known to."""
-    if (step.run_id, step.ordinal) not in tables.slots:
-        return None
-    for number in sorted(step.tries, reverse=True):
-        tried = step.tries[number]
-        if tried.state == "accepted" and tried.endpoint_id is not None:
-            return tables.endpoints[tried.endpoint_id].poll_lane
-    return None
+def _end_call(tables: Tables, step: StepRow, state: str, fault: Any) -> bool:
+    """End an open call that is not wanted any more; tell whether a worker was on it.
+
+    A job that a provider has, or may have, keeps its slot until it is known that it is over.
+    """
+    key, now = (step.run_id, step.ordinal), tables.now_s()
+    tables.move_step(step, state)
+    step.finished_at, step.fault = now, fault
+    if step.kind == "model":
+        step.attempts = max([step.attempts, *step.tries])
+    was_leased = tables.leases.pop(key, None) is not None
+    abroad = tables_module.abroad(tables, step)
+    if abroad is None:
+        tables.free_slot(key)
+    elif abroad.state != "accepted":
+        tables.timers.setdefault((*key, "reconcile"), max(now + 1.0, abroad.send_by or now))
+    elif abroad.endpoint_id is not None:
+        lane = tables.endpoints[abroad.endpoint_id].poll_lane
+        if not _is_in_line(tables, lane, step):
+            tables.put_ready(lane, step.tenant_id, *key)
+    if step.child_run is not None:
+        tables.timers.setdefault((step.child_run, 0, "cleanup"), now)
+    return was_leased
 
 
 def _is_in_line(tables: Tables, lane: int, step: StepRow) -> bool:
     queue = tables.ready.get(lane, {}).get(step.tenant_id, [])
     return any((row.run_id, row.ordinal) == (step.run_id, step.ordinal) for row in queue)
+
+
+def cancel_calls(
+    tables: Tables,
+    *,
+    run_ids: Sequence[uuid.UUID],
+    fences: Sequence[int],
+    wakes: Sequence[int],
+    runs: Sequence[uuid.UUID],
+    ordinals: Sequence[int],
+    lost: str,
+) -> Rows:
+    """Cancel calls that lost first_of, and skip what takes a value from them, while their run goes on."""
+    leased: list[uuid.UUID] = []
+    for run_id, fence, wake_seq in zip(run_ids, fences, wakes, strict=True):
+        row, lease = tables.runs.get(run_id), tables.leases.get((run_id, 0))
+        is_held = lease is not None and holds(lease, fence)
+        if row is None or not is_held or not row.is_live or row.wake_seq != wake_seq:
+            continue
+        asked = [ordinal for run, ordinal in zip(runs, ordinals, strict=True) if run == run_id]
+        if _lose(tables, row, asked, json.loads(lost)):
+            leased.append(run_id)
+        _put_back(tables, row, asked)
+    return [(run_id,) for run_id in sorted(leased)]
+
+
+def _lose(tables: Tables, row: RunRow, asked: Sequence[int], lost: dict[str, Any]) -> bool:
+    """Cancel calls and skip everything below them; tell whether a worker was on one of them."""
+    open_ones = [ordinal for ordinal in asked if row.steps[ordinal].state in tables_module.OPEN]
+    causes: dict[int, int] = {}
+    for cause in sorted(open_ones):
+        _reach(row, cause, cause, causes)
+    was_leased = False
+    for ordinal in sorted(causes):
+        step = row.steps[ordinal]
+        if step.state not in tables_module.OPEN:
+            continue
+        message = f"skipped: call {causes[ordinal]}, which it takes a value from, lost heddle.first_of"
+        fault = lost if ordinal in open_ones else {"fault": "cancelled", "message": message, "where": lost["where"]}
+        state = "cancelled" if ordinal in open_ones else "skipped"
+        was_leased |= _end_call(tables, step, state, dict(fault))
+        tables.drop_timers(row.id, ordinals=lambda each, ordinal=ordinal: each == ordinal)  # type: ignore[misc]
+        row.open -= 1
+    return was_leased
+
+
+def _reach(row: RunRow, ordinal: int, cause: int, causes: dict[int, int]) -> None:
+    if ordinal in causes:
+        return
+    causes[ordinal] = cause
+    for child in row.steps[ordinal].children:
+        _reach(row, child, cause, causes)
+
+
+def _put_back(tables: Tables, row: RunRow, asked: Sequence[int]) -> None:
+    """Put signals back that a call took after another had won, for the next call that waits for them."""
+    for signal in row.signals:
+        if signal.consumed_by in asked:
+            signal.consumed_by = None
+            waiting = [
+                step.ordinal
+                for step in row.steps.values()
+                if (step.kind, step.name, step.state) == ("signal", signal.name, "waiting")
+            ]
+            if waiting:
+                tables.set_timer((row.id, min(waiting), "signal"), tables.now_s())
 
 
 def _stop_run(tables: Tables, row: RunRow, reason: str, fault: Any, is_over: bool) -> list[Any] | None:
@@ -111,21 +182,28 @@ def _stop_run(tables: Tables, row: RunRow, reason: str, fault: Any, is_over: boo
     return None
 
 
-def retry_run(tables: Tables, *, run_id: uuid.UUID) -> Rows:
-    """Make what failed in a run due again and let its function run again."""
+def retry_run(tables: Tables, *, run_id: uuid.UUID, lost: str) -> Rows:
+    """Make what failed in a run due again and let its function run again; what lost first_of stays what it is."""
     row = tables.runs.get(run_id)
     if row is None or row.state not in ("failed", "expired"):
         return []
     kept = row.stop_ordinal if row.stopping in ("cancelled", "expired") else row.planned
+    losers: dict[int, int] = {}
+    for step in list(row.steps.values()):
+        if step.state in ("cancelled", "skipped") and (step.fault or {}).get("where") == lost:
+            _reach(row, step.ordinal, step.ordinal, losers)
     for ordinal in [ordinal for ordinal in row.steps if ordinal > kept]:
         del row.steps[ordinal]
-    again = [step for step in row.steps.values() if step.state in ("failed", "cancelled", "skipped")]
+    again = [
+        step
+        for step in row.steps.values()
+        if step.state in ("failed", "cancelled", "skipped") and step.ordinal not in losers
+    ]
     blockers = {
         step.ordinal: sum(row.steps[parent].state != "succeeded" for parent in step.parents or ()) for step in again
     }
     for step in again:
         tables.leases.pop((run_id, step.ordinal), None)
-        tables.free_slot((run_id, step.ordinal))
         _retry_step(tables, step, blockers[step.ordinal])
     row.planned, row.function_state, row.stopping, row.stop_ordinal = kept, "running", None, 0
     row.error, row.failed, row.is_broken, row.handled = None, 0, False, set()
@@ -138,8 +216,14 @@ def retry_run(tables: Tables, *, run_id: uuid.UUID) -> Rows:
 
 
 def _retry_step(tables: Tables, step: StepRow, blockers: int) -> None:
-    tried = max([step.attempts, *step.tries])
-    state = "blocked" if blockers else "due" if step.kind in ("step", "model") else "waiting"
+    key, now, tried = (step.run_id, step.ordinal), tables.now_s(), max([step.attempts, *step.tries])
+    abroad = tables_module.abroad(tables, step)
+    if abroad is not None:
+        # Asked after instead of being paid again.
+        state = "pending" if abroad.state == "accepted" else "unknown"
+    else:
+        tables.free_slot(key)
+        state = "blocked" if blockers else "due" if step.kind in ("step", "model") else "waiting"
     # The law knows the way of a skipped call back over being blocked.
     if step.state == "skipped" and state != "blocked":
         tables.move_step(step, "blocked")
@@ -147,11 +231,21 @@ def _retry_step(tables: Tables, step: StepRow, blockers: int) -> None:
         raise tables_module.LawBroken(f"step {step.run_id}.{step.ordinal} failed and would wait for others")
     tables.move_step(step, state)
     step.blockers, step.fault, step.output, step.finished_at, step.note = blockers, None, None, None, ""
-    step.attempts, step.attempts_before, step.crashes, step.epoch = tried, tried, 0, step.epoch + 1
+    step.attempts_before = step.attempts_before if abroad is not None else tried
+    step.attempts, step.crashes, step.epoch = tried, 0, step.epoch + 1
     if state == "due":
-        tables.put_ready(step.lane, step.tenant_id, step.run_id, step.ordinal)
+        tables.put_ready(step.lane, step.tenant_id, *key)
     elif state == "waiting":
-        tables.timers.setdefault((step.run_id, step.ordinal, "begin"), tables.now_s())
+        tables.timers.setdefault((*key, "begin"), now)
+    elif state == "pending":
+        tables.timers.setdefault((*key, "poll"), now)
+    elif abroad is not None:
+        tables.timers.setdefault((*key, "reconcile"), max(now, abroad.send_by or now))
 
 
-STATEMENTS: dict[str, Statement] = {"end_functions": end_functions, "stop": stop, "retry_run": retry_run}
+STATEMENTS: dict[str, Statement] = {
+    "end_functions": end_functions,
+    "stop": stop,
+    "cancel_calls": cancel_calls,
+    "retry_run": retry_run,
+}

@@ -10,7 +10,7 @@ import dataclasses
 import random
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -18,25 +18,49 @@ import psycopg
 from heddle.config import deployment
 from heddle.core import ids
 from heddle.ports import operating, transport
-from heddle.ports import store as store_port
-from heddle.store import apply, postgres, statements
+from heddle.store import admitting, apply, postgres, schedule, statements
 from heddle.store import django as django_store
-from heddle.testing.memory import admission, attempts, claims, leases, limits, plans, settling, stops, timers, views
+from heddle.testing.memory import (
+    absent,
+    admission,
+    attempts,
+    chains,
+    claims,
+    deploying,
+    leases,
+    limits,
+    model_claims,
+    plans,
+    settling,
+    stops,
+    timers,
+    views,
+    whys,
+)
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
 Result = TypeVar("Result")
 STATEMENTS: Mapping[str, Statement] = {
+    **absent.STATEMENTS,
     **admission.STATEMENTS,
     **attempts.STATEMENTS,
+    **chains.STATEMENTS,
     **claims.STATEMENTS,
+    **deploying.STATEMENTS,
     **leases.STATEMENTS,
     **limits.STATEMENTS,
+    **model_claims.STATEMENTS,
     **plans.STATEMENTS,
     **settling.STATEMENTS,
     **stops.STATEMENTS,
     **timers.STATEMENTS,
     **views.STATEMENTS,
+    **whys.STATEMENTS,
 }
+
+
+class NotSimulated(NotImplementedError):
+    """Say which statement of a real store this one does not have; ``docs/simulation.md`` lists what is left out."""
 
 
 class Gate(Protocol):
@@ -82,7 +106,9 @@ class Memory:
         self.errors: list[Exception] = []
 
     def rows(self, name: str, parameters: Mapping[str, Any]) -> Rows:
-        """Run one statement. Raises KeyError for one that this store does not have."""
+        """Run one statement. Raises NotSimulated for one that this store does not have."""
+        if name not in STATEMENTS:
+            raise NotSimulated(f"the store in memory has no statement {name!r}")
         return STATEMENTS[name](self.tables, **parameters)
 
     def new_run_id(self) -> uuid.UUID:
@@ -197,49 +223,50 @@ class MemoryStore(postgres.PostgresStore):
     async def check_schema(self) -> None:
         """Find nothing missing: tables in memory have no migrations."""
 
-    async def operate(self, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
-        """Find no bulk operation: operators are not simulated."""
-        return None
-
-    async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> operating.RetentionReport:
-        """Keep everything."""
-        return operating.RetentionReport()
-
-    async def note_lineage(self) -> operating.Lineage | None:
-        """Tell no history: tables in memory are never restored."""
-        return None
-
-    async def end_restore(self, *, hold_s: float) -> bool:
-        """Find no pause of sending."""
-        return False
-
-    async def doubt(self, left_out: Sequence[store_port.Claimed]) -> None:
-        """Doubt nothing: no history was lost."""
-
     async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
         """Make no partition: tables in memory have none."""
         return []
 
+    async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> operating.RetentionReport:
+        """Remove nothing: there are no weeks."""
+        return operating.RetentionReport()
+
+    async def note_lineage(self) -> operating.Lineage | None:
+        """Tell nothing: a store in memory is never restored."""
+        return None
+
+    async def end_restore(self, *, hold_s: float) -> bool:
+        """End nothing."""
+        return False
+
 
 class MemoryPulse:
-    """Beat for a worker (``ports.session.Pulse``)."""
+    """Beat for a worker (``ports.session.Pulse``), in a session that ends with its process or when it is cut."""
 
     def __init__(self, memory: Memory, *, gate: Gate | None = None) -> None:
         self._memory = memory
         self._gate = gate or OpenGate()
+        self._session: str | None = None
 
     def beat(self, *, worker: int, detail: dict[str, Any]) -> bool:
         """Beat once; False when this worker was declared dead. Raises StoreLost when the gate says so."""
         self._gate.beat()
         with self._memory.alone:
-            return bool(leases.beat(self._memory.tables, worker=worker, detail=views.text(detail) or "{}"))
+            tables = self._memory.tables
+            if self._session not in tables.sessions:
+                self._session = f"s{tables.next('session')}"
+                tables.sessions.add(self._session)
+            told = views.text({**detail, "session": self._session})
+            return bool(leases.beat(tables, worker=worker, detail=told or "{}"))
 
     def is_lost(self) -> bool:
-        """Tell that no session was lost: there is none."""
-        return False
+        """Tell whether the session of the last beat has ended since."""
+        return self._session is not None and self._session not in self._memory.tables.sessions
 
     def close(self) -> None:
-        """Let go of nothing."""
+        """End the session, as the end of the process and a cut by something in between do. Twice changes nothing."""
+        if self._session is not None:
+            self._memory.tables.sessions.discard(self._session)
 
 
 class MemoryDoors(django_store.DjangoDoors):
@@ -271,6 +298,18 @@ class MemoryDoors(django_store.DjangoDoors):
 
     def _ring(self, channel: str = transport.CHANNEL_READY, payload: str = "") -> None:
         self._rung(channel, payload)
+
+    def _now_s(self) -> float:
+        return self._memory.tables.now_s()
+
+    def _write(self, keys: admitting.Keys, arrays: schedule.NewRuns) -> Rows:
+        with self._atomic():
+            if keys.is_any:
+                self._rows("idempotency_take", keys.values)
+            self._rows("new_runs", arrays.values)
+            found = self._rows("idempotency_read", keys.values) if keys.is_any else []
+        self._ring()
+        return found
 
     def _new_run_id(self, now_ms: int) -> uuid.UUID:
         return ids.run_id(database_unix_ms=now_ms, random_bits=self._memory.rng.getrandbits(80))

@@ -13,6 +13,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from heddle.core import attempt, run, step
+from heddle.testing.memory.deployed import (
+    NEVER_S,
+    NOTHING_SHOWN,
+    Delta,
+    EndpointRow,
+    ModelRow,
+    QueueClock,
+    RouteRow,
+    ScopeRow,
+    Shown,
+    SlotRow,
+    TenantRow,
+)
 
 Rows = list[tuple[Any, ...]]
 Statement = Callable[..., Rows]
@@ -20,7 +33,6 @@ Key = tuple[uuid.UUID, int]
 TimerKey = tuple[uuid.UUID, int, str]
 OPEN = frozenset({"blocked", "due", "pending", "waiting", "unknown"})
 LIVE = frozenset({"queued", "running"})
-NEVER_S = -1e18
 
 
 class LawBroken(AssertionError):
@@ -48,6 +60,8 @@ class AttemptRow:
     accepted_at: float | None = None
     unknown_at: float | None = None
     finished_at: float | None = None
+    tier: int = 0
+    primary_price_nano_usd: int | None = None
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -119,6 +133,12 @@ class RunRow:
     parent_run: uuid.UUID | None
     parent_ordinal: int | None
     traceparent: str | None
+    cap_run: uuid.UUID | None = None
+    continued_from: uuid.UUID | None = None
+    continued_as: uuid.UUID | None = None
+    chain_first: uuid.UUID | None = None
+    chain_last: uuid.UUID | None = None
+    chain_number: int | None = None
     state: str = "queued"
     function_state: str = "running"
     shape: Any = None
@@ -193,77 +213,11 @@ class WorkerRow:
     state: str = "alive"
 
 
-@dataclasses.dataclass(slots=True, kw_only=True)
-class ScopeRow:
-    """Hold the limits of one scope and how much of them is used."""
-
-    id: int
-    name: str
-    concurrency: int | None
-    requests_per_min: int | None
-    requests_burst: int
-    in_flight: int = 0
-    tat: float = NEVER_S
-    full_since: float | None = None
-    paused_until: float | None = None
-    breaker: str = "closed"
-    breaker_epoch: int = 0
-    failures_in_row: int = 0
-    window_at: float = NEVER_S
-    window_ok: int = 0
-    window_failed: int = 0
-    open_until: float | None = None
-    open_for_s: float = 30.0
-    probe_until: float | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Delta:
-    """Hold what one write gave back to a scope."""
-
-    scope_id: int
-    released: int
-    ok: int
-    failed: int
-    epoch: int
-    at: float
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class EndpointRow:
-    """Hold one endpoint."""
-
-    id: int
-    name: str
-    adapter: str
-    url: str
-    secret_name: str | None
-    callback_secret_name: str | None
-    timeout_s: float
-    price_nano_usd: int
-    is_paid: bool
-    options: dict[str, Any]
-    scope_ids: list[int]
-    poll_lane: int
-    is_enabled: bool = True
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class RouteRow:
-    """Send a model to an endpoint."""
-
-    model: str
-    endpoint_id: int
-    tier: int
-    weight: float
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class QueueClock:
-    """Hold the virtual time of one tenant in one lane."""
-
-    v: float = 0.0
-    is_idle: bool = False
+def abroad(tables: "Tables", step: StepRow) -> AttemptRow | None:
+    """Give the attempt of which a provider has a job, or may have; None when there is none, or its slot is free."""
+    last = step.tries[max(step.tries)] if step.tries else None
+    is_held = (step.run_id, step.ordinal) in tables.slots
+    return last if is_held and last is not None and last.state in ("accepted", "sending", "unknown") else None
 
 
 class Tables:
@@ -279,20 +233,23 @@ class Tables:
         self.ready: dict[int, dict[int, list[ReadyRow]]] = {}
         self.queue_clocks: dict[tuple[int, int], QueueClock] = {}
         self.leases: dict[Key, LeaseRow] = {}
-        self.slots: dict[Key, int] = {}
+        self.slots: dict[Key, SlotRow] = {}
         self.timers: dict[TimerKey, float] = {}
         self.workers: dict[int, WorkerRow] = {}
         self.scopes: dict[int, ScopeRow] = {}
         self.deltas: list[Delta] = []
         self.endpoints: dict[int, EndpointRow] = {}
         self.routes: list[RouteRow] = []
-        self.models: dict[str, tuple[str, float]] = {}
-        self.tenants: dict[int, tuple[str, int]] = {1: ("default", 1)}
+        self.models: dict[str, ModelRow] = {}
+        self.tenants: dict[int, TenantRow] = {1: TenantRow(id=1, name="default")}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
         self.ledger: dict[tuple[uuid.UUID, int, int, str], tuple[int, int | None, int]] = {}
         self.artifacts: dict[tuple[int, str], tuple[str, int]] = {}
         self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
+        self.budget_days: dict[tuple[int, int], int] = {}
+        self.budget_calls: set[tuple[int, int, uuid.UUID, int, int]] = set()
+        self.sessions: set[str] = set()
         self.leader: tuple[int | None, float] = (None, NEVER_S)
         self.watch: Callable[[str], None] = lambda _line: None
         self._numbers: collections.Counter[str] = collections.Counter()
@@ -339,23 +296,40 @@ class Tables:
         self.timers[key] = due_at
 
     def drop_timers(self, run_id: uuid.UUID, *, ordinals: Callable[[int], bool]) -> None:
-        """Remove the timers of some calls of a run."""
-        for key in [key for key in self.timers if key[0] == run_id and ordinals(key[1])]:
+        """Remove the timers of some calls of a run, but those that ask after jobs of unknown outcome."""
+        for key in [key for key in self.timers if key[0] == run_id and ordinals(key[1]) and key[2] != "reconcile"]:
             del self.timers[key]
 
-    def free_slot(self, key: Key, *, breaker: int = 0) -> None:
-        """Give back a slot, when one is held, with what its endpoint showed: 1 well, -1 badly, 0 nothing."""
-        endpoint_id = self.slots.pop(key, None)
-        if endpoint_id is None:
-            return
-        for scope_id in self.endpoints[endpoint_id].scope_ids:
+    def free_slot(self, key: Key, *, is_claimed: bool = False, shown: Shown = NOTHING_SHOWN) -> None:
+        """Give back a slot, when one is held, with what its endpoint showed.
+
+        ``is_claimed``: it counts in the breaker's epoch that its call was claimed in, else in the one there is now.
+        """
+        slot = self.slots.pop(key, None)
+        if slot is not None:
+            self.tell_scopes(slot, is_final=True, is_claimed=is_claimed, shown=shown)
+
+    def tell_scopes(self, slot: SlotRow, *, is_final: bool, is_claimed: bool, shown: Shown) -> None:
+        """Write what the endpoint of a slot showed, for each of its scopes; ``is_final``: the slot is free again."""
+        now, used = self.now_s(), shown.tokens
+        for place, scope_id in enumerate(self.endpoints[slot.endpoint_id].scope_ids):
+            is_dated = is_claimed and place < len(slot.epochs)
             delta = Delta(
                 scope_id=scope_id,
-                released=1,
-                ok=int(breaker > 0),
-                failed=int(breaker < 0),
-                epoch=self.scopes[scope_id].breaker_epoch,
-                at=self.now_s(),
+                epoch=slot.epochs[place] if is_dated else self.scopes[scope_id].breaker_epoch,
+                at=now,
+                released=int(is_final),
+                ok=int(shown.breaker > 0),
+                failed=int(shown.breaker < 0),
+                silent=int(is_final and shown.is_silent and shown.breaker == 0),
+                throttled=int(shown.is_throttled),
+                finished=int(shown.latency_s is not None),
+                finished_s=shown.latency_s or 0.0,
+                tokens=used - slot.tokens if is_final and used is not None else 0,
+                tokens_used=used or 0 if is_final else 0,
+                tokens_calls=int(is_final and bool(used)),
+                images=shown.images - slot.images if is_final and shown.images is not None else 0,
+                frozen_until=NEVER_S if shown.frozen_s is None else now + shown.frozen_s,
             )
             self.deltas.append(delta)
 

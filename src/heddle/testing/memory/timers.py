@@ -8,10 +8,12 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from heddle.testing.memory import deployed
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import Rows, RunRow, SignalRow, Statement, StepRow, Tables, TimerKey
 
 _BUSY_WAIT_S = 0.5
+_SILENT = deployed.Shown(is_silent=True)
 
 
 def due_timers(tables: Tables, *, late_s: float, limit: int) -> Rows:
@@ -113,7 +115,14 @@ def callback_add(tables: Tables, *, endpoint: str, run_id: uuid.UUID, ordinal: i
     return [(1, 1)]
 
 
-def take_timers(tables: Tables, *, runs: Sequence[uuid.UUID], ordinals: Sequence[int], kinds: Sequence[str]) -> Rows:
+def take_timers(
+    tables: Tables,
+    *,
+    runs: Sequence[uuid.UUID],
+    ordinals: Sequence[int],
+    kinds: Sequence[str],
+    result_bytes_max: int,
+) -> Rows:
     """Take due timers and do what needs no decision; the others come back to be carried out."""
     gone: list[tuple[TimerKey, float]] = []
     now = tables.now_s()
@@ -126,7 +135,8 @@ def take_timers(tables: Tables, *, runs: Sequence[uuid.UUID], ordinals: Sequence
             gone.append((key, due_at))
     before = {key[:2]: None if (step := tables.step(*key[:2])) is None else step.state for key, _ in gone}
     readied = sum(_ready(tables, key) for key, _ in gone)
-    found = [_due_row(tables, key, due_at, before, [other for other, _ in gone]) for key, due_at in gone]
+    others = [other for other, _ in gone]
+    found = [_due_row(tables, key, due_at, before, others, result_bytes_max=result_bytes_max) for key, due_at in gone]
     return [(*row, readied) for row in sorted(found, key=lambda row: row[:3])]
 
 
@@ -143,9 +153,10 @@ def _ready(tables: Tables, key: TimerKey) -> int:
     if kind == "retry" and step.state == "waiting":
         tables.move_step(step, "due")
         tables.put_ready(step.lane, step.tenant_id, run_id, ordinal)
-        tables.free_slot((run_id, ordinal))
+        tables.free_slot((run_id, ordinal), is_claimed=True, shown=_SILENT)
         return 1
-    if kind in ("poll", "reconcile") and step.state in ("pending", "unknown"):
+    is_asked = step.state in ("pending", "unknown") or (kind, step.state) == ("reconcile", "cancelled")
+    if kind in ("poll", "reconcile") and is_asked:
         tried = step.tries.get(step.attempts)
         if tried is not None and tried.endpoint_id is not None:
             tables.put_ready(tables.endpoints[tried.endpoint_id].poll_lane, step.tenant_id, run_id, ordinal)
@@ -161,7 +172,13 @@ def outputs_of(row: RunRow, ordinals: Sequence[int] | None) -> dict[str, Any] | 
 
 
 def _due_row(
-    tables: Tables, key: TimerKey, due_at: float, before: dict[Any, str | None], gone: Sequence[TimerKey]
+    tables: Tables,
+    key: TimerKey,
+    due_at: float,
+    before: dict[Any, str | None],
+    gone: Sequence[TimerKey],
+    *,
+    result_bytes_max: int,
 ) -> tuple[Any, ...]:
     run_id, ordinal, kind = key
     row, now = tables.runs[run_id], tables.now_s()
@@ -176,9 +193,13 @@ def _due_row(
         if (step.options or {}).get("delay_s") is not None:
             assert step.options is not None, "it has a delay"
             timeout_in_s = step.created_at - now + step.options["delay_s"]
-    of_child: tuple[Any, ...] = (None,) * 4
+    of_child: tuple[Any, ...] = (None, None, None, 0, None)
     if child is not None:
-        of_child = (child.state, child.shape, child.error, outputs_of(child, child.refs))
+        outputs = outputs_of(child, child.refs)
+        kept = outputs.values() if outputs is not None and child.state == "succeeded" else ()
+        child_bytes = sum(len(json.dumps(output, ensure_ascii=False).encode()) for output in kept)
+        is_small = child_bytes <= result_bytes_max
+        of_child = (child.state, child.shape, child.error, child_bytes, outputs if is_small else None)
     of_run = (row.stopping is not None, row.workflow, row.priority, row.traceparent, row.deadline_at)
     signal = _signal(row, step, gone)
     return (run_id, ordinal, kind, *about, *of_run, *of_child, signal, timeout_in_s, now - due_at)

@@ -9,13 +9,10 @@ import json
 import uuid
 from typing import Any
 
+from heddle.testing.memory import chains, timers
 from heddle.testing.memory import tables as tables_module
-from heddle.testing.memory import timers
+from heddle.testing.memory.deployed import ScopeRow
 from heddle.testing.memory.tables import Rows, RunRow, Statement, StepRow, Tables
-
-_LOOK_BACK_S = 30.0
-_CALLS_SHOWN = 20
-_ORDER = ("unknown", "pending", "due", "waiting")
 
 
 def text(value: Any) -> str | None:
@@ -37,7 +34,7 @@ def own_run(tables: Tables, *, run_id: uuid.UUID, tenant_id: int) -> Rows:
 def run_views(tables: Tables, *, tenant_id: int, run_id: uuid.UUID | None, is_full: bool, **where: Any) -> Rows:
     """Show runs of a tenant, newest first."""
     rows = [row for row in tables.runs.values() if row.tenant_id == tenant_id and run_id in (None, row.id)]
-    found = [_run_view(row, is_full=is_full) for row in rows if _is_asked(row, where)]
+    found = [_run_view(tables, row, is_full=is_full) for row in rows if _is_asked(row, where)]
     return sorted(found, key=lambda view: view[0], reverse=True)[: where["limit"]]
 
 
@@ -55,7 +52,7 @@ def _is_asked(row: RunRow, where: dict[str, Any]) -> bool:
     )
 
 
-def _run_view(row: RunRow, *, is_full: bool) -> tuple[Any, ...]:
+def _run_view(tables: Tables, row: RunRow, *, is_full: bool) -> tuple[Any, ...]:
     steps = list(row.steps.values())
 
     def count(*states: str) -> int:
@@ -83,7 +80,17 @@ def _run_view(row: RunRow, *, is_full: bool) -> tuple[Any, ...]:
         sum(max(0, step.attempts - 1) for step in steps),
     )
     family = (row.parent_run, row.parent_ordinal, row.traceparent)
-    return (*head, *map(moment, times), *family, *values, *counts, row.is_activation_due, count("unknown"))
+    chain = (row.continued_from, row.continued_as, chains.latest(tables, row))
+    difference = sum(_difference(tried) or 0 for step in steps for tried in step.tries.values())
+    shown = (*head, *map(moment, times), *family, *values, *chain, *counts, row.is_activation_due, count("unknown"))
+    return (*shown, difference if row.is_degraded else 0)
+
+
+def _difference(tried: tables_module.AttemptRow) -> int | None:
+    """Give what a fallback cost more than the first choice would have; None of a first choice."""
+    if tried.tier == 0 or tried.cost_nano_usd is None or tried.primary_price_nano_usd is None:
+        return None
+    return tried.cost_nano_usd - tried.primary_price_nano_usd
 
 
 def attempt_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
@@ -95,7 +102,19 @@ def attempt_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
             worker = tables.workers.get(step.worker_id or 0)
             times = map(moment, (step.started_at, None, step.finished_at))
             rows.append(
-                (step.ordinal, 1, None, None if worker is None else worker.name, "done", None, None, None, *times)
+                (
+                    step.ordinal,
+                    1,
+                    None,
+                    None if worker is None else worker.name,
+                    "done",
+                    None,
+                    None,
+                    None,
+                    *times,
+                    0,
+                    None,
+                )
             )
         for number, tried in sorted(step.tries.items()):
             endpoint = tables.endpoints.get(tried.endpoint_id or 0)
@@ -103,7 +122,7 @@ def attempt_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
             names = (None if endpoint is None else endpoint.name, None if worker is None else worker.name)
             times = map(moment, (tried.started_at, tried.sent_at, tried.finished_at))
             about = (tried.state, tried.handle, text(tried.fault), tried.cost_nano_usd)
-            rows.append((step.ordinal, number, *names, *about, *times))
+            rows.append((step.ordinal, number, *names, *about, *times, tried.tier, _difference(tried)))
     return rows
 
 
@@ -136,14 +155,14 @@ def endpoint_views(tables: Tables) -> Rows:
         scopes = [tables.scopes[scope_id] for scope_id in endpoint.scope_ids]
         if not endpoint.is_enabled:
             continue
-        in_flight = sum(endpoint_id == endpoint.id for endpoint_id in tables.slots.values())
+        in_flight = sum(slot.endpoint_id == endpoint.id for slot in tables.slots.values())
         least = [
             min((value for value in values if value is not None), default=None)
-            for values in ([scope.concurrency for scope in scopes], [scope.requests_per_min for scope in scopes])
+            for values in ([scope.concurrency for scope in scopes], [scope.requests.per_min for scope in scopes])
         ]
         paused = max((scope.paused_until for scope in scopes if scope.paused_until is not None), default=None)
         head = (endpoint.name, endpoint.adapter, endpoint.url, endpoint.secret_name, _models(tables, endpoint.id))
-        rows.append((*head, in_flight, *least, _worst(scopes), moment(paused)))
+        rows.append((*head, in_flight, *least, _worst(scopes), moment(paused), moment(endpoint.paused_at)))
     return rows
 
 
@@ -151,7 +170,7 @@ def _models(tables: Tables, endpoint_id: int) -> list[str] | None:
     return sorted(route.model for route in tables.routes if route.endpoint_id == endpoint_id) or None
 
 
-def _worst(scopes: list[tables_module.ScopeRow]) -> str:
+def _worst(scopes: list[ScopeRow]) -> str:
     positions = {scope.breaker for scope in scopes}
     return next(position for position in ("open", "half_open", "closed") if position in positions)
 
@@ -160,10 +179,10 @@ def endpoints(tables: Tables) -> Rows:
     """Give every endpoint that is enabled or still has slots taken."""
     rows: Rows = []
     for row in sorted(tables.endpoints.values(), key=lambda row: row.id):
-        if not row.is_enabled and row.id not in tables.slots.values():
+        if not row.is_enabled and not any(slot.endpoint_id == row.id for slot in tables.slots.values()):
             continue
         models = _models(tables, row.id)
-        policies = {model: tables.models[model][0] for model in models or () if model in tables.models}
+        policies = {model: tables.models[model].policy for model in models or () if model in tables.models}
         head = (row.id, row.name, row.adapter, row.url, row.secret_name, row.callback_secret_name, row.timeout_s)
         rows.append((*head, row.price_nano_usd, row.is_paid, row.options, models, policies or None))
     return rows
@@ -181,8 +200,8 @@ def gauges(tables: Tables, *, lease_s: float) -> Rows:
     for lease in tables.leases.values():
         leases[lease.purpose] = leases.get(lease.purpose, 0) + 1
     slots: dict[str, int] = {}
-    for endpoint_id in tables.slots.values():
-        name = tables.endpoints[endpoint_id].name
+    for slot in tables.slots.values():
+        name = tables.endpoints[slot.endpoint_id].name
         slots[name] = slots.get(name, 0) + 1
     alive = sum(row.state in ("alive", "draining") and row.seen_at > now - lease_s for row in tables.workers.values())
     unknown = sum(
@@ -198,56 +217,6 @@ def gauges(tables: Tables, *, lease_s: float) -> Rows:
     return [(ready or None, leases or None, slots or None, late, alive, unknown, breakers or None, 0.0, 1e9)]
 
 
-def why(tables: Tables, *, run_id: uuid.UUID, tenant_id: int) -> Rows:
-    """Read what one sentence about a run needs."""
-    row = tables.runs.get(run_id)
-    if row is None or row.tenant_id != tenant_id:
-        return []
-    now = tables.now_s()
-    alive = [each for each in tables.workers.values() if each.state == "alive" and each.seen_at > now - _LOOK_BACK_S]
-    name = f"{row.workflow}@{row.version}"
-    is_loaded = any(name in each.detail.get("workflows", ()) for each in alive)
-    calls = [step for step in row.steps.values() if step.state in _ORDER]
-    calls.sort(key=lambda step: (_ORDER.index(step.state), step.ordinal))
-    shown = [_why_call(tables, step, now) for step in calls[:_CALLS_SHOWN]]
-    error = None if row.error is None else row.error["message"]
-    head = (row.state, row.stopping, row.is_activation_due, row.workflow, error, len(alive))
-    return [(*head, (run_id, 0) in tables.leases, row.version, is_loaded, text(shown or None))]
-
-
-def _why_call(tables: Tables, step: StepRow, now: float) -> dict[str, Any]:
-    lease, due_at = tables.leases.get((step.run_id, step.ordinal)), _due_at(tables, step)
-    routes = [route for route in tables.routes if step.kind == "model" and route.model == step.name]
-    pairs = [
-        (tables.endpoints[route.endpoint_id], tables.scopes[scope_id])
-        for route in routes
-        for scope_id in tables.endpoints[route.endpoint_id].scope_ids
-        if tables.endpoints[route.endpoint_id].is_enabled
-    ]
-    return {
-        "ordinal": step.ordinal,
-        "kind": step.kind,
-        "name": step.name,
-        "state": step.state,
-        "note": step.note,
-        "purpose": None if lease is None else lease.purpose,
-        "held_s": None if lease is None else now - lease.claimed_at,
-        "due_in_s": None if due_at is None else due_at - now,
-        "in_line": sum(len(queue) for queue in tables.ready.get(step.lane, {}).values()),
-        "endpoints": [
-            {
-                "endpoint": endpoint.name,
-                "breaker": scope.breaker,
-                "full": scope.concurrency is not None and scope.concurrency <= scope.in_flight,
-                "concurrency": scope.concurrency,
-                "paused": scope.paused_until is not None and scope.paused_until > now,
-            }
-            for endpoint, scope in pairs
-        ]
-        or None,
-    }
-
-
 STATEMENTS: dict[str, Statement] = {
     "own_run": own_run,
     "run_views": run_views,
@@ -257,5 +226,4 @@ STATEMENTS: dict[str, Statement] = {
     "endpoint_views": endpoint_views,
     "endpoints": endpoints,
     "gauges": gauges,
-    "why": why,
 }

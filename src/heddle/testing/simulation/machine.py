@@ -16,6 +16,8 @@ from heddle.engine import parts as parts_module
 from heddle.ports import compute
 from heddle.testing.simulation import loop as loop_module
 
+_LOOK_S = 0.2
+
 
 class LoopHeartbeat(heartbeat.Heartbeat):
     """Beat from a task of the worker's own process: frozen when it is frozen."""
@@ -30,8 +32,12 @@ class LoopHeartbeat(heartbeat.Heartbeat):
         self._beating = asyncio.create_task(self._beats())
 
     async def _beats(self) -> None:
+        clock, next_beat_s = self._parts.clock, 0.0
         while True:
-            await self._parts.clock.sleep(self._beat())
+            is_urgent = self._parts.worker != self._beaten or self._parts.pulse.is_lost()
+            if is_urgent or clock.monotonic_s() >= next_beat_s:
+                next_beat_s = clock.monotonic_s() + self._beat()
+            await clock.sleep(_LOOK_S)
 
     def close(self) -> None:
         """Stop beating. A second call changes nothing."""

@@ -204,7 +204,12 @@ class World:
         self.note(f"{hand.name} exits" + (f": {type(error).__name__}: {error}" if error else ""))
         if error is not None and not isinstance(error, store_port.StoreLost):
             self.errors.append(error)
+        self._bury(hand)
+
+    def _bury(self, hand: Hand) -> None:
+        """End a process; with it ends the session of its heartbeat."""
         self.loop.stop_process(hand.process, loop_module.Life.DEAD)
+        hand.parts.pulse.close()
         if hand.parts.doorbell in self.exchange.bells:
             self.exchange.bells.remove(hand.parts.doorbell)
 
@@ -217,9 +222,7 @@ class World:
     def kill(self, hand: Hand) -> None:
         """Kill a worker where it is: nothing of it runs any more, no handler and no cleanup."""
         self.note(f"{hand.name} is killed")
-        self.loop.stop_process(hand.process, loop_module.Life.DEAD)
-        if hand.parts.doorbell in self.exchange.bells:
-            self.exchange.bells.remove(hand.parts.doorbell)
+        self._bury(hand)
 
     def freeze(self, hand: Hand, for_s: float) -> None:
         """Freeze a worker where it is, for so many seconds."""

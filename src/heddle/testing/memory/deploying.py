@@ -1,0 +1,168 @@
+"""Write what operators decide: the deployment, and what is paused.
+
+Neighbours: ``store.apply`` and ``store.operators``; an operator's limits over the file's are not kept here.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from heddle.testing.memory import views
+from heddle.testing.memory.deployed import Bucket, EndpointRow, ModelRow, RouteRow, ScopeRow, TenantRow
+from heddle.testing.memory.tables import Rows, Statement, Tables
+
+
+def apply_scope(
+    tables: Tables,
+    *,
+    name: str,
+    concurrency: int | None,
+    floor: int | None,
+    ceiling: int | None,
+    **limits: int | None,
+) -> Rows:
+    """Write the limits of a scope; its state is never touched, but slots that adapt are kept within their bounds."""
+    scope = next((row for row in tables.scopes.values() if row.name == name), None)
+    if scope is None:
+        number = tables.next("scope")
+        scope = tables.scopes[number] = ScopeRow(id=number, name=name, concurrency=None)
+    if ceiling is None:
+        scope.concurrency = concurrency
+    else:
+        least = floor or 1
+        scope.concurrency = min(ceiling, max(least, least if scope.concurrency is None else scope.concurrency))
+    scope.concurrency_min, scope.concurrency_max = floor, ceiling
+    for what, bucket in (("requests", scope.requests), ("tokens", scope.tokens), ("images", scope.images)):
+        _limit(bucket, limits[what], limits[f"{what}_burst"])
+    return []
+
+
+def _limit(bucket: Bucket, per_min: int | None, burst: int | None) -> None:
+    bucket.per_min, bucket.burst = per_min, burst or 1
+
+
+def apply_override(_tables: Tables, *, name: str) -> Rows:
+    """Change nothing: no operator sets limits over the file's here."""
+    return []
+
+
+def scope_id(tables: Tables, *, name: str) -> Rows:
+    """Find a scope's number."""
+    return [(row.id,) for row in tables.scopes.values() if row.name == name]
+
+
+def apply_endpoint(tables: Tables, *, name: str, scope_ids: Sequence[int], **about: Any) -> Rows:
+    """Write an endpoint."""
+    known = next((row for row in tables.endpoints.values() if row.name == name), None)
+    number = tables.next("endpoint") if known is None else known.id
+    tables.endpoints[number] = EndpointRow(
+        id=number,
+        name=name,
+        adapter=about["adapter"],
+        url=about["url"],
+        secret_name=about["secret"],
+        callback_secret_name=about["callback_secret"],
+        timeout_s=about["timeout_s"],
+        price_nano_usd=about["price"],
+        is_paid=about["is_paid"],
+        options=json.loads(about["options"]),
+        scope_ids=list(scope_ids),
+        poll_lane=about["poll_lane"],
+        paused_at=None if known is None else known.paused_at,
+    )
+    return [(number,)]
+
+
+def apply_clear(tables: Tables, *, names: Sequence[str]) -> Rows:
+    """Disable endpoints that are no longer named, and remove all routes."""
+    tables.routes.clear()
+    for row in tables.endpoints.values():
+        row.is_enabled = row.is_enabled and row.name in names
+    return []
+
+
+def apply_route(tables: Tables, *, model: str, endpoint: int, tier: int, weight: float) -> Rows:
+    """Add a route."""
+    tables.routes.append(RouteRow(model=model, endpoint_id=endpoint, tier=tier, weight=weight))
+    return []
+
+
+def apply_model(
+    tables: Tables, *, name: str, policy: str, after: float, tokens: int | None, images: int | None
+) -> Rows:
+    """Write what a model's owner chose."""
+    row = tables.models.setdefault(name, ModelRow(name=name))
+    row.policy, row.fallback_after_s, row.tokens, row.images = policy, after, tokens, images
+    return []
+
+
+def apply_tenant(
+    tables: Tables,
+    *,
+    name: str,
+    weight: int,
+    runs_per_min: int | None,
+    open_runs_max: int | None,
+    budget: int | None,
+) -> Rows:
+    """Write a tenant's share, quotas and budget."""
+    row = next((row for row in tables.tenants.values() if row.name == name), None)
+    if row is None:
+        number = max(tables.tenants) + 1
+        row = tables.tenants[number] = TenantRow(id=number, name=name)
+    row.weight, row.runs_per_min, row.open_runs_max, row.budget_nano_usd_per_day = (
+        weight,
+        runs_per_min,
+        open_runs_max,
+        budget,
+    )
+    return []
+
+
+def model_known(tables: Tables, *, name: str) -> Rows:
+    """Tell since when a model is paused, when it is routed or has been written."""
+    row = tables.models.get(name)
+    if row is None and not any(route.model == name for route in tables.routes):
+        return []
+    return [(None if row is None else views.moment(row.paused_at),)]
+
+
+def pause_model(tables: Tables, *, name: str, is_paused: bool, before: Any) -> Rows:
+    """Pause or resume a model."""
+    row = tables.models.setdefault(name, ModelRow(name=name))
+    _pause(tables, row, is_paused=is_paused)
+    return [(before, views.moment(row.paused_at))]
+
+
+def pause_endpoint(tables: Tables, *, name: str, is_paused: bool) -> Rows:
+    """Pause or resume an endpoint, and tell since when it was paused before."""
+    row = next((row for row in tables.endpoints.values() if row.name == name), None)
+    return [] if row is None else [_pause(tables, row, is_paused=is_paused)]
+
+
+def pause_tenant(tables: Tables, *, name: str, is_paused: bool) -> Rows:
+    """Pause or resume a tenant, and tell since when it was paused before."""
+    row = next((row for row in tables.tenants.values() if row.name == name), None)
+    return [] if row is None else [_pause(tables, row, is_paused=is_paused)]
+
+
+def _pause(tables: Tables, row: EndpointRow | ModelRow | TenantRow, *, is_paused: bool) -> tuple[Any, ...]:
+    before = row.paused_at
+    row.paused_at = (tables.now_s() if before is None else before) if is_paused else None
+    return (views.moment(before), views.moment(row.paused_at))
+
+
+STATEMENTS: dict[str, Statement] = {
+    "apply_scope": apply_scope,
+    "apply_override": apply_override,
+    "scope_id": scope_id,
+    "apply_endpoint": apply_endpoint,
+    "apply_clear": apply_clear,
+    "apply_route": apply_route,
+    "apply_model": apply_model,
+    "apply_tenant": apply_tenant,
+    "model_known": model_known,
+    "pause_model": pause_model,
+    "pause_endpoint": pause_endpoint,
+    "pause_tenant": pause_tenant,
+}
