@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from heddle.core import artifact
 from heddle.engine import parts as parts_module
+from heddle.engine import supervise
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:
@@ -32,7 +33,17 @@ class TenantArtifacts:
 
 
 async def record(parts: parts_module.Parts, tenant_id: int, reference: artifact.Artifact) -> None:
-    """Note that a tenant owns an artifact, before any step refers to it."""
-    await parts.store.record_artifact(
-        tenant_id=tenant_id, sha256=reference.sha256, media_type=reference.media_type, size_bytes=reference.size_bytes
+    """Note that a tenant owns an artifact, before any step refers to it.
+
+    A store that is away is waited for, as long as the attempt may take: what was made must not be lost with it.
+    """
+    await supervise.until_stored(
+        parts,
+        "execute",
+        lambda: parts.store.record_artifact(
+            tenant_id=tenant_id,
+            sha256=reference.sha256,
+            media_type=reference.media_type,
+            size_bytes=reference.size_bytes,
+        ),
     )

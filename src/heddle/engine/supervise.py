@@ -6,6 +6,7 @@ that is up and does nothing.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from heddle.core.policy import backoff
 from heddle.engine import parts as parts_module
@@ -13,6 +14,7 @@ from heddle.ports import store
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
+Written = TypeVar("Written")
 _STORE_WAITS = backoff.BackoffOptions(transient_base_s=0.05, cap_s=2.0)
 
 
@@ -55,9 +57,7 @@ def _delay_s(parts: parts_module.Parts, failures: int) -> float:
     )
 
 
-async def until_stored(
-    parts: parts_module.Parts, stage: str, write: Callable[[], Awaitable[store.SettleReport]]
-) -> store.SettleReport:
+async def until_stored(parts: parts_module.Parts, stage: str, write: Callable[[], Awaitable[Written]]) -> Written:
     """Write until the store takes it: what has happened must not be lost, and writing it again is harmless."""
     failures = 0
     while True:
