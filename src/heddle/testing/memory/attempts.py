@@ -35,6 +35,7 @@ def close_attempt(
             tried.finished_at = tables.now_s()
             book(tables, step, tried, cost)
         tables.free_slot((run_id, ordinal))
+        tables.timers.pop((run_id, ordinal, "reconcile"), None)
     return []
 
 

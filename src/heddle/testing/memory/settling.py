@@ -98,6 +98,10 @@ def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]
     for item in freed.values():
         if not item.is_local:
             verdicts.give_back(tables, item)
+            if item.verdict not in ("poll", "reconcile"):
+                # What a callback made due while the job was sent or asked after goes with the lease.
+                tables.timers.pop((*item.key, "poll"), None)
+                tables.timers.pop((*item.key, "reconcile"), None)
     for fact in facts:
         if fact.is_end:
             key = (fact.step.run_id, fact.step.ordinal)
