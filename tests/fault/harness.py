@@ -7,6 +7,7 @@ without a deadline, and a deadline that passes tells the state of the runs and t
 
 import collections
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -89,8 +90,12 @@ class Site:
         self.trace = folder / "trace"
         self.programs: list[Program] = []
         self.doors = django_store.DjangoDoors()
-        self.tenant = self.doors.tenant(name="default")
         folder.mkdir(parents=True, exist_ok=True)
+
+    @functools.cached_property
+    def tenant(self) -> records.Tenant:
+        """Give the tenant of every run; read when first needed, since the schema may be older until then."""
+        return self.doors.tenant(name="default")
 
     # What runs where
 
