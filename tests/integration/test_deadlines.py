@@ -22,6 +22,8 @@ from tests.races import invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RUNS = 12
+# Calls that end in a timeout open the breaker of their endpoint; as many are out at most.
+OPENS_AFTER = 5
 DEADLINE_S = 2.0
 assert deadline_workflows.ask.name == "deadlines.ask"
 
@@ -87,15 +89,26 @@ async def workers(
     with database.connect() as connection:
         house = scene.House(database=database, connection=connection, store=scene.engine_store(database))
         house.deploy(
-            [scene.endpoint("deadlines_studio")],
+            [scene.endpoint("deadlines_studio"), scene.endpoint("deadlines_jobs")],
             [
-                deployment.Route(model=model, endpoint="deadlines_studio")
-                for model in ("deadlines_hang", "deadlines_slow")
+                deployment.Route(model="deadlines_hang", endpoint="deadlines_studio"),
+                deployment.Route(model="deadlines_slow", endpoint="deadlines_jobs"),
             ],
         )
         async with working.working(*(working.parts_of(database, folder, silent, name=name) for name in ("a", "b"))):
             yield database
         assert not invariants.broken(connection)
+
+
+@pytest.fixture(autouse=True)
+def closed_breakers(workers: pg.Database) -> None:
+    """Let the calls that one test leaves hanging not keep the next one's waiting for its breaker."""
+    with workers.connect() as connection:
+        connection.execute("update heddle_limit_delta set failed = 0, silent = 0")
+        connection.execute(
+            "update heddle_limit_state set breaker = 'closed', breaker_epoch = breaker_epoch + 1, failures_in_row = 0,"
+            " window_ok = 0, window_failed = 0, open_until = null, probe_until = null"
+        )
 
 
 async def slots_are_free(database: pg.Database) -> None:
@@ -126,7 +139,7 @@ async def test_deadline_when_a_provider_hangs_then_nothing_starts_after_it_and_n
     least_s = min(left for left, _ in asked)
     print(f"B18: {len(views)} runs, {len(asked)} calls, least time left at a start {least_s:.3f} s")
     print(f"B18: ended at most {max(late_s):.3f} s after the deadline")
-    assert len(asked) >= RUNS
+    assert len(asked) >= OPENS_AFTER
     assert {view.state for view in views} <= {RunState.EXPIRED, RunState.FAILED}
     assert RunState.EXPIRED in {view.state for view in views}
     assert all(left > 0 for left, _ in asked)
