@@ -82,6 +82,7 @@ def test_class_c_at_most_once_when_its_worker_is_killed_then_the_step_stays_unkn
     heir = site.start_worker("heir", FAULT_COMPUTE="none")
     site.until_row(
         "select s.state = 'unknown' and not exists (select 1 from heddle_timer t where t.run_id = s.run_id)"
+        " and not exists (select 1 from heddle_ready y where y.run_id = s.run_id)"
         " and not exists (select 1 from heddle_lease l where l.run_id = s.run_id) from heddle_step s"
         " where s.run_id = %s and s.ordinal = 1 and s.state = 'unknown'",
         [run_id],
@@ -91,7 +92,7 @@ def test_class_c_at_most_once_when_its_worker_is_killed_then_the_step_stays_unkn
 
     assert unasked.payments_by_seed()[seed] == {"K2": 0, "K4": 1}[point]
     assert site.run(run_id).state == "running"
-    assert "not known" in site.why(run_id)
+    assert "has to be settled by a person" in site.why(run_id)
 
 
 @pytest.mark.parametrize("point", ["K2", "K4", "K5"])
