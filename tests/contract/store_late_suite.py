@@ -68,6 +68,23 @@ class LateSuite:
         assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.DONE
         assert house.charges() == [("charge", scene.COST_NANO_USD)]
 
+    @pytest.mark.parametrize("word", [scene.done, scene.accepted], ids=["a result", "a job"])
+    async def test_settle_when_a_lost_worker_tells_what_became_of_an_unknown_call_then_it_is_looked_after_at_once(
+        self, house: House, word: Callable[[store.Claimed], store.Settlement]
+    ) -> None:
+        run_id, asked, sent = await lost_call(house)
+        await house.settle(scene.unsure(asked, delay_s=3_600.0))
+        heir = await house.worker("heir")
+        await house.pump(heir)
+        before = await house.claim(heir, scene.lanes.of_poll("one"), purpose="poll")
+
+        await house.settle(word(sent))
+        await house.pump(heir)
+
+        assert before == []
+        assert len(await house.claim(heir, scene.lanes.of_poll("one"), purpose="poll")) == 1
+        assert (await house.calls(run_id))[1].state.value == "unknown"
+
     async def test_close_when_the_result_of_a_stopped_call_has_come_then_it_stays_late(self, house: House) -> None:
         deploy(house)
         run_id, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))

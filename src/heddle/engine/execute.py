@@ -352,6 +352,8 @@ class Executor:
         been billed.
         """
         started_s = self._parts.clock.monotonic_s()
+        if endpoint.row.is_paid:
+            self._parts.hold.note_buying((claimed.run_id, claimed.ordinal), claimed.fence)
         try:
             outcome = await endpoint.provider.send(request)
         except asyncio.CancelledError:

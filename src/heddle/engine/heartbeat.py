@@ -1,8 +1,8 @@
 """Tell the store that this worker lives, from a thread and a connection of its own, and notice when it does not.
 
 The loop runs user code and may stall; the thread reports its lag and ends the process when the loop has stood still
-for ``loop_lag_max_s``. A beat that is refused means somebody declared this worker dead: it stops sending, drops
-what it holds and takes a new id.
+for ``loop_lag_max_s``. A beat that is refused means somebody declared this worker dead: it sends nothing
+more, drops what it holds but for paid calls on their way, and takes a new id.
 """
 
 import asyncio

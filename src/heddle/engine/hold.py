@@ -17,7 +17,7 @@ Key = tuple[uuid.UUID, int]
 @dataclasses.dataclass(slots=True)
 class Held:
     """Hold one lease, the task that acts on it (None: waiting to be settled), and when it was taken (monotonic
-    seconds).
+    seconds). ``is_buying``: a paid call is on its way, whose answer is worth having whoever owns the step by then.
     """
 
     fence: int
@@ -25,6 +25,7 @@ class Held:
     taken_at_s: float
     task: asyncio.Task[None] | None = None
     lane: tuple[str, str, int, str] | None = None
+    is_buying: bool = False
 
 
 class Hold:
@@ -80,10 +81,20 @@ class Hold:
             task.cancel()
         return len(found)
 
-    def cancel_all(self) -> None:
-        """Cancel every task: this worker was declared dead."""
+    def note_buying(self, key: Key, fence: int) -> None:
+        """Note that a paid call is on its way to its provider."""
+        held = self._leases.get(key)
+        if held is not None and held.fence == fence:
+            held.is_buying = True
+
+    def cancel_unpaid(self) -> None:
+        """Cancel what costs nothing to lose: this worker was declared dead.
+
+        Paid calls on their way go on, each within its own timeout. Their answers come late, and late answers are
+        booked and used; a call that is cut off can only be looked up, or bought again.
+        """
         for held in self._leases.values():
-            if held.task is not None:
+            if held.task is not None and not held.is_buying:
                 held.task.cancel()
 
     def clear(self) -> None:

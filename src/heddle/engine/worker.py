@@ -294,13 +294,13 @@ class Worker:
         parts.hold.cancel_run(run_id, still_leased={(ref.run_id, ref.ordinal, ref.fence) for ref in stored})
 
     def _on_declared_dead(self, worker: int) -> None:
-        """Stop sending at once, drop everything, and come back under a new id."""
+        """Send nothing more, drop everything but the answers that are paid for, and come back under a new id."""
         parts = self._parts
         if worker != parts.worker or not parts.is_alive.is_set():
             return
         parts.is_alive.clear()
         recorder.event(events.WORKER_RETIRED, worker=parts.name, count=len(parts.hold))
-        parts.hold.cancel_all()
+        parts.hold.cancel_unpaid()
         parts.hold.clear()
         self._rebirth = asyncio.create_task(self._be_reborn())
 

@@ -88,21 +88,35 @@ async def test_cancel_run_then_its_calls_in_flight_are_cancelled_and_its_activat
     count = hold.cancel_run(claims.RUN, still_leased=set())
     await asyncio.sleep(0)
     spared = [activation.cancelling(), other.cancelling()]
-    hold.cancel_all()
+    hold.cancel_unpaid()
     await asyncio.gather(call, activation, other, return_exceptions=True)
 
     assert (count, call.cancelled(), spared) == (1, True, [0, 0])
 
 
-async def test_cancel_all_then_every_task_ends_and_the_leases_are_still_known() -> None:
+async def test_cancel_unpaid_then_every_task_ends_and_the_leases_are_still_known() -> None:
     hold = hold_module.Hold()
     tasks = [await _started(hold, claims.claimed(ordinal=ordinal)) for ordinal in (0, 1)]
 
-    hold.cancel_all()
+    hold.cancel_unpaid()
     await asyncio.gather(*tasks, return_exceptions=True)
 
     assert [task.cancelled() for task in tasks] == [True, True]
     assert len(hold) == 2
+
+
+async def test_cancel_unpaid_when_a_paid_call_is_on_its_way_then_its_answer_is_awaited() -> None:
+    hold = hold_module.Hold()
+    free, paid = [await _started(hold, claims.claimed(ordinal=ordinal, fence=ordinal)) for ordinal in (1, 2)]
+    hold.note_buying((claims.RUN, 2), 2)
+
+    hold.cancel_unpaid()
+    await asyncio.sleep(0)
+    asked_to_end = [free.cancelled(), bool(paid.cancelling())]
+    paid.cancel()
+    await asyncio.gather(free, paid, return_exceptions=True)
+
+    assert asked_to_end == [True, False]
 
 
 async def test_cancel_run_when_a_call_is_leased_after_the_stop_then_it_goes_on() -> None:
@@ -115,7 +129,7 @@ async def test_cancel_run_when_a_call_is_leased_after_the_stop_then_it_goes_on()
     count = hold.cancel_run(claims.RUN, still_leased={(claims.RUN, 2, kept.fence)})
     await asyncio.sleep(0)
     spared = cleanup.cancelling()
-    hold.cancel_all()
+    hold.cancel_unpaid()
     await asyncio.gather(stopped, cleanup, return_exceptions=True)
 
     assert (count, stopped.cancelled(), spared) == (1, True, 0)

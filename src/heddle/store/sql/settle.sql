@@ -8,6 +8,7 @@
 -- What a worker that lost its lease says of a job that somebody else is asking after closes nothing, unless it is the result: the job
 --   would be left out of the books when it is found.
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
+-- What it says of a call of unknown outcome ends the wait for it: the step is looked after at once (`salvaged`).
 -- A call that was stopped while it was being sent keeps its slot; the answer that comes all the same lets go of it here (`is_end`).
 -- What a callback made due while a job was being sent or asked after goes with the lease, when the job is over (`unasked`).
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
@@ -119,6 +120,14 @@ with recursive moment as materialized (
   from done cross join moment
   where verdict in ('retry', 'poll', 'reconcile')
   on conflict (run_id, ordinal, kind) do update set due_at = least(heddle_timer.due_at, excluded.due_at)
+), salvaged as (
+  insert into heddle_timer (run_id, ordinal, kind, due_at)
+  select distinct t.run_id, t.ordinal, 'reconcile', now
+  from facts t cross join moment
+  where t.step_state = 'unknown' and t.state in ('done', 'accepted')
+    and not exists (select 1 from freed f where f.run_id = t.run_id and f.ordinal = t.ordinal)
+  on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
+  returning 1
 ), again as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, run_id, ordinal from done where state = 'due'
@@ -326,7 +335,7 @@ select
   (select count(*) from placed where direct_fence is null)::int + (select count(*) from runs where is_woken)::int
     + (select count(*) from done where state = 'due')::int as readied,
   (select count(*) from done where verdict in ('retry', 'poll', 'reconcile'))::int + (select count(*) from moved where state = 'waiting')::int
-    + (select count(*) from runs where is_over and parent_run is not null)::int as timed,
+    + (select count(*) from runs where is_over and parent_run is not null)::int + (select count(*) from salvaged)::int as timed,
   (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended,
   (select json_agg(json_build_array(p.run_id, p.ordinal, p.direct_fence, p.attempts + 1, p.tenant_id, p.name, p.version, p.input, p.options,
       p.attempts_before, p.epoch, p.crashes, p.parents, (

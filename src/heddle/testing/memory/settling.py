@@ -71,6 +71,7 @@ def settle(
     facts = _write_facts(tables, batch, freed)
     done = [(item, step, _move(tables, item, step)) for item, step in _moving(tables, freed)]
     _note(facts, freed)
+    salvaged = _salvage(tables, facts, freed)
     _let_go(tables, facts, freed)
     news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
     leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
@@ -84,8 +85,20 @@ def settle(
     readied = sum(step.state == "due" for step in moved) - len(leased) + woken
     readied += sum(item.verdict == "release" for item, _, _ in done)
     timed = sum(item.verdict in ("retry", "poll", "reconcile") for item, _, _ in done)
-    timed += sum(step.state == "waiting" for step in moved) + parents
+    timed += sum(step.state == "waiting" for step in moved) + parents + salvaged
     return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
+
+
+def _salvage(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]) -> int:
+    """Have calls of unknown outcome looked after at once whose outcome came late; tell how many."""
+    keys = {
+        (fact.step.run_id, fact.step.ordinal)
+        for fact in facts
+        if fact.step_state == "unknown" and fact.state in ("done", "accepted")
+    } - set(freed)
+    for key in keys:
+        tables.set_timer((*key, "reconcile"), tables.now_s())
+    return len(keys)
 
 
 def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]) -> None:
