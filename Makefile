@@ -65,7 +65,7 @@ format: env ## Format the code and sort its imports.
 	@$(BIN)/ruff format .
 
 lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions).
-	@$(UV) pip compile $(COMPILE) --extra service --extra demo --extra dev pyproject.toml --output-file requirements.lock $(ARGS) > /dev/null
+	@$(UV) pip compile $(COMPILE) --extra service --extra aws --extra gcp --extra demo --extra dev pyproject.toml --output-file requirements.lock $(ARGS) > /dev/null
 	@printf 'setuptools>=77\nuv>=0.7\n' | $(UV) pip compile $(COMPILE) - --output-file requirements-uv.txt $(ARGS) > /dev/null
 	@for name in requirements requirements-arq; do \
 		$(UV) pip compile $(COMPILE) bench/peers/$$name.in --output-file bench/peers/$$name.txt $(ARGS) > /dev/null; done

@@ -17,6 +17,7 @@ PERMISSIVE = frozenset(
         "CC0-1.0",
         "ISC",
         "MIT",
+        "MIT-0",
         "MIT-CMU",
         "PSF-2.0",
         "Python-2.0",
@@ -26,6 +27,7 @@ PERMISSIVE = frozenset(
 # What older packages write in place of an identifier, in the field or as a classifier.
 SPELLINGS = {
     "apache 2.0": "Apache-2.0",
+    "apache license": "Apache-2.0",
     "apache software license": "Apache-2.0",
     "bsd 2-clause license": "BSD-2-Clause",
     "bsd license": "BSD-3-Clause",
@@ -35,8 +37,12 @@ SPELLINGS = {
     "python software foundation license": "PSF-2.0",
 }
 WITH_REASON = {
+    "certifi": ("MPL-2.0", "certificates, unchanged; of the vendors' clients in tests"),
+    "fal-client": ("nothing", "its LICENSE file is Apache-2.0; a client in tests, not distributed with Heddle"),
     "hypothesis": ("MPL-2.0", "a tool of the tests; not distributed with Heddle"),
     "pathspec": ("MPL-2.0", "a tool of the type checker; not distributed with Heddle"),
+    "zope-event": ("ZPL-2.1", "permissive; below a vendor's client in tests"),
+    "zope-interface": ("ZPL-2.1", "permissive; below a vendor's client in tests"),
     "psycopg": ("LGPL-3.0-only", "used unchanged, as a library that the user can replace"),
     "psycopg-binary": ("LGPL-3.0-only", "used unchanged, as a library that the user can replace"),
     "psycopg-pool": ("LGPL-3.0-only", "used unchanged, as a library that the user can replace"),
@@ -61,7 +67,8 @@ def _stated(distribution: metadata.Distribution) -> list[str]:
     if expression:
         return re.split(r"\s+(?:AND|OR)\s+|[()]", str(expression))
     marked = [line.rpartition(" :: ")[2] for line in fields.get("classifier", []) if line.startswith("License ::")]
-    words = marked or [str(fields.get("license", "nothing"))]
+    # Some put the whole text into the field; its title names it.
+    words = marked or [str(fields.get("license", "nothing")).partition("\n")[0]]
     return [SPELLINGS.get(word.strip().lower(), word.strip()) for word in words]
 
 

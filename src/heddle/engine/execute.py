@@ -12,7 +12,7 @@ import json
 import pickle
 from typing import Any
 
-from heddle.core import attempt, faults, identity, ids, plan, settle
+from heddle.core import attempt, faults, identity, ids, plan, run, settle
 from heddle.engine import intent, media, observe, results, told, within
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
@@ -343,6 +343,7 @@ class Executor:
             timeout_s=self._allowed_s(claimed, timeout_s),
             artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
             callback_url=self._parts.callback_url(endpoint.row.name, attempt_id) if calls_back else None,
+            priority=run.Priority(claimed.priority),
         )
 
     async def answer(

@@ -7,10 +7,10 @@ settle.
 """
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from heddle.core import artifact, attempt, identity, settle
+from heddle.core import artifact, attempt, identity, run, settle
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,34 @@ class Capabilities:
     has_cancel: bool = False
     has_callback: bool = False
     lookup_bound_s: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """Say in one place what a kind of endpoint offers, for people: ``docs/providers.md`` is made of these.
+
+    ``idempotency``: the class, and why in ``guarantee``, one sentence on what a crash in the middle of a call leads to.
+    ``operations``: what can be called. ``callback``: how callbacks are verified, empty for none. ``cancel``,
+    ``deadline``, ``priority``, ``queue_position``: the provider's own call or field, empty where there is none.
+    ``limits``: what headers tell. ``result_ttl_s``: how long the provider keeps a result; it is copied into our
+    artifacts before. ``inline_bytes_max``: the largest value sent or taken inside JSON; larger ones go by reference.
+    ``source``: where the wire contract was read, and when.
+    """
+
+    title: str
+    operations: tuple[str, ...]
+    idempotency: attempt.IdempotencyClass
+    guarantee: str
+    source: str
+    callback: str = ""
+    cancel: str = ""
+    deadline: str = ""
+    priority: str = ""
+    queue_position: str = ""
+    limits: str = ""
+    result_ttl_s: float | None = None
+    inline_bytes_max: int | None = None
+    is_streamed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +99,8 @@ class ProviderRequest:
     ``input``: resolved, encoded JSON (artifacts in marked form). ``idempotency_key`` is the same for every
     transport retry of a logical call; ``attempt_id`` names this try. ``timeout_s``: what is left for this attempt.
     ``callback_url``: where the provider may call back, None when it makes no callbacks or none are configured.
+    ``priority``: the run's class. ``on_delta``: takes pieces of the answer as they come, None when nobody listens; it
+    returns at once and never raises, and the outcome holds the whole answer all the same.
     """
 
     attempt_id: str
@@ -80,6 +110,8 @@ class ProviderRequest:
     timeout_s: float
     artifacts: ArtifactReader
     callback_url: str | None = None
+    priority: run.Priority = run.Priority.STANDARD
+    on_delta: Callable[[identity.JsonValue], None] | None = None
 
 
 class CallbackRefused(Exception):

@@ -20,9 +20,10 @@ from urllib import parse
 
 import aiohttp
 
+from heddle.providers import sessions
+
 CONNECTIONS_MAX: Final = 1_000
 CONNECT_TIMEOUT_S: Final = 5.0
-KEEPALIVE_S: Final = 4.0  # below the 5 s after which uvicorn and Node close idle connections, so that we close first
 BODY_BYTES_MAX: Final = 16 * 1024**2
 _WHOLE_WRITE_BYTES_MAX: Final = 1_048_576
 
@@ -30,7 +31,7 @@ _WHOLE_WRITE_BYTES_MAX: Final = 1_048_576
 class Cause(enum.StrEnum):
     """Name what ended an exchange before a whole answer had come."""
 
-    ADDRESS = "address"  # the URL is none, or its name does not resolve
+    ADDRESS = "address"  # the URL is none, its name does not resolve, or it leads where it may not
     CONNECT = "connect"  # refused, unreachable or closed before the request began
     TLS = "tls"
     CONNECT_TIMEOUT = "connect_timeout"  # no connection in time, waiting for a free place in the pool included
@@ -48,7 +49,7 @@ class Call:
     ``timeout_s`` bounds everything from the wait for a connection to the last byte of the answer. ``is_repeatable``:
     whether a lost answer can be put right by sending again; when not, the call gets a connection of its own, since a
     pooled one may have been closed by the other side at this very moment and nobody could tell whether the request was
-    read.
+    read. ``is_public_only``: somebody else chose the address, so nothing but the public internet is connected to.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Call:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     body: bytes | None = None
     reply_bytes_max: int = BODY_BYTES_MAX
+    is_public_only: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +151,7 @@ class Transport:
         assert connect_timeout_s > 0
         self._connections_max = connections_max
         self._connect_timeout_s = connect_timeout_s
-        self._pooled: aiohttp.ClientSession | None = None
-        self._single: aiohttp.ClientSession | None = None
+        self._sessions: dict[sessions.Kind, aiohttp.ClientSession] = {}
         self._holders = 0
 
     def hold(self) -> "Transport":
@@ -166,11 +167,9 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections. A later call opens new ones."""
-        sessions = (self._pooled, self._single)
-        self._pooled = self._single = None
-        for session in sessions:
-            if session is not None:
-                await session.close()
+        opened, self._sessions = self._sessions, {}
+        for session in opened.values():
+            await session.close()
 
     async def exchange(self, call: Call) -> Reply | Lost:
         """Send once and read the whole answer.
@@ -204,7 +203,14 @@ class Transport:
         """Send once and give the client's answer, body unread, which the caller closes. For ``open`` alone."""
         if call.timeout_s <= 0:  # the client would read 0 as "no limit"
             return NotSent(cause=Cause.NO_TIME, message="the time allowed was over before the request began")
-        session = self._session(is_pooled=call.is_repeatable)
+        kind = (
+            sessions.Kind.PUBLIC
+            if call.is_public_only
+            else sessions.Kind.POOLED
+            if call.is_repeatable
+            else sessions.Kind.SINGLE
+        )
+        session = self._session(kind)
         progress = _Progress()
         token = _progress.set(progress)
         try:
@@ -227,26 +233,12 @@ class Transport:
         finally:
             _progress.reset(token)
 
-    def _session(self, *, is_pooled: bool) -> aiohttp.ClientSession:
-        session = self._pooled if is_pooled else self._single
-        if session is not None:
-            return session
-        connector = (
-            aiohttp.TCPConnector(limit=self._connections_max, keepalive_timeout=KEEPALIVE_S)
-            if is_pooled
-            else aiohttp.TCPConnector(limit=self._connections_max, force_close=True)
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity", "User-Agent": "heddle"},
-            trust_env=False,
-            request_class=_Request,
-        )
-        if is_pooled:
-            self._pooled = session
-        else:
-            self._single = session
+    def _session(self, kind: sessions.Kind) -> aiohttp.ClientSession:
+        session = self._sessions.get(kind)
+        if session is None:
+            session = self._sessions[kind] = sessions.make(
+                kind, connections_max=self._connections_max, request_class=_Request
+            )
         return session
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from heddle.core import faults, settle
+from heddle.core.policy import price
 from heddle.providers import prices, registry, statuses, transport
 from heddle.providers.http import faults as http_faults
 from heddle.providers.kserve import faults as kserve_faults
@@ -120,11 +121,11 @@ def test_job_when_it_failed_by_an_unknown_code_then_unclassified() -> None:
 
 @pytest.mark.parametrize("adapter", sorted(registry.ADAPTERS))
 def test_prices_when_shipped_then_readable(adapter: str) -> None:
-    assert all(price > 0 for price in prices.read(adapter).values())
+    assert price.Price() not in prices.read(adapter).values()
 
 
 def test_prices_when_of_the_simulator_then_its_default() -> None:
-    assert prices.read("simulator") == {"*": 40_000_000}
+    assert prices.read("simulator") == {"*": price.Price(call=40_000_000)}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,8 @@ def test_prices_when_of_the_simulator_then_its_default() -> None:
         "models = {}",
         'source = "s"\nread_on = 2026-01-01\n[models.x]',
         'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = "0.0000000001"',
+        'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = 0.5',
+        'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_eur = "1"',
         'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = "-1"',
         'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = "NaN"',
     ],
@@ -140,3 +143,13 @@ def test_prices_when_of_the_simulator_then_its_default() -> None:
 def test_prices_when_malformed_then_refused(text: str) -> None:
     with pytest.raises(prices.PricesMalformed, match=r"p\.toml"):
         prices.parse(text, place="p.toml")
+
+
+def test_price_when_only_a_dated_name_is_asked_then_that_of_its_model() -> None:
+    book = prices.parse(
+        'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = "1"\n[models.x-mini]\nprice_usd = "2"', place="p"
+    )
+
+    found = [prices.of(book, model) for model in ("x", "x-2026-01-01", "x-mini-2", "xylophone")]
+
+    assert found == [price.Price(call=10**9), price.Price(call=10**9), price.Price(call=2 * 10**9), None]

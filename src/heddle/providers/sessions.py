@@ -1,0 +1,51 @@
+"""Make the client sessions that calls are sent with: kept, for one call, or to the public internet only.
+
+Decides where a socket may lead and how long it is kept; sends nothing. Before it: ``transport``. After it: aiohttp.
+"""
+
+import enum
+import socket
+from typing import Any, Final
+
+import aiohttp
+
+from heddle.core import addresses
+
+KEEPALIVE_S: Final = 4.0  # below the 5 s after which uvicorn and Node close idle connections, so that we close first
+
+
+class Kind(enum.Enum):
+    """Name the kinds of connections: kept for the next call, for one call, for one call to the public internet."""
+
+    POOLED = enum.auto()
+    SINGLE = enum.auto()
+    PUBLIC = enum.auto()
+
+
+def make(kind: Kind, *, connections_max: int, request_class: type[aiohttp.ClientRequest]) -> aiohttp.ClientSession:
+    """Make a session inside the running loop. It follows nothing from the environment and keeps no cookies."""
+    given: dict[str, Any] = {"force_close": True}
+    match kind:
+        case Kind.POOLED:
+            given = {"keepalive_timeout": KEEPALIVE_S}
+        case Kind.PUBLIC:
+            given["socket_factory"] = _public_socket
+        case Kind.SINGLE:
+            pass
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections_max, **given),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "identity", "User-Agent": "heddle"},
+        trust_env=False,
+        request_class=request_class,
+    )
+
+
+def _public_socket(info: tuple[Any, ...]) -> socket.socket:
+    """Make the socket for one resolved address, unless it is inside: asked at the last moment, also of addresses
+    written as numbers, which no resolver sees.
+    """
+    family, kind, protocol, _, place = info
+    if not addresses.is_public(str(place[0])):
+        raise PermissionError("the address is not one of the public internet")
+    return socket.socket(family=family, type=kind, proto=protocol)
