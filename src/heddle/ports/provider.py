@@ -120,10 +120,13 @@ class CallbackRefused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CallbackEvent:
-    """Hold one verified callback: ``event_id`` is the provider's own, or the sha256 of the raw body."""
+    """Hold one verified callback: ``event_id`` is the provider's own, or the sha256 of the raw body. ``handle``: the
+    job it tells of, by which a send of unknown outcome is found again; None when it names none.
+    """
 
     event_id: str
     is_verified: bool
+    handle: str | None = None
 
 
 class Provider(Protocol):
