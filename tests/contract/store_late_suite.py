@@ -52,6 +52,30 @@ class LateSuite:
 
         assert len(await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")) == 1
 
+    async def test_callback_when_it_names_the_job_of_an_unknown_send_then_the_job_is_asked_after(
+        self, house: House
+    ) -> None:
+        run_id, asked, sent = await lost_call(house)
+        await house.settle(scene.unsure(asked, verdict="bury"))
+
+        await house.callback(sent, "event", handle="job-9")
+        found = await polled(house)
+        await house.settle(scene.done(found, "picture"))
+
+        assert (found.handle, found.state) == ("job-9", "unknown")
+        assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.DONE
+        assert house.charges() == [("charge", scene.COST_NANO_USD)]
+
+    async def test_callback_when_the_job_has_a_handle_then_it_keeps_it(self, house: House) -> None:
+        deploy(house)
+        _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.accepted(sent, handle="job-1"))
+
+        await house.callback(sent, "event", handle="job-9")
+
+        assert (await polled(house)).handle == "job-1"
+
     @pytest.mark.parametrize("word", [scene.faulted, scene.unsure], ids=["a refusal", "not known"])
     async def test_settle_when_the_word_of_a_lost_worker_comes_after_the_job_was_found_then_the_job_is_booked(
         self, house: House, word: Callable[[store.Claimed], store.Settlement]

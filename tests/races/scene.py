@@ -313,11 +313,15 @@ class House(looks.Looks):
         """Retry a run through the doors."""
         await in_thread(lambda: self.doors().retry(tenant=self.tenant, run_id=run_id))
 
-    async def callback(self, claimed: store.Claimed, event_id: str, *, endpoint: str = "one") -> bool:
+    async def callback(
+        self, claimed: store.Claimed, event_id: str, *, endpoint: str = "one", handle: str | None = None
+    ) -> bool:
         """Deliver a provider's callback through the doors."""
         name = attempt_id(claimed)
         return bool(
-            await in_thread(lambda: self.doors().callback(endpoint=endpoint, attempt_id=name, event_id=event_id))
+            await in_thread(
+                lambda: self.doors().callback(endpoint=endpoint, attempt_id=name, event_id=event_id, handle=handle)
+            )
         )
 
     async def cancel(self, run_id: uuid.UUID) -> bool:

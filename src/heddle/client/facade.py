@@ -360,7 +360,9 @@ class Heddle(schedules.Schedules):
         attempt_id = tokens.read_callback_token(secret_key=self.limits.secret_key, token=token)
         now_s = self._now().timestamp()
         event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=now_s)
-        return self._doors.callback(endpoint=endpoint, attempt_id=str(attempt_id), event_id=event.event_id)
+        return self._doors.callback(
+            endpoint=endpoint, attempt_id=str(attempt_id), event_id=event.event_id, handle=event.handle
+        )
 
     def _replay_of_refused(self, new: records.NewRun, *, before: int = 0) -> records.Submission | None:
         """Give the run that a request stands for already, when it would be refused now. Raises Refused otherwise."""

@@ -76,7 +76,8 @@ class AttemptFacts:
 
     ``number`` counts from 1. ``deadline_in_s``: what is left of the step's or run's time, None for no deadline.
     ``unknown_for_s``: how long the outcome has been unknown; ``unknown_at_most_s``: how long we look before a
-    person is asked; ``lookup_bound_s``: until when an absent answer is not yet proof (class B).
+    person is asked; ``lookup_bound_s``: until when an absent answer is not yet proof (class B), or until when a
+    callback may tell what became of the send (class C).
     """
 
     number: int
@@ -202,6 +203,9 @@ def _after_unknown(message: str, facts: AttemptFacts, *, rng: random.Random) -> 
         case attempt.IdempotencyClass.B:
             return Reconcile(delay_s=max(delay_s, 0.2), message=message)
         case attempt.IdempotencyClass.C:
+            if facts.unknown_for_s < facts.lookup_bound_s:
+                remaining_s = facts.lookup_bound_s - facts.unknown_for_s
+                return Reconcile(delay_s=max(0.2, remaining_s), message=f"{message}; its callback may still come")
             if facts.unknown_policy is attempt.UnknownPolicy.AT_MOST_ONCE:
                 return Bury(message=message)
             if facts.number >= facts.retry.max_attempts:

@@ -111,9 +111,10 @@ class Doors(Protocol):
         """Say what a run waits for: one sentence, the chain of causes, an estimate. Raises RunMissing."""
         ...
 
-    def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
+    def callback(self, *, endpoint: str, attempt_id: str, event_id: str, handle: str | None = None) -> bool:
         """Keep a verified callback in the inbox and make the step's poll due; False when the event was there already.
 
+        ``handle`` names the job: an attempt that was sent and of which no answer came is asked after by it.
         Raises LookupError when the attempt is not of this endpoint or does not exist.
         """
         ...

@@ -18,8 +18,8 @@ class Capabilities:
     """Declare what a provider offers.
 
     ``idempotency``: see DESIGN's classes A, B, C. ``is_paid``: a call costs money, so its intent is made durable
-    before the socket opens. ``lookup_bound_s``: class B only: after this long an absent answer proves that a job
-    was never accepted.
+    before the socket opens. ``lookup_bound_s``: class B: after this long an absent answer proves that a job
+    was never accepted; class C: for this long a callback that names the job may still come, and nothing is decided.
     """
 
     idempotency: attempt.IdempotencyClass

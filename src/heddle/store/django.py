@@ -203,8 +203,8 @@ class DjangoDoors(admitting.Admitting):
             self._ring()
         return True
 
-    def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
-        """Keep a verified callback in the inbox and make the step's poll due."""
+    def callback(self, *, endpoint: str, attempt_id: str, event_id: str, handle: str | None = None) -> bool:
+        """Keep a verified callback in the inbox, with the job it tells of, and make the step's poll due."""
         named = ids.AttemptId.parse(attempt_id)
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [named.run_id]})
@@ -216,6 +216,7 @@ class DjangoDoors(admitting.Admitting):
                     "ordinal": named.ordinal,
                     "number": named.number,
                     "event_id": event_id,
+                    "handle": handle,
                 },
             )[0]
             if not found:

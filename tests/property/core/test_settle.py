@@ -130,7 +130,10 @@ def test_an_unknown_outcome_is_paid_twice_only_where_the_owner_chose_so(
     assert is_chosen or not is_new_attempt
     is_same_attempt = isinstance(verdict, settle.RetryAt) and verdict.is_same_attempt
     assert not is_same_attempt or facts.idempotency is attempt.IdempotencyClass.A
-    assert not isinstance(verdict, settle.Reconcile) or facts.idempotency is attempt.IdempotencyClass.B
+    is_waited_for = facts.idempotency is attempt.IdempotencyClass.C and facts.unknown_for_s < facts.lookup_bound_s
+    is_reconciled = isinstance(verdict, settle.Reconcile)
+    assert not is_reconciled or facts.idempotency is attempt.IdempotencyClass.B or is_waited_for
+    assert is_reconciled or not is_waited_for or isinstance(verdict, settle.Bury)
 
 
 @LAW

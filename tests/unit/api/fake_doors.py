@@ -139,7 +139,7 @@ class FakeDoors:
         reason = reasons.Reason(cause=reasons.Cause.ENDING, clause=f"the run is {view.shown_state}")
         return reasons.Explanation(sentence=f"The run is {view.shown_state}.", chain=(reason,))
 
-    def callback(self, *, endpoint: str, attempt_id: str, event_id: str) -> bool:
+    def callback(self, *, endpoint: str, attempt_id: str, event_id: str, handle: str | None = None) -> bool:
         parsed = ids.AttemptId.parse(attempt_id)
         if parsed.run_id not in self.found:
             raise LookupError(attempt_id)

@@ -60,6 +60,14 @@ def read_job(body: bytes) -> Job:
     return _job(_object(body))
 
 
+def told_job(body: bytes) -> str | None:
+    """Read which job a callback tells of; None when it names none."""
+    try:
+        return _job(_object(body).get("data")).id
+    except AnswerRefused:
+        return None
+
+
 def read_jobs(body: bytes) -> list[Job]:
     """Read a list of jobs, oldest first. Raises AnswerRefused."""
     items = _object(body).get("items")

@@ -99,16 +99,27 @@ def signal_add(tables: Tables, *, run_id: uuid.UUID, name: str, key: str | None,
     return []
 
 
-def callback_add(tables: Tables, *, endpoint: str, run_id: uuid.UUID, ordinal: int, number: int, event_id: str) -> Rows:
-    """Keep a callback once, and make the step's next poll due."""
+def callback_add(
+    tables: Tables,
+    *,
+    endpoint: str,
+    run_id: uuid.UUID,
+    ordinal: int,
+    number: int,
+    event_id: str,
+    handle: str | None,
+) -> Rows:
+    """Keep a callback once, with the job it names, and make the step's next poll due."""
     step = tables.step(run_id, ordinal)
     tried = None if step is None else step.tries.get(number)
     named = None if tried is None or tried.endpoint_id is None else tables.endpoints.get(tried.endpoint_id)
-    if step is None or named is None or named.name != endpoint:
+    if step is None or tried is None or named is None or named.name != endpoint:
         return [(0, 0)]
     if (named.id, event_id) in tables.inbox:
         return [(1, 0)]
     tables.inbox[named.id, event_id] = (run_id, ordinal, number, tables.now_s())
+    if tried.handle is None and tried.state in ("sending", "unknown"):
+        tried.handle = handle
     if step.state in ("due", "pending", "unknown"):
         kind = "reconcile" if step.state == "unknown" else "poll"
         tables.set_timer((run_id, ordinal, kind), tables.now_s())
