@@ -41,7 +41,10 @@ def measurements(*, is_quick: bool) -> dict[str, Measurement]:
     found["bare_http"] = functools.partial(bare_http.measure, posts=size(10_000))
     found["http_in_flight"] = functools.partial(in_flight.measure, calls=size(4_000))
     found["submit"] = functools.partial(submissions.rates, singles=size(1_000), batched=size(10_000))
-    found["start_latency"] = functools.partial(submissions.start_latency, samples=size(200))
+    for name, workflow in (("start", "step:bench_stamp"), ("workflow_start", "bench_stamp")):
+        found[f"{name}_latency"] = functools.partial(
+            submissions.start_latency, samples=size(200), workflow=workflow, name=name
+        )
     found["start_at_80_percent"] = functools.partial(loaded.measure, seconds=2.0 if is_quick else 20.0)
     return found
 

@@ -39,7 +39,10 @@ def all_shapes(*, is_quick: bool) -> dict[str, Shape]:
     calls, one, noop, model = {"calls": 100}, {"calls": 1}, "bench_noop_calls", "bench_model_calls"
     shapes = (
         Shape(name="noop_steps", workflow=noop, input=calls, runs=400, steps=100),
-        Shape(name="noop_runs", workflow=noop, input=one, runs=8_000, steps=1, is_counted_in_runs=True),
+        Shape(
+            name="noop_runs", workflow="step:bench_noop", input={"n": 1}, runs=16_000, steps=1, is_counted_in_runs=True
+        ),
+        Shape(name="noop_workflow_runs", workflow=noop, input=one, runs=8_000, steps=1, is_counted_in_runs=True),
         Shape(name="chain_steps", workflow="bench_chain", input={"n": 1}, runs=4_000, steps=3),
         Shape(
             name="fan_in_steps",
@@ -49,7 +52,14 @@ def all_shapes(*, is_quick: bool) -> dict[str, Shape]:
             steps=FAN_IN_WIDTH + 1,
         ),
         Shape(name="http_steps", workflow=model, input=calls, runs=100, steps=100),
-        Shape(name="http_runs", workflow=model, input=one, runs=5_000, steps=1, is_counted_in_runs=True),
+        Shape(
+            name="http_runs",
+            workflow="model:bench-model",
+            input={"seed": 1},
+            runs=5_000,
+            steps=1,
+            is_counted_in_runs=True,
+        ),
     )
     every = (*shapes, *_model_fan_ins())
     return {shape.name: dataclasses.replace(shape, runs=size(shape.runs, is_quick=is_quick)) for shape in every}

@@ -43,9 +43,11 @@ def rates(house: House, *, singles: int, batched: int) -> list[Figure]:
     ]
 
 
-def start_latency(house: House, *, samples: int) -> list[Figure]:
+def start_latency(house: House, *, samples: int, workflow: str, name: str) -> list[Figure]:
     """Submit one run at a time to two idle workers: time from the call of submit, and from its return (commit and
     doorbell), to the first line of the step. Raises DrainFailed when one is not over in 10 s.
+
+    workflow: what is started, a step by itself or a workflow with one. name: of the figures.
     """
     from heddle import wiring
 
@@ -59,7 +61,7 @@ def start_latency(house: House, *, samples: int) -> list[Figure]:
         for sample in range(samples + WARM_UP):
             time.sleep(rng.uniform(PAUSE_LEAST_S, PAUSE_MOST_S))
             submitted_s = time.time()
-            run_id = client.submit("bench_stamp", {}, tenant=owner).run.id
+            run_id = client.submit(workflow, {}, tenant=owner).run.id
             committed_s = time.time()
             view = client.wait(run_id, timeout_s=WAIT_S, tenant=owner)
             if not isinstance(view.output, float):
@@ -67,7 +69,7 @@ def start_latency(house: House, *, samples: int) -> list[Figure]:
             if sample >= WARM_UP:
                 calls_s.append(view.output - submitted_s)
                 commits_s.append(view.output - committed_s)
-    return [*latencies("start", commits_s), *latencies("submit_to_start", calls_s)]
+    return [*latencies(name, commits_s), *latencies(f"submit_to_{name}", calls_s)]
 
 
 def latencies(name: str, seconds: list[float]) -> list[Figure]:

@@ -21,8 +21,9 @@ from heddle.config import deployment, settings
 from heddle.core import artifact, faults, ids
 from heddle.core.policy import schedule
 from heddle.ports import blobs as blobs_port
+from heddle.ports import doors as doors_port
 from heddle.ports import provider, store
-from heddle.program import artifacts, errors, registry
+from heddle.program import artifacts, direct, errors, registry
 from heddle.program import schedules as program_schedules
 from heddle.providers import registry as adapters
 from heddle.providers import transport
@@ -33,6 +34,8 @@ from heddle.telemetry.catalog import events, metrics
 POOL_PRELOAD = "heddle.service.pool_child"
 # A partition shortage is told a week before the first run would be refused.
 PARTITION_WEEKS_MIN = 1.0
+# A route that was just applied is known to every door this soon.
+ROUTES_KEPT_S = 5.0
 
 
 # Settings
@@ -166,10 +169,16 @@ def client() -> client_room.Heddle:
     """Give the client of this process, on Django's own connection: inside `atomic()` a submit joins it."""
     from heddle.store import django as django_store
 
+    made = django_store.DjangoDoors(cleanup_s=house_settings().cleanup_s)
     return client_room.Heddle(
-        doors=django_store.DjangoDoors(cleanup_s=house_settings().cleanup_s),
+        doors=made,
         media=blobs(),
-        programs=needs.Programs(workflows=registry.workflows, workflow=registry.workflow, models=registry.models),
+        programs=needs.Programs(
+            workflows=registry.workflows,
+            workflow=registry.workflow,
+            models=registry.models,
+            direct=functools.partial(direct.find, is_routed=RoutedModels(made)),
+        ),
         limits=house_settings(),
         verify_callback=CallbackVerifiers(),
         checks=checks(),
@@ -185,6 +194,22 @@ def operating() -> client_operating.Operating:
     return client_operating.Operating(
         operators=made, tenants=lambda name: made.tenant(name=name), limits=house_settings()
     )
+
+
+class RoutedModels:
+    """Tell whether the deployment has a route for a model; what was read is kept ``ROUTES_KEPT_S``."""
+
+    def __init__(self, doors: doors_port.Doors) -> None:
+        self._doors = doors
+        self._names: frozenset[str] = frozenset()
+        self._read_at_s = float("-inf")
+
+    def __call__(self, model: str) -> bool:
+        """Tell it, looking anew at most every ``ROUTES_KEPT_S``."""
+        if time.monotonic() - self._read_at_s > ROUTES_KEPT_S:
+            self._names = frozenset(name for each in self._doors.endpoints() for name in each.models)
+            self._read_at_s = time.monotonic()
+        return model in self._names
 
 
 class CallbackVerifiers:

@@ -9,7 +9,14 @@ import pytest
 from heddle import store as store_room
 from heddle.store import statements
 from heddle.testing.memory import store as memory_store
-from tests.contract import memory_house, store_direct_suite, store_late_suite, store_suite, store_work_suite
+from tests.contract import (
+    memory_house,
+    store_call_suite,
+    store_direct_suite,
+    store_late_suite,
+    store_suite,
+    store_work_suite,
+)
 
 # Statements of the machinery of a database, which no promise of the ports is about.
 NOT_PROMISED = {"session_own", "planner", "session"}
@@ -48,6 +55,10 @@ class TestDirect(store_direct_suite.DirectSuite):
 
 class TestLate(store_late_suite.LateSuite):
     """Early and late words in memory."""
+
+
+class TestCall(store_call_suite.CallSuite):
+    """Runs that are one call, in memory."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

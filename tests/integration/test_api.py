@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import datetime
+import functools
 import json
 import pathlib
 import uuid
@@ -10,6 +11,7 @@ from typing import Any
 
 import django.db
 import django.test
+import pydantic
 import pytest
 from PIL import Image
 
@@ -18,12 +20,19 @@ from heddle import Artifact, client, wiring
 from heddle.client import needs
 from heddle.config import settings
 from heddle.core import artifact
-from heddle.program import registry
+from heddle.program import direct, registry
 from heddle.store import blobs
 from heddle.store import django as django_store
 from tests import pg
 
 SECRET = "a secret of the tests"
+
+
+class Wish(pydantic.BaseModel):
+    """What the model of these tests is asked for."""
+
+    prompt: str
+    seed: int = 0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,6 +44,12 @@ def workflows() -> Iterator[None]:
         async def http_shoot(photo: Artifact, scenes: list[str], note: str = "") -> list[Artifact]:
             return [photo for _ in scenes]
 
+        @authors.step
+        async def http_double(number: int) -> int:
+            return 2 * number
+
+        authors.model("http_relight", input=Wish)
+
         yield
 
 
@@ -45,7 +60,12 @@ def house(database: pg.Database, tmp_path: pathlib.Path, monkeypatch: pytest.Mon
     house = client.Heddle(
         doors=django_store.DjangoDoors(),
         media=storage,
-        programs=needs.Programs(workflows=registry.workflows, workflow=registry.workflow, models=registry.models),
+        programs=needs.Programs(
+            workflows=registry.workflows,
+            workflow=registry.workflow,
+            models=registry.models,
+            direct=functools.partial(direct.find, is_routed=lambda name: name == "http_routed"),
+        ),
         limits=settings.Settings(secret_key=SECRET),
         verify_callback=wiring.CallbackVerifiers(),
         checks={"artifacts": storage.check_sync},
@@ -275,3 +295,47 @@ def test_console_when_logged_in_then_pages_show_what_the_database_holds(
     assert reference.id in pages[1].content.decode()
     assert cancelled["Location"] == f"/console/runs/{run.id}?said=cancel"
     assert b"".join(picture.streaming_content) == (tmp_path / "photo.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["http_relight", "http_routed"])
+def test_infer_when_a_model_is_called_then_a_run_of_this_call_alone_is_in_line(
+    web: django.test.Client, name: str
+) -> None:
+    body = {"input": {"prompt": "sea"}, "priority": "interactive"}
+
+    started = post(web, f"/v1/models/{name}/infer", body, idempotency_key="k")
+    again = post(web, f"/v1/models/{name}/infer", body, idempotency_key="k")
+    steps = web.get(f"{started['Location']}/steps").json()["items"]
+
+    assert (started.status_code, again["Idempotent-Replayed"]) == (202, "true")
+    assert again.json() == started.json()
+    assert (started.json()["workflow"], started.json()["priority"]) == (f"model:{name}", "interactive")
+    assert [(each["kind"], each["name"], each["state"]) for each in steps] == [("model", name, "due")]
+
+
+def test_run_when_its_name_is_of_a_step_then_the_step_is_in_line(web: django.test.Client) -> None:
+    started = post(web, "/v1/runs", {"workflow": "step:http_double", "input": {"number": 4}})
+
+    assert started.status_code == 202
+    assert web.get(started["Location"]).json()["steps"]["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/models/http_relight/infer", {"input": {"seed": 1}}, "input.prompt"),
+        ("/v1/models/http_relight/infer", {"input": {"prompt": "sea", "seed": "x"}}, "input.seed"),
+        ("/v1/models/nowhere/infer", {"input": {}}, "workflow"),
+        ("/v1/runs", {"workflow": "step:http_double", "input": {"number": "four"}}, "input.number"),
+        ("/v1/runs", {"workflow": "step:http_double", "input": {}}, "input.number"),
+        ("/v1/runs", {"workflow": "step:http_double", "input": {"number": 1, "more": 1}}, "input.more"),
+        ("/v1/runs", {"workflow": "step:nobody", "input": {}}, "workflow"),
+    ],
+)
+def test_call_when_its_input_does_not_fit_then_422_names_the_field(
+    web: django.test.Client, path: str, body: dict[str, Any], field: str
+) -> None:
+    refused = post(web, path, body)
+
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json()["errors"]] == [field]

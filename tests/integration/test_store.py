@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.contract import store_direct_suite, store_late_suite, store_race_suite, store_suite, store_work_suite
+from tests.contract import (
+    store_call_suite,
+    store_direct_suite,
+    store_late_suite,
+    store_race_suite,
+    store_suite,
+    store_work_suite,
+)
 from tests.races import fixtures, invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -55,6 +62,10 @@ class TestDirect(store_direct_suite.DirectSuite):
 
 class TestLate(store_late_suite.LateSuite):
     """Early and late words on PostgreSQL."""
+
+
+class TestCall(store_call_suite.CallSuite):
+    """Runs that are one call."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

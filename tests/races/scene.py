@@ -339,4 +339,4 @@ class House(looks.Looks):
 
 def new_run(tenant: records.Tenant, **more: Any) -> records.NewRun:
     """Ask for a run."""
-    return records.NewRun(tenant=tenant, workflow=WORKFLOW, version=1, **{"input": {}, **more})
+    return records.NewRun(tenant=tenant, **{"workflow": WORKFLOW, "version": 1, "input": {}, **more})

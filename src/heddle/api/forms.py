@@ -35,14 +35,13 @@ Instant = Annotated[
 ]
 
 
-class RunForm(pydantic.BaseModel):
-    """A request for one run."""
+class InferForm(pydantic.BaseModel):
+    """A request for one call of a model."""
 
     model_config = _STRICT
 
-    workflow: str = pydantic.Field(description="Registered name of the workflow.")
     input: dict[str, Any] = pydantic.Field(
-        default_factory=dict, description='Arguments of the workflow by name; artifacts as {"id": "sha256:…"}.'
+        default_factory=dict, description='Arguments by name; artifacts as {"id": "sha256:…"}.'
     )
     priority: str = pydantic.Field(
         default=run.Priority.STANDARD.value,
@@ -59,10 +58,10 @@ class RunForm(pydantic.BaseModel):
         default=None, description='Most the run may cost, as a decimal string such as "0.50".'
     )
 
-    def request(self, *, idempotency_key: str | None, traceparent: str | None) -> client.RunRequest:
+    def request_of(self, workflow: str, *, idempotency_key: str | None, traceparent: str | None) -> client.RunRequest:
         """Give the request that the client understands."""
         return client.RunRequest(
-            workflow=self.workflow,
+            workflow=workflow,
             input=self.input,
             priority=self.priority,
             deadline_s=self.deadline_s,
@@ -73,6 +72,18 @@ class RunForm(pydantic.BaseModel):
             idempotency_key=idempotency_key,
             traceparent=traceparent,
         )
+
+
+class RunForm(InferForm):
+    """A request for one run."""
+
+    workflow: str = pydantic.Field(
+        description="Registered name of the workflow; or `model:NAME`, `step:NAME` for a run of one call."
+    )
+
+    def request(self, *, idempotency_key: str | None, traceparent: str | None) -> client.RunRequest:
+        """Give the request that the client understands."""
+        return self.request_of(self.workflow, idempotency_key=idempotency_key, traceparent=traceparent)
 
 
 class BatchItemForm(RunForm):

@@ -35,14 +35,29 @@ def start(request: django.http.HttpRequest) -> django.http.HttpResponse:
     here = room()
     key = _idempotency_key(request, here)
     form = bodies.read_form(request, forms.RunForm, bytes_max=here.heddle.limits.request_bytes_max)
-    tenant = auth.tenant_of(request)
-    root = _root(request)
+    return _started(request, here, form.request(idempotency_key=key, traceparent=request.headers.get("traceparent")))
+
+
+@router.post(
+    "/models/{name}/infer",
+    auth=auth.writes,
+    summary="Call one model",
+    openapi_extra=forms.body_of(forms.InferForm, description="Headers: Idempotency-Key, Prefer: wait=N, traceparent."),
+)
+def infer(request: django.http.HttpRequest, name: str) -> django.http.HttpResponse:
+    """Call one model by itself: a run of this call alone, answered as `POST /v1/runs` answers."""
+    here = room()
+    key = _idempotency_key(request, here)
+    form = bodies.read_form(request, forms.InferForm, bytes_max=here.heddle.limits.request_bytes_max)
+    traceparent = request.headers.get("traceparent")
+    return _started(request, here, form.request_of(f"model:{name}", idempotency_key=key, traceparent=traceparent))
+
+
+def _started(request: django.http.HttpRequest, here: Room, asked: client.RunRequest) -> django.http.HttpResponse:
+    """Submit a request and answer it, at once or within its `Prefer: wait`."""
+    tenant, key, root = auth.tenant_of(request), asked.idempotency_key, _root(request)
     # The first answer is written with the run: nothing can leave the key without one.
-    submitted = here.heddle.submit_request(
-        form.request(idempotency_key=key, traceparent=request.headers.get("traceparent")),
-        tenant=tenant,
-        answer=lambda view: _accepted(view, root),
-    )
+    submitted = here.heddle.submit_request(asked, tenant=tenant, answer=lambda view: _accepted(view, root))
     if submitted.is_replay and submitted.answer is not None:
         return _first_answer(submitted.answer, is_replay=True)
     stored = _accepted(submitted.run, root)
@@ -246,5 +261,5 @@ def _outcome(outcome: client.Submitted | Exception, root: str) -> dict[str, Any]
 
 def _root(request: django.http.HttpRequest) -> str:
     """Give the path of the runs, wherever the host has mounted us."""
-    before, _, _ = request.path.partition("/runs")
-    return f"{before}/runs"
+    before, found, _ = request.path.partition("/runs")
+    return f"{before}/runs" if found else f"{request.path.partition('/models/')[0]}/runs"

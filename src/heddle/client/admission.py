@@ -52,7 +52,7 @@ class RunRequest:
 
     ``input``: JSON values and artifacts by keyword. ``deadline_s``: 0.1 s to ``deadline_max_s``, counted from
     admission. ``start_at``: aware. ``labels``: up to 16. ``max_cost_usd``: a decimal string. ``version``: the newest
-    loaded one when None.
+    loaded one when None. ``workflow``: its name, or ``model:NAME`` or ``step:NAME`` to start one call by itself.
     """
 
     workflow: str
@@ -80,7 +80,8 @@ def admit(
     """Make the record the store admits. Raises InvalidInput with every problem, UnknownWorkflow."""
     raw = values.with_marks(dict(request.input))
     problems = [*_option_problems(request, limits=limits, now=now), *_size_problems(raw, limits=limits)]
-    definition = find_workflow(programs, request.workflow, request.version)
+    direct = find_direct(programs, request.workflow)
+    definition = direct or find_workflow(programs, request.workflow, request.version)
     if problems:
         raise InvalidInput(problems)
     encoded = _validated(definition, raw)
@@ -100,7 +101,19 @@ def admit(
         idempotency_key=request.idempotency_key,
         fingerprint=_fingerprint(request, raw),
         traceparent=trace_parent(request.traceparent),
+        call=None if direct is None else direct.planned(encoded),
     )
+
+
+def find_direct(programs: needs.Programs, name: str) -> needs.DirectCall | None:
+    """Give the model or step that a name such as ``model:relight`` stands for; None for a workflow's name.
+
+    Raises UnknownWorkflow.
+    """
+    try:
+        return programs.direct(name)
+    except LookupError as error:
+        raise UnknownWorkflow([Problem(field="workflow", message=str(error))]) from error
 
 
 def find_workflow(programs: needs.Programs, name: str, version: int | None) -> needs.Workflow:
@@ -227,7 +240,7 @@ def _size_problems(raw: dict[str, Any], *, limits: settings.Settings) -> list[Pr
     return found[: values.PROBLEMS_MAX]
 
 
-def _validated(definition: needs.Workflow, raw: dict[str, Any]) -> dict[str, Any]:
+def _validated(definition: needs.Workflow | needs.DirectCall, raw: dict[str, Any]) -> dict[str, Any]:
     try:
         return definition.validate_input(raw)
     except errors.InputRefused as error:

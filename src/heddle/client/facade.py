@@ -12,7 +12,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from heddle.client import admission, backpressure, keys, needs, outcomes, schedules, submitted, tokens, values
 from heddle.client.admission import InvalidInput, RunRequest
@@ -25,20 +25,6 @@ WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
 SIGNAL_CHARACTERS_MAX = 100
 EVENTS_MAX = 1_000
-
-
-class Named(Protocol):
-    """Stand for a decorated workflow: whatever has its name and version."""
-
-    @property
-    def name(self) -> str:
-        """Give the registered name."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """Give the version."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +72,7 @@ class Heddle(schedules.Schedules):
 
     def submit(
         self,
-        workflow: str | Named,
+        workflow: str | needs.Named,
         input: Mapping[str, Any],  # noqa: A002 - the word of the contract
         *,
         tenant: str | records.Tenant = "default",
@@ -101,8 +87,9 @@ class Heddle(schedules.Schedules):
     ) -> submitted.Submitted:
         """Start a run; inside the host's ``transaction.atomic()`` it joins the transaction.
 
-        A second call with the same ``idempotency_key`` and request gives the same run with ``is_replay``. Raises
-        InvalidInput naming every bad field, IdempotencyConflict, IdempotencyBusy.
+        ``model:NAME`` and ``step:NAME`` start one call by itself. A second call with the same ``idempotency_key`` and
+        request gives the same run with ``is_replay``. Raises InvalidInput naming every bad field, IdempotencyConflict,
+        IdempotencyBusy.
         """
         request = RunRequest(
             workflow=workflow if isinstance(workflow, str) else workflow.name,

@@ -7,8 +7,22 @@ import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
-from heddle.core import artifact
+from heddle.core import artifact, plan
 from heddle.ports import provider
+
+
+class Named(Protocol):
+    """Stand for a decorated workflow: whatever has its name and version."""
+
+    @property
+    def name(self) -> str:
+        """Give the registered name."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Give the version."""
+        ...
 
 
 class Workflow(Protocol):
@@ -36,6 +50,28 @@ class Workflow(Protocol):
 
     def validate_input(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Give the encoded input. Raises an error with ``errors``, pairs of field path and message."""
+        ...
+
+
+class DirectCall(Protocol):
+    """Show one model or step that is started by itself."""
+
+    @property
+    def name(self) -> str:
+        """Give the name that stands in the place of a workflow's."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Give the version."""
+        ...
+
+    def validate_input(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Give the encoded input. Raises an error with ``errors``, pairs of field path and message."""
+        ...
+
+    def planned(self, encoded: dict[str, Any]) -> plan.PlannedCall:
+        """Plan the call."""
         ...
 
 
@@ -85,8 +121,11 @@ class CallbackVerifier(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """Hand the registry of code over as functions: all workflows, one workflow by name, all models."""
+    """Hand the registry of code over as functions: all workflows, one workflow by name, all models, and the call that a
+    name stands for when it is none of a workflow (LookupError: it is none of anything).
+    """
 
     workflows: Callable[[], Collection[Workflow]]
     workflow: Callable[[str, int | None], Workflow]
     models: Callable[[], Collection[Model]]
+    direct: Callable[[str], DirectCall | None] = lambda _name: None

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from heddle.core import attempt, faults, identity, run, step
+from heddle.core import attempt, faults, identity, plan, run, step
 from heddle.core.policy import quota as quota_policy
 
 
@@ -31,6 +31,7 @@ class NewRun:
     ``input`` is encoded JSON that has passed the workflow's schema. ``deadline_s`` counts from admission.
     ``fingerprint`` is compared when the same ``idempotency_key`` comes again; ``operation`` separates keys of
     different calls. ``answer_for`` gives, for the id the run will have, the first answer, kept with the key.
+    ``call``: the one call of a run without a function, None for a workflow's run.
     """
 
     tenant: Tenant
@@ -48,6 +49,7 @@ class NewRun:
     fingerprint: str = ""
     traceparent: str | None = None
     answer_for: "Callable[[uuid.UUID], StoredAnswer] | None" = None
+    call: plan.PlannedCall | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

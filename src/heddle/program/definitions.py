@@ -128,6 +128,24 @@ class StepDefinition:
             raise ArgumentsRefused(fitting.bad_arguments(f"step {self.name}", problems))
         return decoded
 
+    def validate_input(self, raw: collections.abc.Mapping[str, object]) -> dict[str, identity.JsonValue]:
+        """Turn an input from a door into the stored form. Raises InputRefused naming each field."""
+        what = f"the input of step {self.name}"
+        checked: dict[str, object] = {}
+        problems = [(name, "is missing") for name in sorted(self.parameters.required - raw.keys())]
+        for name, value in raw.items():
+            codec = self.parameters.codecs.get(name)
+            if codec is None:
+                problems.append((name, f"is no parameter of it; it has {fitting.listed(self.parameters.names)}"))
+                continue
+            try:
+                checked[name] = codec.adapter.dump_python(codec.adapter.validate_python(value), by_alias=True)
+            except pydantic.ValidationError as error:
+                problems.extend(types.errors(error, root=name))
+        if problems:
+            raise InputRefused(what, problems)
+        return fitting.stored(what, checked)
+
     def encode_output(self, value: object) -> identity.JsonValue:
         """Write what the function returned. Raises OutputRefused, bad_output or too_large, naming the place."""
         return self.output.encode_output(value, where=f"step {self.name}")

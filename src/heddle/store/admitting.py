@@ -140,6 +140,7 @@ class Admitting:
             traceparent=new.traceparent,
             operation=None if new.idempotency_key is None else new.operation,
             key=new.idempotency_key,
+            call=new.call,
         )
         return run_id
 

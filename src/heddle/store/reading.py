@@ -36,7 +36,7 @@ class _RunRow(NamedTuple):
     version: int
     priority: str
     state: str
-    function_state: str
+    is_taken: bool
     labels: Any
     error: Any
     is_degraded: bool
@@ -117,6 +117,9 @@ def _output(row: _RunRow) -> Any:
 
 
 def _shown(row: _RunRow) -> str:
+    if row.is_taken:
+        # A run that is one call, on its way: what becomes of it is written at its end.
+        return run_law.RunState.RUNNING.value
     if row.state != run_law.RunState.RUNNING.value:
         return row.state
     if row.cancel_requested_at is not None:

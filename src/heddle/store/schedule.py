@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from heddle.core import faults, lanes, plan
+from heddle.core import run as run_law
 from heddle.ports import store
 from heddle.store import connections, rows
 
@@ -33,6 +34,10 @@ _NEW_RUN_ARRAYS = (
     "traceparents",
     "operations",
     "keys",
+    "call_kinds",
+    "call_names",
+    "digests",
+    "call_options",
 )
 
 
@@ -71,15 +76,22 @@ class NewRuns:
         traceparent: str | None = None,
         operation: str | None = None,
         key: str | None = None,
+        call: plan.PlannedCall | None = None,
     ) -> None:
-        """Add one run."""
+        """Add one run; with ``call``, one that is this call and has no function."""
+        lane = (
+            lanes.of_activation(workflow, version, priority)
+            if call is None
+            else lanes.of_call(call, run_law.Priority(priority))
+        )
+        options = None if call is None else call.options.as_json()
         for name, value in {
             "ids": run_id,
             "tenants": tenant_id,
             "workflows": workflow,
             "versions": version,
             "priorities": priority,
-            "lanes": lanes.of_activation(workflow, version, priority),
+            "lanes": lane,
             "inputs": rows.dump(arguments),
             "labels": rows.dump(dict(labels or {})),
             "webhooks": webhook_url,
@@ -91,6 +103,10 @@ class NewRuns:
             "traceparents": traceparent,
             "operations": operation,
             "keys": key,
+            "call_kinds": None if call is None else call.kind.value,
+            "call_names": None if call is None else call.name,
+            "digests": None if call is None else call.digest,
+            "call_options": rows.dump(options) if options else None,
         }.items():
             self.values[name].append(value)
 

@@ -131,6 +131,7 @@ def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: dj
         "/v1/artifacts/{artifact_id}",
         "/v1/workflows",
         "/v1/models",
+        "/v1/models/{name}/infer",
         "/v1/endpoints",
         "/v1/schedules",
         "/v1/endpoints/{name}",

@@ -124,7 +124,9 @@ def loads(
     In its own class that is the tenant's own wait; in the classes above it the tenant in the middle counts too, since
     lower work gives way to whoever waits there.
     """
-    resources = {(ACTIVATION, workflow, version)} | {lane.resource for lane in lanes if workflow in lane.workflows}
+    kind, separator, called = workflow.partition(":")
+    own = (kind, called, version) if separator else (ACTIVATION, workflow, version)
+    resources = {own} | {lane.resource for lane in lanes if workflow in lane.workflows}
     found: dict[run.Priority, admission.ClassLoad] = {}
     for lane in lanes:
         is_above = fairness.CLASSES.index(lane.priority) < fairness.CLASSES.index(priority)

@@ -4,12 +4,13 @@
 -- A job that a provider has, or may have, is asked after instead of being paid again: its step is `pending` or `unknown` under the same attempt.
 -- Calls that lost first_of stay what they are, and so does what takes a value from them.
 -- Cleanup calls of an expired run are removed: the function runs again without having been stopped.
+-- A run that is one call has no function to run again.
 -- Failed calls become due (their attempts so far no longer count); cancelled and skipped ones wait for their parents again or become due.
 -- Nothing matches: the run is neither failed nor expired.
 with recursive moment as materialized (
   select clock_timestamp() as now
 ), r0 as materialized (
-  select id, planned, lane, tenant_id, event_seq,
+  select id, planned, lane, tenant_id, event_seq, strpos(workflow, ':') > 0 as is_call,
     case when stopping in ('cancelled', 'expired') then stop_ordinal else planned end as kept
   from heddle_run where id = %(run_id)s and state in ('failed', 'expired')
 ), lost (run_id, ordinal) as (
@@ -47,7 +48,7 @@ with recursive moment as materialized (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, run_id, ordinal from steps where state = 'due'
   union all
-  select lane, tenant_id, id, 0 from r0
+  select lane, tenant_id, id, 0 from r0 where not is_call
 ), unleased as (
   delete from heddle_lease l using again a where l.run_id = a.run_id and l.ordinal = a.ordinal
 ), unslotted as (
@@ -67,9 +68,9 @@ with recursive moment as materialized (
   insert into heddle_event (run_id, seq, name, at) select id, event_seq + 1, 'run.retried', now from r0 cross join moment
 )
 update heddle_run r set
-  planned = r0.kept, state = 'running', function_state = 'running', stopping = null, stop_ordinal = 0, error = null, failed = 0, is_broken = false, handled = '{}',
+  planned = r0.kept, state = 'running', function_state = case when r0.is_call then 'returned' else 'running' end, stopping = null, stop_ordinal = 0, error = null, failed = 0, is_broken = false, handled = '{}',
   open = (select count(*) from again), finished_at = null, deadline_at = null, cancel_requested_at = null, awaits = null,
-  is_activation_due = true, wake_seq = r.wake_seq + 1, event_seq = r.event_seq + 1
+  is_activation_due = not r0.is_call, wake_seq = r.wake_seq + 1, event_seq = r.event_seq + 1
 from r0
 where r.id = r0.id
 returning r.id

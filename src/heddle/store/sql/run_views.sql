@@ -1,6 +1,6 @@
 -- Purpose: show runs of a tenant, newest first; one when run_id is given. Callers: doors' run and runs. Rows: reads run, step, attempt.
 -- Indexes: run's key and (tenant_id, id); step's and attempt's keys. Bounded by limit. Locks: none.
-select r.id, r.workflow, r.version, r.priority, r.state, r.function_state, r.labels, r.error, r.is_degraded, r.cost_nano_usd, r.created_at,
+select r.id, r.workflow, r.version, r.priority, r.state, r.state = 'queued' and exists (select 1 from heddle_lease l where l.run_id = r.id and l.ordinal = 1) as is_taken, r.labels, r.error, r.is_degraded, r.cost_nano_usd, r.created_at,
   r.started_at, r.finished_at, r.deadline_at, r.cancel_requested_at, r.parent_run, r.parent_ordinal, r.traceparent,
   case when %(is_full)s then r.input end as input, case when %(is_full)s then r.shape end as shape,
   case when %(is_full)s then (select json_object_agg(o.ordinal, o.output) from heddle_step o where o.run_id = r.id and o.ordinal = any(r.refs))

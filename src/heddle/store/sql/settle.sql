@@ -297,10 +297,11 @@ with recursive moment as materialized (
     awaits = case when j.is_woken then null else r.awaits end,
     is_activation_due = r.is_activation_due or j.is_woken,
     event_seq = r.event_seq + j.told + case when j.is_over then 1 else 0 end,
-    state = case when not j.is_over then r.state
+    state = case when r.state = 'queued' and not j.is_over then 'running' when not j.is_over then r.state
       when r.stopping in ('cancelled', 'expired') then r.stopping
       when r.function_state = 'returned' and r.failed + j.failures = 0 and not (r.is_broken or j.is_broken) then 'succeeded'
       else 'failed' end,
+    started_at = case when r.state = 'queued' then now else r.started_at end,
     finished_at = case when j.is_over then now else r.finished_at end
   from judged j
   cross join moment

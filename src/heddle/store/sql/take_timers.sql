@@ -38,7 +38,7 @@ with moment as materialized (
   join heddle_endpoint e on e.id = a.endpoint_id
   where g.kind in ('poll', 'reconcile')
   union all
-  select r.lane, r.tenant_id, r.id, 0
+  select r.lane, r.tenant_id, r.id, (strpos(r.workflow, ':') > 0)::int
   from gone g join heddle_run r on r.id = g.run_id and r.state in ('queued', 'running')
   where g.kind = 'start'
   returning run_id

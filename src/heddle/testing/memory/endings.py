@@ -94,6 +94,9 @@ def judge(tables: Tables, news: Sequence[News]) -> tuple[int, list[Any], int]:
         by_run.setdefault(item.step.run_id, []).append(item)
     for run_id, items in by_run.items():
         row = tables.runs[run_id]
+        if row.state == "queued":
+            tables.move_run(row, "running")
+            row.started_at = tables.now_s()
         items.sort(key=lambda item: item.step.ordinal)
         ends = [item for item in items if item.is_end]
         awaits = row.awaits or ()

@@ -1,4 +1,4 @@
-"""Write runs and the plans of their functions: new_runs, the two journal statements, plan_facts, plan and unplan.
+"""Write the plans of runs' functions: the two journal statements, plan_facts, plan and unplan.
 
 Every decision was made by ``core.placement``; what is here only writes it down. Neighbours: ``store.planning`` calls
 these in one transaction.
@@ -18,7 +18,8 @@ from heddle.testing.memory.settling import holds
 from heddle.testing.memory.tables import Rows, RunRow, Statement, Tables
 
 
-def _loads(text: str | None) -> Any:
+def loads(text: str | None) -> Any:
+    """Read a JSON column."""
     return None if text is None else json.loads(text)
 
 
@@ -32,57 +33,9 @@ def texts(text: str | None) -> list[str]:
     return [] if not text else [str(each) for each in json.loads(f"[{text[1:-1]}]")]
 
 
-def _by_row(arrays: dict[str, Sequence[Any]], *names: str) -> list[dict[str, Any]]:
+def by_row(arrays: dict[str, Sequence[Any]], *names: str) -> list[dict[str, Any]]:
+    """Turn the arrays of a statement into its rows."""
     return [dict(zip(names, row, strict=True)) for row in zip(*(arrays[name] for name in names), strict=True)]
-
-
-def new_runs(tables: Tables, **arrays: Sequence[Any]) -> Rows:
-    """Write runs with their first ready entries, or the timer that starts them."""
-    now = tables.now_s()
-    for row in _by_row(arrays, *arrays):
-        taken = tables.idempotency.get((row["tenants"], row["operations"], row["keys"]))
-        if row["keys"] is not None and (taken is None or taken["run_id"] != row["ids"]):
-            continue
-        assert row["ids"] not in tables.runs, "a run's id is new"
-        deadline_at, cap_run = _from_above(tables, row)
-        made = RunRow(
-            id=row["ids"],
-            tenant_id=row["tenants"],
-            workflow=row["workflows"],
-            version=row["versions"],
-            priority=row["priorities"],
-            lane=row["lanes"],
-            input=json.loads(row["inputs"]),
-            labels=_loads(row["labels"]) or {},
-            webhook_url=row["webhooks"],
-            max_cost_nano_usd=row["max_costs"],
-            created_at=now,
-            deadline_at=deadline_at,
-            cap_run=cap_run,
-            parent_run=row["parents"],
-            parent_ordinal=row["parent_ordinals"],
-            traceparent=row["traceparents"],
-        )
-        tables.runs[made.id] = made
-        tables.tell(made, "run.queued")
-        if deadline_at is not None:
-            tables.set_timer((made.id, 0, "deadline"), deadline_at)
-        if (row["starts_in_s"] or 0.0) > 0:
-            tables.set_timer((made.id, 0, "start"), now + row["starts_in_s"])
-        else:
-            tables.put_ready(made.lane, made.tenant_id, made.id, 0)
-    return []
-
-
-def _from_above(tables: Tables, row: dict[str, Any]) -> tuple[float | None, uuid.UUID | None]:
-    """Give a new run's deadline, no later than that of the run above it, and the run whose cap it is held to."""
-    deadline_at = None if row["deadlines_s"] is None else tables.now_s() + row["deadlines_s"]
-    above = None if row["parents"] is None else tables.runs.get(row["parents"])
-    if above is None:
-        return deadline_at, None
-    if above.stopping is None and above.deadline_at is not None:
-        deadline_at = above.deadline_at if deadline_at is None else min(deadline_at, above.deadline_at)
-    return deadline_at, above.cap_run or (None if above.max_cost_nano_usd is None else above.id)
 
 
 def journal_runs(tables: Tables, *, run_ids: Sequence[uuid.UUID]) -> Rows:
@@ -241,8 +194,8 @@ def plan_guard(
 def plan(tables: Tables, *, worker: int | None, claim_id: uuid.UUID | None, **arrays: Sequence[Any]) -> Rows:
     """Write what a batch of activations decided; a call marked direct is leased where nobody waits in its lane."""
     now = tables.now_s()
-    callees = _by_row(arrays, *_CALLEES)
-    calls = _by_row(arrays, *_CALLS)
+    callees = by_row(arrays, *_CALLEES)
+    calls = by_row(arrays, *_CALLS)
     waited_in = {callee["lanes"] for callee in callees if callee["lanes"] in tables.ready}
     if any(tables.tenants[callee["tenants"]].paused_at is not None for callee in callees):
         waited_in = {callee["lanes"] for callee in callees}
@@ -254,14 +207,14 @@ def plan(tables: Tables, *, worker: int | None, claim_id: uuid.UUID | None, **ar
         _write_call(tables, tables.runs[arrays["run_ids"][call["call_runs"] - 1]], call, callee, fences[-1])
         if fences[-1] is not None and worker is not None:
             _lease_direct(tables, arrays["run_ids"][call["call_runs"] - 1], call, callee, worker, claim_id, fences[-1])
-    for edge in _by_row(arrays, "edge_runs", "edge_parents", "edge_children"):
+    for edge in by_row(arrays, "edge_runs", "edge_parents", "edge_children"):
         tables.runs[edge["edge_runs"]].steps[edge["edge_parents"]].children.append(edge["edge_children"])
-    timers = _by_row(arrays, "timer_runs", "timer_ordinals", "timer_kinds", "timer_delays")
+    timers = by_row(arrays, "timer_runs", "timer_ordinals", "timer_kinds", "timer_delays")
     for timer in timers:
         key = (timer["timer_runs"], timer["timer_ordinals"], timer["timer_kinds"])
         tables.timers.setdefault(key, now + timer["timer_delays"])
     woken, ended = 0, []
-    for made in _by_row(arrays, *_PLANS):
+    for made in by_row(arrays, *_PLANS):
         row = tables.runs[made["run_ids"]]
         lease = tables.leases.get((row.id, 0))
         if lease is not None and holds(lease, made["fences"]):
@@ -291,9 +244,9 @@ def _write_call(tables: Tables, row: RunRow, call: dict[str, Any], callee: dict[
         state=state,
         digest=call["digests"],
         input=json.loads(call["inputs"]),
-        options=_loads(call["options"]),
-        output=_loads(call["outputs"]),
-        fault=_loads(call["faults"]),
+        options=loads(call["options"]),
+        output=loads(call["outputs"]),
+        fault=loads(call["faults"]),
         blockers=call["blockers"] or 0,
         parents=integers(call["parents"]) or None,
         children=integers(call["children"]),
@@ -372,7 +325,6 @@ def unplan(tables: Tables, *, run_ids: Sequence[uuid.UUID], fences: Sequence[int
 
 
 STATEMENTS: dict[str, Statement] = {
-    "new_runs": new_runs,
     "journal_runs": journal_runs,
     "journal_steps": journal_steps,
     "plan_facts": plan_facts,

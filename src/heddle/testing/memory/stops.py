@@ -205,13 +205,15 @@ def retry_run(tables: Tables, *, run_id: uuid.UUID, lost: str) -> Rows:
     for step in again:
         tables.leases.pop((run_id, step.ordinal), None)
         _retry_step(tables, step, blockers[step.ordinal])
-    row.planned, row.function_state, row.stopping, row.stop_ordinal = kept, "running", None, 0
+    row.planned, row.stopping, row.stop_ordinal = kept, None, 0
+    row.function_state = "returned" if row.is_call else "running"
     row.error, row.failed, row.is_broken, row.handled = None, 0, False, set()
     row.open, row.finished_at, row.deadline_at, row.cancel_requested_at = len(again), None, None, None
-    row.awaits, row.is_activation_due, row.wake_seq = None, True, row.wake_seq + 1
+    row.awaits, row.is_activation_due, row.wake_seq = None, not row.is_call, row.wake_seq + 1
     tables.move_run(row, "running")
     tables.tell(row, "run.retried")
-    tables.put_ready(row.lane, row.tenant_id, row.id, 0)
+    if not row.is_call:
+        tables.put_ready(row.lane, row.tenant_id, row.id, 0)
     return [(run_id,)]
 
 

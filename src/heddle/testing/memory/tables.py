@@ -168,6 +168,11 @@ class RunRow:
     signals: list[SignalRow] = dataclasses.field(default_factory=list)
 
     @property
+    def is_call(self) -> bool:
+        """Tell whether it is one call and has no function."""
+        return ":" in self.workflow
+
+    @property
     def is_live(self) -> bool:
         """Tell whether it has not come to its end."""
         return self.state in LIVE

@@ -157,7 +157,7 @@ def _ready(tables: Tables, key: TimerKey) -> int:
     row = tables.runs[run_id]
     step = row.steps.get(ordinal)
     if kind == "start" and row.is_live:
-        tables.put_ready(row.lane, row.tenant_id, row.id, 0)
+        tables.put_ready(row.lane, row.tenant_id, row.id, int(row.is_call))
         return 1
     if step is None:
         return 0

@@ -64,7 +64,7 @@ def _run_view(tables: Tables, row: RunRow, *, is_full: bool) -> tuple[Any, ...]:
         row.version,
         row.priority,
         row.state,
-        row.function_state,
+        row.state == "queued" and (row.id, 1) in tables.leases,
         text(row.labels),
     )
     head += (text(row.error), row.is_degraded, row.cost_nano_usd)
