@@ -14,6 +14,7 @@ _PLACES = {
     "Call": "heddle.program.call",
     "Artifact": "heddle.program.types",
     "Retry": "heddle.core.policy.retry:RetryOptions",
+    "Reuse": "heddle.core.policy.reuse",
     "all_of": "heddle.program.forms",
     "first_of": "heddle.program.forms",
     "First": "heddle.program.forms",

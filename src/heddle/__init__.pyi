@@ -1,5 +1,6 @@
 from heddle.client import Heddle as Heddle
 from heddle.core.policy.retry import RetryOptions as Retry
+from heddle.core.policy.reuse import Reuse as Reuse
 from heddle.program.artifacts import (
     aread_artifact as aread_artifact,
 )

@@ -57,6 +57,11 @@ class MemoryHouse(scene.House):
             if key[2] == "deadline":
                 self.tables.timers[key] = self.tables.now_s() - 1.0
 
+    def outdate_results(self) -> None:
+        """Let the time of every result be over."""
+        for row in self.tables.results.values():
+            row.until = self.tables.now_s() - 1.0
+
     def silence(self, worker: int) -> None:
         """Let a worker have been silent for an hour."""
         self.tables.workers[worker].seen_at -= 3_600.0

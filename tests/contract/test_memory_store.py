@@ -14,6 +14,7 @@ from tests.contract import (
     store_call_suite,
     store_direct_suite,
     store_late_suite,
+    store_reuse_suite,
     store_suite,
     store_work_suite,
 )
@@ -59,6 +60,10 @@ class TestLate(store_late_suite.LateSuite):
 
 class TestCall(store_call_suite.CallSuite):
     """Runs that are one call, in memory."""
+
+
+class TestReuse(store_reuse_suite.ReuseSuite):
+    """Results of equal calls, in memory."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

@@ -82,7 +82,7 @@ async def test_retries_when_everything_is_refused_then_they_are_a_fifth_of_first
             await offer(house, per_s=40, for_s=12)
             await limited.until(lambda: in_line(house) == 0, what="nothing is in line")
             first_tries, retries = house.rows("select first_tries, retries from heddle_limit_state")[0]
-            parked = house.value("select count(*) from heddle_step where note like 'its next try waits%%'")
+            parked = house.value("select count(*) from heddle_step where note like 'waits with its next try%%'")
 
     allowed = max(0.2 * first_tries, 10.0 * 2)
     report("B13", first_tries=first_tries, retries=retries, parked=parked, ratio=1 + retries / first_tries)

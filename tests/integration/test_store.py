@@ -12,6 +12,7 @@ from tests.contract import (
     store_direct_suite,
     store_late_suite,
     store_race_suite,
+    store_reuse_suite,
     store_suite,
     store_work_suite,
 )
@@ -66,6 +67,10 @@ class TestLate(store_late_suite.LateSuite):
 
 class TestCall(store_call_suite.CallSuite):
     """Runs that are one call."""
+
+
+class TestReuse(store_reuse_suite.ReuseSuite):
+    """Results of equal calls."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

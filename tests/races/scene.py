@@ -15,6 +15,7 @@ import psycopg
 
 from heddle.config import deployment
 from heddle.core import faults, lanes, plan, step
+from heddle.core.run import Priority
 from heddle.ports import records, store
 from heddle.store import apply, postgres, schedule, statements
 from heddle.store import django as django_store
@@ -22,7 +23,7 @@ from tests import pg
 from tests.races import looks
 from tests.races.verdicts import COST_NANO_USD, accepted, attempt_id, done, faulted, ref, unsure
 
-__all__ = ["COST_NANO_USD", "accepted", "attempt_id", "done", "faulted", "ref", "unsure"]
+__all__ = ["COST_NANO_USD", "Priority", "accepted", "attempt_id", "done", "faulted", "ref", "unsure"]
 WORKFLOW = "shoot"
 PRIORITY = "standard"
 ACTIVATIONS = lanes.number("activation", WORKFLOW, 1, PRIORITY)
@@ -43,6 +44,7 @@ MOVING_TABLES = [
     "budget_call",
     "signal",
     "inbox",
+    "result",
     "ledger",
     "idempotency",
     "worker",
@@ -227,6 +229,10 @@ class House(looks.Looks):
     def due_now(self) -> None:
         """Let the time of every timer come."""
         self.connection.execute("update heddle_timer set due_at = now() - interval '1 second'")
+
+    def outdate_results(self) -> None:
+        """Let the time of every result be over."""
+        self.connection.execute("update heddle_result set until = now() - interval '1 second'")
 
     def silence(self, worker: int) -> None:
         """Let a worker have been silent for an hour."""

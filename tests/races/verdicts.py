@@ -9,9 +9,11 @@ from heddle.ports import store
 COST_NANO_USD = 1_000
 
 
-def done(claimed: store.Claimed, output: Any = "ok", *, cost_nano_usd: int | None = None) -> store.Settlement:
+def done(
+    claimed: store.Claimed, output: Any = "ok", *, cost_nano_usd: int | None = None, is_local: bool = False
+) -> store.Settlement:
     """Settle a claimed call as succeeded."""
-    is_local = claimed.endpoint_id is None
+    is_local = is_local or claimed.endpoint_id is None
     return store.Settlement(
         run_id=claimed.run_id,
         ordinal=claimed.ordinal,

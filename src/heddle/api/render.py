@@ -136,6 +136,7 @@ def step(view: records.StepView, *, root: str) -> dict[str, Any]:
         "due_at": instant(view.due_at),
         "finished_at": instant(view.finished_at),
         "child_run": None if view.child_run is None else f"{root}/{view.child_run}",
+        "reused": None if view.reused_run is None else {"run": f"{root}/{view.reused_run}", "call": view.reused_call},
         "attempts": [_attempt(each) for each in view.attempts],
     }
 

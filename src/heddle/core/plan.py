@@ -14,9 +14,12 @@ from typing import Any
 from heddle.core import artifact, faults, identity, run, step
 from heddle.core.policy import backoff
 from heddle.core.policy import retry as retry_policy
+from heddle.core.policy import reuse as reuse_policy
 
 _RETRY = retry_policy.RetryOptions()
 CALL = "$call"
+# The kind of the lanes in which model calls look for equal ones.
+LOOK = "look"
 # Runs of one chain of continue_as_new; one that would pass it fails.
 CHAIN_MAX = 10_000
 # What the result of a child run may take as JSON, all its parts together.
@@ -32,7 +35,7 @@ class CallOptions:
     ``timeout_s``: for one attempt, 0.1 to 86,400 (None: the step's or endpoint's own). ``detach``: its failure does
     not fail the run. ``memory_bytes``: the cap of a step in the compute pool. ``delay_s``: of a sleep, or the
     timeout of a signal (None: none). ``tokens``, ``images``: what a model call is expected to use, 1 to
-    1,000,000,000 (None: as the model says).
+    1,000,000,000 (None: as the model says). ``reuse``: of a model call, whose results it may take (None: nobody's).
     """
 
     timeout_s: float | None = None
@@ -42,6 +45,7 @@ class CallOptions:
     delay_s: float | None = None
     tokens: int | None = None
     images: int | None = None
+    reuse: reuse_policy.Reuse | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Give the stored form: only what differs from the defaults."""
@@ -60,6 +64,8 @@ class CallOptions:
             stored["tokens"] = self.tokens
         if self.images is not None:
             stored["images"] = self.images
+        if self.reuse is not None:
+            stored["reuse"] = self.reuse.as_json()
         return stored
 
     @classmethod
@@ -77,6 +83,7 @@ class CallOptions:
             delay_s=value.get("delay_s"),
             tokens=value.get("tokens"),
             images=value.get("images"),
+            reuse=reuse_policy.Reuse.from_json(value["reuse"]) if "reuse" in value else None,
         )
 
 
@@ -313,5 +320,9 @@ def first_state(call: PlannedCall, *, is_every_parent_over: bool) -> step.StepSt
 
 
 def lane_of(call: PlannedCall, priority: run.Priority) -> tuple[str, str, int, str]:
-    """Give the lane a planned call is served from: kind, name, version and class."""
-    return (call.kind.value, call.name, call.version, priority.value)
+    """Give the lane a planned call is served from: kind, name, version and class.
+
+    A model call that may take another's result looks for it first, in a lane of its own.
+    """
+    kind = LOOK if call.options.reuse is not None and call.kind is step.StepKind.MODEL else call.kind.value
+    return (kind, call.name, call.version, priority.value)

@@ -117,6 +117,9 @@ def _of_waiting(call: Call, named: str) -> Found:
             return _of_child(call, named)
         case "sleep" if due_in_s is not None:
             return _one(Cause.SLEEPING, f"{named} sleeps for {_time(due_in_s)} more"), _known("wakes", due_in_s)
+        case _ if due_in_s is not None and call.fault is None and call.note:
+            clause = f"{named} {call.note}; it looks again in {_time(due_in_s)}"
+            return _one(Cause.RETRY_TIME, clause), _known("looks_again", due_in_s)
         case _ if due_in_s is not None:
             why = "" if call.fault is None else f" after {call.fault}"
             clause = f"{named} waits for {_time(due_in_s)} more before it is tried again{why}"

@@ -12,7 +12,7 @@ import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from heddle.core import lanes
+from heddle.core import lanes, plan
 from heddle.core import run as run_law
 from heddle.core import step as step_law
 from heddle.engine import parts as parts_module
@@ -50,6 +50,10 @@ def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
             lane = lanes.number("step", step.name, step.version, priority.value)
             group = ASYNC_STEPS if step.is_async else SYNC_STEPS
             local.append(store.LaneWish(lane=lane, group=group, purpose="execute", share=float(share)))
+        for model in registry.models():
+            if model.call_options.reuse is not None:
+                lane = lanes.number(plan.LOOK, model.name, model.version, priority.value)
+                local.append(store.LaneWish(lane=lane, group=ASYNC_STEPS, purpose="execute", share=float(share)))
     local.extend(
         store.LaneWish(lane=lanes.of_poll(row.name), group=POLLS, purpose="poll", share=1.0) for row in endpoints
     )

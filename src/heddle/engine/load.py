@@ -6,7 +6,7 @@ seconds, behind a thousand every ``load_interval_s``. Neighbours: claim and sett
 read what is measured.
 """
 
-from heddle.core import lanes
+from heddle.core import lanes, plan, step
 from heddle.core.policy import lineup
 from heddle.engine import hold, sweep
 from heddle.engine import parts as parts_module
@@ -64,7 +64,8 @@ def lane_of(claimed: store.Claimed) -> Lane | None:
         return (lineup.ACTIVATION, claimed.workflow, claimed.workflow_version, claimed.priority)
     if claimed.purpose == "poll" or claimed.kind is None or claimed.name is None or claimed.version is None:
         return None
-    return (claimed.kind, claimed.name, claimed.version, claimed.priority)
+    kind = plan.LOOK if claimed.purpose == "execute" and claimed.kind == step.StepKind.MODEL else claimed.kind
+    return (kind, claimed.name, claimed.version, claimed.priority)
 
 
 class LoadKeeper:

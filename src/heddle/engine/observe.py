@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from heddle.config import settings as settings_module
-from heddle.core import lanes
+from heddle.core import lanes, plan
 from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.engine import sweep
@@ -107,6 +107,7 @@ def _classes(parts: parts_module.Parts) -> dict[int, run_law.Priority]:
     named = {
         *(("activation", each.name, each.version) for each in registry.workflows()),
         *(("step", each.name, each.version) for each in registry.steps()),
+        *((plan.LOOK, each.name, each.version) for each in registry.models()),
         *(
             ("model", model, definitions.UNVERSIONED)
             for endpoint in parts.endpoints.values()

@@ -112,7 +112,7 @@ def parked(claimed: store.Claimed, *, delay_s: float) -> store.Settlement:
         verdict="retry",
         is_local=False,
         delay_s=delay_s,
-        note="its next try waits: the retry budget of its endpoint is spent",
+        note="waits with its next try, since the retry budget of its endpoint is spent",
     )
 
 

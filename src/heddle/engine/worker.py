@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from heddle.core import faults, settle
+from heddle.core import faults, settle, step
 from heddle.engine import (
     activate,
     claim,
@@ -24,6 +24,7 @@ from heddle.engine import (
     operate,
     poll,
     recur,
+    reuse,
     schedule,
     supervise,
     sweep,
@@ -57,6 +58,7 @@ class Worker:
         parts.tally = load.Tally()
         self._executor = execute.Executor(parts)
         self._poller = poll.Poller(parts, self._executor)
+        self._reuser = reuse.Reuser(parts, self._executor)
         self._sweeper = sweep.Sweeper(parts)
         self._scheduler = schedule.Scheduler(parts, self._sweeper)
         self._recurrer = recur.Recurrer(parts, self._sweeper)
@@ -198,6 +200,8 @@ class Worker:
                 case "activate":
                     self._parts.hold.add(item, kind="activate", now_s=now_s)
                     activations.append(item)
+                case "execute" if item.kind == step.StepKind.MODEL:
+                    self._start(item, "async", functools.partial(self._reuser.act, item), now_s, None)
                 case "execute":
                     self._start(item, _kind(item), functools.partial(self._executor.run_step, item), now_s, lane)
                 case "send":

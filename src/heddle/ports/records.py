@@ -142,7 +142,9 @@ class AttemptView:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
-    """Show one call of a run with its attempts. ``note`` is the provider's own word while it works."""
+    """Show one call of a run with its attempts. ``note`` is the provider's own word while it works. ``reused_run`` and
+    ``reused_call`` name the call whose result it took.
+    """
 
     ordinal: int
     kind: step.StepKind
@@ -160,6 +162,8 @@ class StepView:
     cost_nano_usd: int
     attempts: tuple[AttemptView, ...]
     child_run: uuid.UUID | None = None
+    reused_run: uuid.UUID | None = None
+    reused_call: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import govern, leases, load, operating, recurring, session, stopping
+from heddle.ports import govern, leases, load, operating, recurring, reusing, session, stopping
 
 LeaseRef = leases.LeaseRef
 
@@ -278,6 +278,7 @@ class EngineStore(
     recurring.Schedules,
     operating.OperatingStore,
     load.LoadStore,
+    reusing.Reusing,
     Protocol,
 ):
     """Keep runs and steps for workers."""

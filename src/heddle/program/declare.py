@@ -10,6 +10,7 @@ from typing import Any, overload
 
 from heddle.core import plan
 from heddle.core.policy import retry as retry_policy
+from heddle.core.policy import reuse as reuse_policy
 from heddle.program import definitions, fitting, registry, signatures, syntax, types
 from heddle.program.errors import RegistrationRefused
 
@@ -131,12 +132,14 @@ def model(
     retry: retry_policy.RetryOptions | None = None,
     tokens: int | None = None,
     images: int | None = None,
+    reuse: reuse_policy.Reuse | None = None,
 ) -> definitions.ModelDefinition:
     """Declare a model, where endpoints are routed by configuration and types are checked by code.
 
     ``input``: a dataclass, pydantic model or TypedDict whose fields are the keyword arguments; None takes any JSON.
     ``output``: any type with a JSON form; None gives any JSON. ``tokens``, ``images``: what one call is expected to use
     of its endpoint's limits, 1 to 1,000,000,000; ``[models.X]`` may say so too, and a call's ``options`` better.
+    ``reuse``: that equal inputs give equal results, so that a call may take the result of another, for nothing.
     Declaring it again with the same types is the same model. Raises RegistrationRefused.
     """
     problems = signatures.name_problems(name)
@@ -146,7 +149,7 @@ def model(
     if input_codec is not None and named is None:
         problems.append("input: it has no named fields; use a dataclass, a pydantic model or a TypedDict")
     options, option_problems = _options(
-        timeout_s=timeout_s, retry=retry, memory_bytes=None, tokens=tokens, images=images
+        timeout_s=timeout_s, retry=retry, memory_bytes=None, tokens=tokens, images=images, reuse=reuse
     )
     problems.extend(option_problems)
     if problems:
@@ -182,6 +185,7 @@ def _options(
     memory_bytes: int | None,
     tokens: int | None = None,
     images: int | None = None,
+    reuse: reuse_policy.Reuse | None = None,
 ) -> tuple[plan.CallOptions, list[str]]:
     base = plan.CallOptions()
     try:
@@ -193,6 +197,7 @@ def _options(
             memory_bytes=memory_bytes,
             tokens=tokens,
             images=images,
+            reuse=reuse,
         )
     except ValueError as error:
         return base, [str(error)]

@@ -206,16 +206,18 @@ class ModelDefinition:
         detach: bool = False,
         tokens: int | None = None,
         images: int | None = None,
+        is_fresh: bool = False,
     ) -> Configured:
         """Give the model with other options for one call. Raises ValueError out of range.
 
-        tokens, images: what this call is expected to use of its endpoint's limits.
+        tokens, images: what this call is expected to use of its endpoint's limits. is_fresh: it takes no other call's
+        result, whatever the model declares.
         """
+        options = fitting.changed_options(
+            self.call_options, timeout_s=timeout_s, retries=retry, detach=detach, tokens=tokens, images=images
+        )
         return Configured(
-            definition=self,
-            options=fitting.changed_options(
-                self.call_options, timeout_s=timeout_s, retries=retry, detach=detach, tokens=tokens, images=images
-            ),
+            definition=self, options=dataclasses.replace(options, reuse=None if is_fresh else options.reuse)
         )
 
     @property

@@ -9,6 +9,7 @@ import dataclasses
 
 from heddle.core import faults, identity, plan
 from heddle.core.policy import retry as retry_policy
+from heddle.core.policy import reuse as reuse_policy
 from heddle.core.policy import told as told_policy
 from heddle.program import encoding, types
 from heddle.program.errors import InputRefused
@@ -56,6 +57,7 @@ def changed_options(
     memory_bytes: int | None = None,
     tokens: int | None = None,
     images: int | None = None,
+    reuse: reuse_policy.Reuse | None = None,
 ) -> plan.CallOptions:
     """Give options with what is not None changed. Raises ValueError out of range."""
     if timeout_s is not None and not 0.1 <= timeout_s <= 86_400:
@@ -72,6 +74,7 @@ def changed_options(
         memory_bytes=base.memory_bytes if memory_bytes is None else memory_bytes,
         tokens=base.tokens if tokens is None else tokens,
         images=base.images if images is None else images,
+        reuse=base.reuse if reuse is None else reuse,
     )
 
 

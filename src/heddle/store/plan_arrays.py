@@ -95,10 +95,11 @@ class PlanArrays:
         child: uuid.UUID | None,
     ) -> None:
         call, values = item.call, self.values
-        callee = (call.kind, call.name, call.version, priority, tenant_id)
+        # Calls of a model that look for equal ones wait in another lane than those that do not.
+        callee = (call.kind, call.name, call.version, priority, tenant_id, call.options.reuse is not None)
         number = self._callees.get(callee)
         if number is None:
-            number = self._callee(callee)
+            number = self._callee(callee, lane=lanes.of_call(call, priority))
         self.calls.append((write, call))
         values["call_runs"].append(run)
         values["ordinals"].append(call.ordinal)
@@ -115,9 +116,8 @@ class PlanArrays:
         values["child_runs"].append(child)
         values["directs"].append(self._is_direct(number, item) or None)
 
-    def _callee(self, callee: tuple[Any, ...]) -> int:
-        kind, name, version, priority, tenant_id = callee
-        lane = lanes.number(kind.value, name, version, priority.value)
+    def _callee(self, callee: tuple[Any, ...], *, lane: int) -> int:
+        kind, name, version, _, tenant_id, _ = callee
         self._add(kinds=kind.value, names=name, versions=version, lanes=lane, tenants=tenant_id)
         self._callees[callee] = number = len(self._callees) + 1
         return number

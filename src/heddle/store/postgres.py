@@ -25,6 +25,7 @@ from heddle.store import (
     partitions,
     planning,
     recurring,
+    reusing,
     rows,
     schedule,
     session,
@@ -42,6 +43,7 @@ class PostgresStore(
     recurring.Schedules,
     upkeep.Upkeep,
     load.PostgresLoad,
+    reusing.Reusing,
 ):
     """Keep runs and steps for the workers of one process."""
 

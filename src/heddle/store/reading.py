@@ -166,7 +166,9 @@ def step_view(row: Sequence[Any], *, attempts: tuple[records.AttemptView, ...]) 
         finished_at,
         cost,
         child_run,
+        reused,
     ) = row
+    reused_run, reused_call = decode(reused) or (None, None)
     return records.StepView(
         ordinal=ordinal,
         kind=step.StepKind(kind),
@@ -184,6 +186,8 @@ def step_view(row: Sequence[Any], *, attempts: tuple[records.AttemptView, ...]) 
         cost_nano_usd=cost,
         attempts=attempts,
         child_run=child_run,
+        reused_run=None if reused_run is None else uuid.UUID(reused_run),
+        reused_call=reused_call,
     )
 
 

@@ -1,6 +1,6 @@
 -- Purpose: show the calls of a run. Caller: doors' steps. Rows: reads step, lease. Indexes: keys. Bounded by the calls a run may make. Locks: none.
 select s.ordinal, s.kind, s.name, s.state, l.fence is not null as is_leased, s.parents, s.input, s.output, s.fault, s.note, s.created_at,
-  t.due_at, s.finished_at, s.cost_nano_usd, s.child_run
+  t.due_at, s.finished_at, s.cost_nano_usd, s.child_run, s.options -> 'reused' as reused
 from heddle_step s
 left join heddle_lease l on l.run_id = s.run_id and l.ordinal = s.ordinal
 left join lateral (

@@ -96,6 +96,11 @@ COMPUTE_OUTCOME = _closed(
     "How one call in the compute pool ended.",
     ("done", "raised", "timed_out", "crashed", "too_large", "cancelled"),
 )
+LOOK_OUTCOME = _closed(
+    "outcome",
+    "What a model call that may take another's result found.",
+    ("first", "under_way", "found"),
+)
 DIRECTION = _closed("direction", "Which way the bytes went.", ("stored", "served"))
 SLO = _closed(
     "slo",

@@ -249,6 +249,12 @@ LOOP_LAG = _gauge(
     "How late the event loop runs what is due; the worst process.",
     merge=Merge.LARGEST_OF_LIVING,
 )
+REUSE_LOOKS = _counter(
+    "heddle_reuse_looks_total",
+    "looks",
+    "Looks of model calls for an equal one; each `found` is a call that cost nothing.",
+    labels.LOOK_OUTCOME,
+)
 COMPUTE_CALLS = _counter(
     "heddle_compute_calls_total", "calls", "Calls in the compute pool by how they ended.", labels.COMPUTE_OUTCOME
 )

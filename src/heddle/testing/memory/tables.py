@@ -104,6 +104,15 @@ class StepRow:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
+class ResultRow:
+    """Hold which call's result equal calls take, and until when."""
+
+    run_id: uuid.UUID
+    ordinal: int
+    until: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
 class SignalRow:
     """Hold one signal that was delivered to a run."""
 
@@ -247,6 +256,7 @@ class Tables:
         self.routes: list[RouteRow] = []
         self.models: dict[str, ModelRow] = {}
         self.tenants: dict[int, TenantRow] = {1: TenantRow(id=1, name="default")}
+        self.results: dict[tuple[int, str], ResultRow] = {}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
         self.ledger: dict[tuple[uuid.UUID, int, int, str], tuple[int, int | None, int]] = {}

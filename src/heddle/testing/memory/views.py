@@ -134,7 +134,8 @@ def step_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
         head = (step.ordinal, step.kind, step.name, step.state, key in tables.leases, step.parents)
         values = (text(step.input), text(step.output), text(step.fault), step.note)
         times = (step.created_at, _due_at(tables, step), step.finished_at)
-        rows.append((*head, *values, *map(moment, times), step.cost_nano_usd, step.child_run))
+        reused = text((step.options or {}).get("reused"))
+        rows.append((*head, *values, *map(moment, times), step.cost_nano_usd, step.child_run, reused))
     return rows
 
 

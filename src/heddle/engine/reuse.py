@@ -1,0 +1,111 @@
+"""Let model calls take the results of equal ones: look for one that has ended, wait for one that is under way.
+
+Only calls of models that declare ``Reuse`` come here, through a lane of their own, before any limit is asked: what is
+found costs neither money nor a place. The first of its kind goes on to its model's lane. Before this in the walk:
+claim. After: settle, or claim again.
+"""
+
+import collections
+import dataclasses
+import uuid
+from typing import Any
+
+from heddle.core import artifact, faults, lanes, plan, settle
+from heddle.core.policy import reuse as policy
+from heddle.engine import execute, media, results
+from heddle.engine import parts as parts_module
+from heddle.engine import settle as settle_stage
+from heddle.ports import blobs, reusing, store
+from heddle.program import definitions
+from heddle.program.errors import FaultRaised
+from heddle.telemetry import context, recorder
+from heddle.telemetry.catalog import metrics
+
+WAITING_MAX = 10_000
+"""Calls of which this worker remembers since when they wait; one forgotten looks more often again."""
+
+
+class Reuser:
+    """Look for the results of equal calls, for one worker."""
+
+    def __init__(self, parts: parts_module.Parts, executor: execute.Executor) -> None:
+        self._parts = parts
+        self._executor = executor
+        self._since_s: collections.OrderedDict[tuple[uuid.UUID, int], float] = collections.OrderedDict()
+
+    async def act(self, claimed: store.Claimed) -> None:
+        """Look for an equal call, to this step's settlement or to its place in its model's lane."""
+        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+            try:
+                look = self._look(claimed)
+            except FaultRaised as error:
+                self._executor.conclude(claimed, settle.Faulted(fault=error.fault))
+                return
+            answers = await self._parts.store.reuse(looks=[look])
+            if not answers:
+                # The lease is gone: stopped with its run, or taken from us.
+                self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+                return
+            found = answers[0]
+            recorder.count(metrics.REUSE_LOOKS, outcome=found.outcome)
+            match found.outcome:
+                case "first":
+                    self._since_s.pop((claimed.run_id, claimed.ordinal), None)
+                    self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+                    self._parts.wake(readied=1)
+                case "under_way":
+                    self._wait(claimed, found)
+                case "found":
+                    self._since_s.pop((claimed.run_id, claimed.ordinal), None)
+                    await self._take(claimed, found)
+                case _:
+                    raise AssertionError(f"a look for an equal call ended as {found.outcome!r}")
+
+    def _look(self, claimed: store.Claimed) -> reusing.Look:
+        """Give what is looked for. Raises FaultRaised when the arguments do not fit."""
+        assert claimed.name is not None, "a model call has a name"
+        options = plan.CallOptions.from_json(claimed.options).reuse or policy.Reuse()
+        arguments = execute.resolved(claimed)
+        definition = results.model(claimed.name)
+        if definition is not None:
+            arguments = definition.validate_arguments(arguments)
+        key = policy.key(options, model=claimed.name, arguments=arguments)
+        lease = store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
+        lane = lanes.number("model", claimed.name, claimed.version or definitions.UNVERSIONED, claimed.priority)
+        return reusing.Look(lease=lease, tenant_id=claimed.tenant_id, lane=lane, key=key, options=options)
+
+    def _wait(self, claimed: store.Claimed, found: reusing.Found) -> None:
+        key, now_s = (claimed.run_id, claimed.ordinal), self._parts.clock.monotonic_s()
+        since_s = self._since_s.setdefault(key, now_s)
+        while len(self._since_s) > WAITING_MAX:
+            self._since_s.popitem(last=False)
+        delay_s = policy.wait_s(waited_s=now_s - since_s, rng=self._parts.clock.rng)
+        note = f"waits for an equal one, call {found.ordinal} of run {found.run_id}"
+        parked = settle_stage.parked(claimed, delay_s=delay_s)
+        self._parts.settling.put(dataclasses.replace(parked, is_local=True, note=note))
+
+    async def _take(self, claimed: store.Claimed, found: reusing.Found) -> None:
+        try:
+            if found.tenant_id != claimed.tenant_id:
+                await self._copy_media(claimed, found)
+        except (blobs.BlobMissing, blobs.BlobRefused) as error:
+            message = f"the result of run {found.run_id}, call {found.ordinal}, could not be taken over: {error}"
+            fault = faults.StepFault(fault=faults.Fault.REJECTED_TRANSIENT, message=message, where=claimed.name or "")
+            self._executor.conclude(claimed, settle.Faulted(fault=fault))
+            return
+        self._executor.conclude(claimed, results.checked(claimed, settle.Completed(output=found.output)))
+
+    async def _copy_media(self, claimed: store.Claimed, found: reusing.Found) -> None:
+        """Give a tenant its own copy of the artifacts in another's result."""
+        theirs = media.TenantArtifacts(
+            self._parts, tenant_id=found.tenant_id, tenant=await self._parts.tenant_name(found.tenant_id)
+        )
+        ours = media.TenantArtifacts(
+            self._parts, tenant_id=claimed.tenant_id, tenant=await self._parts.tenant_name(claimed.tenant_id)
+        )
+        for reference in _media_of(found.output):
+            await ours.write(await theirs.read(reference), media_type=reference.media_type)
+
+
+def _media_of(output: Any) -> list[artifact.Artifact]:
+    return list({reference.sha256: reference for reference in plan.artifacts(output)}.values())
