@@ -12,8 +12,11 @@ from typing import Final
 from heddle.config import deployment
 from heddle.ports import provider
 from heddle.providers import options, transport
+from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
+from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
+from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
 
 Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Provider]
@@ -23,6 +26,14 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
         "simulator": simulator.SimulatorProvider,
+    }
+)
+# What each adapter offers, for people: docs/providers.md is made of these.
+DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
+    {
+        "http": http_about.DECLARATION,
+        "kserve": kserve_about.DECLARATION,
+        "simulator": simulator_about.DECLARATION,
     }
 )
 TIMEOUT_MAX_S: Final = 86_400.0

@@ -89,3 +89,9 @@ def test_build_when_the_callback_secret_is_malformed_then_refused_without_showin
 )
 def test_excerpt_when_quoted_then_short_plain_and_without_secrets(body: bytes, expected: str) -> None:
     assert excerpts.excerpt(body, secrets=("opensesame", None, "")) == expected
+
+
+def test_declarations_when_listed_then_every_adapter_has_one_with_a_source_and_its_day() -> None:
+    assert list(registry.DECLARATIONS) == list(registry.ADAPTERS)
+    assert [name for name, each in registry.DECLARATIONS.items() if "(read 20" not in each.source] == []
+    assert [name for name, each in registry.DECLARATIONS.items() if not each.operations or not each.guarantee] == []
