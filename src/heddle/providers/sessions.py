@@ -4,6 +4,7 @@ Decides where a socket may lead and how long it is kept; sends nothing. Before i
 """
 
 import enum
+import errno
 import socket
 from typing import Any, Final
 
@@ -47,5 +48,5 @@ def _public_socket(info: tuple[Any, ...]) -> socket.socket:
     """
     family, kind, protocol, _, place = info
     if not addresses.is_public(str(place[0])):
-        raise PermissionError("the address is not one of the public internet")
+        raise PermissionError(errno.EACCES, "the address is not one of the public internet")
     return socket.socket(family=family, type=kind, proto=protocol)

@@ -31,7 +31,8 @@ _WHOLE_WRITE_BYTES_MAX: Final = 1_048_576
 class Cause(enum.StrEnum):
     """Name what ended an exchange before a whole answer had come."""
 
-    ADDRESS = "address"  # the URL is none, its name does not resolve, or it leads where it may not
+    ADDRESS = "address"  # the URL is none, or its name does not resolve
+    INSIDE = "inside"  # it leads elsewhere than to the public internet, and somebody else chose it
     CONNECT = "connect"  # refused, unreachable or closed before the request began
     TLS = "tls"
     CONNECT_TIMEOUT = "connect_timeout"  # no connection in time, waiting for a free place in the pool included
@@ -226,7 +227,7 @@ class Transport:
                 middlewares=(_once(),) if call.method in _REPEATED_METHODS else (),
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            cause, message = _cause(error), _sentence(error, call)
+            cause, message = _cause_of(error, call), _sentence(error, call)
             if progress.is_dispatched:
                 return MaybeSent(cause=cause, message=message)
             return NotSent(cause=_before_dispatch(cause), message=message)
@@ -363,6 +364,13 @@ _CAUSES: Final[tuple[tuple[type[BaseException], Cause], ...]] = (
 
 def _cause(error: BaseException) -> Cause:
     return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), Cause.CUT)
+
+
+def _cause_of(error: BaseException, call: Call) -> Cause:
+    """Name the cause of a failure to open a connection; ``sessions`` refuses addresses inside as not permitted."""
+    if call.is_public_only and isinstance(getattr(error, "os_error", None), PermissionError):
+        return Cause.INSIDE
+    return _cause(error)
 
 
 def _before_dispatch(cause: Cause) -> Cause:
