@@ -7,6 +7,7 @@ usage into money. After it: ``core.policy.price``.
 
 import decimal
 import functools
+import re
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -25,6 +26,8 @@ _PARTS: Final[Mapping[str, str]] = {
     "second_usd": "second",
 }
 
+_DATE: Final = re.compile(r"-(?:20[0-9]{2}-?[01][0-9]-?[0-3][0-9]|[0-9]{4}|latest)\Z")
+
 Book = Mapping[str, price.Price]
 
 
@@ -40,13 +43,10 @@ def read(adapter: str) -> Book:
 
 
 def of(book: Book, model: str) -> price.Price | None:
-    """Give a model's price: its own, that of the longest name that it begins with (``gpt-x`` for ``gpt-x-2026-01-01``),
-    that of every other model, or None.
+    """Give a model's price: its own, that of its name without a date (``gpt-x`` for ``gpt-x-2026-01-01``), that of
+    every other model, or None. Another ending makes another model: ``gpt-x-pro`` has not the price of ``gpt-x``.
     """
-    if model in book:
-        return book[model]
-    dated = max((name for name in book if model.startswith(f"{name}-")), key=len, default=ANY_MODEL)
-    return book.get(dated)
+    return book.get(model) or book.get(_DATE.sub("", model)) or book.get(ANY_MODEL)
 
 
 def parse(text: str, *, place: str) -> Book:

@@ -8,6 +8,7 @@ loss in hand. After it: ``core.settle``.
 
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping
 from email import utils as email_dates
 from typing import Final
@@ -17,6 +18,7 @@ from heddle.core.policy import told
 from heddle.providers import transport
 
 RETRY_AFTER_MAX_S: Final = 86_400.0
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?\Z")
 
 # RFC 9110 section 15, RFC 6585, RFC 8470. SENT_UNKNOWN marks the statuses that do not prove a refusal: gateways also
 # send them after the request went through, and servers after the work was begun.
@@ -95,8 +97,11 @@ def outcome_of_loss(lost: transport.Lost, *, where: str, is_paid: bool) -> settl
 def retry_after_s(headers: Mapping[str, str], *, now_s: float) -> float | None:
     """Read Retry-After (RFC 9110 section 10.2.3), seconds or a date; None when absent or unreadable.
 
-    Never below 0, at most a day.
+    ``retry-after-ms``, which OpenAI and Azure send besides, is finer and counts first. Never below 0, at most a day.
     """
+    milliseconds = headers.get("retry-after-ms", "").strip()
+    if _MILLISECONDS.match(milliseconds):
+        return min(float(milliseconds) / 1_000, RETRY_AFTER_MAX_S)
     text = headers.get("retry-after", "").strip()
     if not text:
         return None

@@ -7,6 +7,7 @@ from heddle.core.policy import price
 from heddle.providers import prices, registry, statuses, transport
 from heddle.providers.http import faults as http_faults
 from heddle.providers.kserve import faults as kserve_faults
+from heddle.providers.openai import faults as openai_faults
 from heddle.providers.simulator import faults as simulator_faults
 
 NOW_S = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -90,9 +91,14 @@ def test_retry_after_when_read_then_seconds_or_nothing(text: str, expected_s: fl
     assert statuses.retry_after_s({"retry-after": text}, now_s=NOW_S) == expected_s
 
 
+@pytest.mark.parametrize(("text", "expected_s"), [("250", 0.25), ("", 7.0), ("soon", 7.0), ("-1", 7.0)])
+def test_retry_after_when_in_milliseconds_too_then_these_count(text: str, expected_s: float) -> None:
+    assert statuses.retry_after_s({"retry-after-ms": text, "retry-after": "7"}, now_s=NOW_S) == expected_s
+
+
 def test_tables_when_they_call_it_refused_then_no_row_of_a_server_failure_is_without_a_code() -> None:
     """A 5xx proves a refusal only when the provider's own code says so; kserve's calls cost nothing."""
-    rows = {**http_faults.FAULTS, **simulator_faults.FAULTS}
+    rows = {**http_faults.FAULTS, **openai_faults.FAULTS, **simulator_faults.FAULTS}
 
     assert [row for row in rows if row[0] >= 500 and not row[1]] == []
     assert kserve_faults.fault_of(503) is faults.Fault.REJECTED_TRANSIENT
@@ -150,6 +156,6 @@ def test_price_when_only_a_dated_name_is_asked_then_that_of_its_model() -> None:
         'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = "1"\n[models.x-mini]\nprice_usd = "2"', place="p"
     )
 
-    found = [prices.of(book, model) for model in ("x", "x-2026-01-01", "x-mini-2", "xylophone")]
+    found = [prices.of(book, model) for model in ("x", "x-2026-01-01", "x-mini-20260101", "x-pro")]
 
     assert found == [price.Price(call=10**9), price.Price(call=10**9), price.Price(call=2 * 10**9), None]

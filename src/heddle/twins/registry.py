@@ -1,0 +1,22 @@
+"""Know the twins by name, loading one only when it is asked for.
+
+Before it: ``heddle twin`` and tests. After it: the vendor's class.
+"""
+
+import importlib
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from heddle.twins.kit import server
+
+# Name to module and class, so that the help needs no server.
+TWINS: Final[Mapping[str, str]] = types.MappingProxyType({})
+
+
+def load(name: str) -> "type[server.Twin]":
+    """Give the class of a twin. Raises KeyError for a name that is none."""
+    module, _, kind = TWINS[name].partition(":")
+    found: type[server.Twin] = getattr(importlib.import_module(module), kind)
+    return found
