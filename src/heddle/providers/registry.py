@@ -16,6 +16,8 @@ from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
+from heddle.providers.replicate import about as replicate_about
+from heddle.providers.replicate import adapter as replicate
 from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
 
@@ -25,6 +27,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
+        "replicate": replicate.ReplicateProvider,
         "simulator": simulator.SimulatorProvider,
     }
 )
@@ -33,6 +36,7 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
     {
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
+        "replicate": replicate_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
     }
 )
