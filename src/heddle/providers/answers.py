@@ -12,6 +12,7 @@ from typing import Final
 from heddle.core import identity
 
 DEPTH_MAX: Final = 64
+COUNT_MAX: Final = 10**11  # what is above is a lie or a mistake, and counts as not told
 JsonObject = dict[str, identity.JsonValue]
 
 
@@ -45,9 +46,9 @@ def read_text(value: Mapping[str, identity.JsonValue], key: str) -> str:
 
 
 def read_count(value: Mapping[str, identity.JsonValue], key: str) -> int | None:
-    """Give the whole number at a key; None when there is none or it is negative."""
+    """Give the whole number at a key; None when there is none or it is out of 0 to 100,000,000,000."""
     found = value.get(key)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= COUNT_MAX else None
 
 
 def read_seconds(value: Mapping[str, identity.JsonValue], key: str) -> float | None:

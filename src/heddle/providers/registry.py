@@ -12,6 +12,8 @@ from typing import Final
 from heddle.config import deployment
 from heddle.ports import provider
 from heddle.providers import options, transport
+from heddle.providers.anthropic import about as anthropic_about
+from heddle.providers.anthropic import adapter as anthropic
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
@@ -25,6 +27,7 @@ Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Prov
 
 ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
+        "anthropic": anthropic.AnthropicProvider,
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
         "replicate": replicate.ReplicateProvider,
@@ -34,6 +37,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
 # What each adapter offers, for people: docs/providers.md is made of these.
 DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
     {
+        "anthropic": anthropic_about.DECLARATION,
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "replicate": replicate_about.DECLARATION,
