@@ -15,8 +15,18 @@ from typing import Final
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import told
 from heddle.ports import provider
-from heddle.providers import answers, excerpts, limits, options, signing, statuses, transport
-from heddle.providers.replicate import endpoint, inputs, outputs, wire
+from heddle.providers import (
+    answers,
+    collecting,
+    excerpts,
+    fetching,
+    limits,
+    options,
+    signing,
+    statuses,
+    transport,
+)
+from heddle.providers.replicate import endpoint, inputs, pricing, wire
 from heddle.providers.replicate import faults as replicate_faults
 
 CHECK_TIMEOUT_S: Final = 5.0
@@ -50,12 +60,10 @@ class ReplicateProvider:
             where=self._where,
             secrets=self._secrets(),
         )
-        self._collector = outputs.Collector(
+        self._collector = collecting.Collector(
             connections=self._transport,
-            base_url=self._base_url,
-            headers=self._headers,
+            source=fetching.Source(home=self._base_url, headers=self._headers),
             hosts=self._options.output_hosts,
-            model_name=self._options.model_name,
         )
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
@@ -168,18 +176,30 @@ class ReplicateProvider:
         """Say what a prediction's state means; one whose files are not here yet is still running."""
         if prediction.status in wire.OPEN:
             return self._again(prediction.status.value)
-        if prediction.status is wire.Status.SUCCEEDED:
-            found = await self._collector.collect(prediction, artifacts=request.artifacts, left_s=left_s)
-            if isinstance(found, settle.Completed):
-                return found
-            if found.is_passing:
-                return self._again(found.message)
-            fault, message = found.fault, found.message
-        else:
+        about = f"the result of {prediction.handle.id}"
+        if prediction.status is not wire.Status.SUCCEEDED:
             said = self._excerpt(prediction.error.encode()) if prediction.error else "without an error's text"
-            fault = replicate_faults.ended_fault_of(prediction)
             message = f"the prediction {prediction.handle.id} ended {prediction.status.value}: {said}"
-        return self._fault(fault, message, billed=self._collector.cost(prediction, images=0) or 0)
+            return self._ended(replicate_faults.ended_fault_of(prediction), message, prediction)
+        if prediction.is_removed and prediction.output is None:
+            message = f"{about} was deleted at Replicate before it was copied"
+            return self._ended(faults.Fault.BAD_OUTPUT, message, prediction)
+        found = await self._collector.collect(
+            prediction.output, artifacts=request.artifacts, left_s=left_s, about=about
+        )
+        if isinstance(found, collecting.Collected):
+            return settle.Completed(
+                output=found.output,
+                cost_nano_usd=self._cost(prediction, images=found.images),
+                told=told.Told(images=found.images or None),
+            )
+        return self._again(found.message) if found.is_passing else self._ended(found.fault, found.message, prediction)
+
+    def _ended(self, fault: faults.Fault, message: str, prediction: wire.Prediction) -> settle.Faulted:
+        return self._fault(fault, message, billed=self._cost(prediction, images=0) or 0)
+
+    def _cost(self, prediction: wire.Prediction, *, images: int) -> int | None:
+        return pricing.cost_nano_usd(prediction, model_name=self._options.model_name, images=images)
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
         return statuses.outcome_of(

@@ -9,13 +9,12 @@ import re
 from typing import Final
 
 from heddle.ports import provider
-from heddle.providers import options, signing
+from heddle.providers import collecting, options, signing
 from heddle.providers.replicate import wire
 
 OUTPUT_HOST: Final = "replicate.delivery"  # https://replicate.com/docs/topics/predictions/output-files
 _NAMED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _VERSION: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}:)?[0-9a-f]{64}\Z")
-_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +54,8 @@ def read_options(config: provider.EndpointConfig) -> ReplicateOptions:
             raise source.refusal(key, f"is {given!r}; it must be of the form owner/name")
     if read.version and not _VERSION.match(read.version):
         raise source.refusal("version", f"is {read.version!r}; it must be 64 hex digits, owner/name: may stand before")
-    for host in read.output_hosts:
-        if not _HOST.match(host):
-            raise source.refusal("output_hosts", f"has {host!r}; each must be a host's name in lower case")
+    if trouble := collecting.host_trouble(read.output_hosts):
+        raise source.refusal("output_hosts", trouble)
     if config.callback_secret is not None:
         try:
             signing.key(config.callback_secret)
