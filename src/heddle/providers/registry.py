@@ -14,6 +14,8 @@ from heddle.ports import provider
 from heddle.providers import options, transport
 from heddle.providers.anthropic import about as anthropic_about
 from heddle.providers.anthropic import adapter as anthropic
+from heddle.providers.cog import about as cog_about
+from heddle.providers.cog import adapter as cog
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
@@ -28,6 +30,7 @@ Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Prov
 ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
         "anthropic": anthropic.AnthropicProvider,
+        "cog": cog.CogProvider,
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
         "replicate": replicate.ReplicateProvider,
@@ -38,6 +41,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
 DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
     {
         "anthropic": anthropic_about.DECLARATION,
+        "cog": cog_about.DECLARATION,
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "replicate": replicate_about.DECLARATION,
