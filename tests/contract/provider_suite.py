@@ -43,6 +43,7 @@ class ProviderSuite:
     adapter: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
     call: ClassVar[tuple[str, str]]  # method and path of a send
+    credential: ClassVar[tuple[str, str]] = ("authorization", f"Bearer {SECRET}")
     done_outcome: ClassVar[type] = settle.Completed
     malformed_outcome: ClassVar[faults.Fault | None] = faults.Fault.BAD_OUTPUT  # None: unknown
     too_large_outcome: ClassVar[faults.Fault | None] = faults.Fault.TOO_LARGE
@@ -230,7 +231,8 @@ class ProviderSuite:
         outcome = await adapter_under_test.send(request_of)
 
         assert SECRET not in repr(outcome)
-        assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+        name, value = self.credential
+        assert server.requests[0].headers[name] == value
 
     async def test_send_when_redirected_then_nothing_is_asked_elsewhere(
         self,

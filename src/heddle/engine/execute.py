@@ -75,6 +75,12 @@ def allowed_s(claimed: store.Claimed, timeout_s: float, *, cleanup_s: float, ela
     return max(_TIMEOUT_LEAST_S, min(timeout_s, left_s - elapsed_s if left_s > 0 else cleanup_s))
 
 
+def remaining_s(claimed: store.Claimed, *, elapsed_s: float) -> float | None:
+    """Give what is left of the run's time, in seconds; None when it has no deadline, or is past it and cleans up."""
+    left_s = claimed.deadline_in_s
+    return None if left_s is None or left_s <= 0 else max(0.0, left_s - elapsed_s)
+
+
 def is_too_late(claimed: store.Claimed, *, elapsed_s: float) -> bool:
     """Tell whether the run's deadline has passed since the claim, so that nothing may be started any more."""
     return claimed.deadline_in_s is not None and 0 < claimed.deadline_in_s <= elapsed_s
@@ -341,6 +347,7 @@ class Executor:
             model=claimed.name,
             input=arguments,
             timeout_s=self._allowed_s(claimed, timeout_s),
+            deadline_s=remaining_s(claimed, elapsed_s=self._elapsed_s(claimed)),
             artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
             callback_url=self._parts.callback_url(endpoint.row.name, attempt_id) if calls_back else None,
             priority=run.Priority(claimed.priority),

@@ -97,7 +97,8 @@ class ProviderRequest:
     """Hold one attempt as an adapter sees it.
 
     ``input``: resolved, encoded JSON (artifacts in marked form). ``idempotency_key`` is the same for every
-    transport retry of a logical call; ``attempt_id`` names this try. ``timeout_s``: what is left for this attempt.
+    transport retry of a logical call; ``attempt_id`` names this try. ``timeout_s``: what is left for this attempt;
+    ``deadline_s``: what is left of the run's time when the request is built, None for no deadline.
     ``callback_url``: where the provider may call back, None when it makes no callbacks or none are configured.
     ``priority``: the run's class. ``on_delta``: takes pieces of the answer as they come, None when nobody listens; it
     returns at once and never raises, and the outcome holds the whole answer all the same.
@@ -110,6 +111,7 @@ class ProviderRequest:
     timeout_s: float
     artifacts: ArtifactReader
     callback_url: str | None = None
+    deadline_s: float | None = None
     priority: run.Priority = run.Priority.STANDARD
     on_delta: Callable[[identity.JsonValue], None] | None = None
 

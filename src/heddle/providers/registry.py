@@ -12,12 +12,18 @@ from typing import Final
 from heddle.config import deployment
 from heddle.ports import provider
 from heddle.providers import options, transport
+from heddle.providers.anthropic import about as anthropic_about
+from heddle.providers.anthropic import adapter as anthropic
+from heddle.providers.cog import about as cog_about
+from heddle.providers.cog import adapter as cog
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
 from heddle.providers.openai import about as openai_about
 from heddle.providers.openai import adapter as openai
+from heddle.providers.replicate import about as replicate_about
+from heddle.providers.replicate import adapter as replicate
 from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
 
@@ -25,18 +31,24 @@ Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Prov
 
 ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
+        "anthropic": anthropic.AnthropicProvider,
+        "cog": cog.CogProvider,
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
         "openai": openai.OpenaiProvider,
+        "replicate": replicate.ReplicateProvider,
         "simulator": simulator.SimulatorProvider,
     }
 )
 # What each adapter offers, for people: docs/providers.md is made of these.
 DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
     {
+        "anthropic": anthropic_about.DECLARATION,
+        "cog": cog_about.DECLARATION,
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "openai": openai_about.DECLARATION,
+        "replicate": replicate_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
     }
 )

@@ -1,0 +1,158 @@
+"""Write and read the wire form of Anthropic's Messages API: requests, messages, errors, usage and its price.
+
+Pure but for reading artifacts through the reader it is handed. It accepts fields it does not know and refuses a message
+without content or usage. Sources: anthropic 2.14.0 (``types/message.py``, ``usage.py``, ``shared/error_response.py``),
+https://platform.claude.com/docs/en/about-claude/pricing, read 2026-11-29. Before it: the adapter with a request. After
+it: the transport, and on the way back the adapter.
+"""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from heddle.core import artifact, identity
+from heddle.core.policy import price
+from heddle.ports import provider
+from heddle.providers import answers, media, prices
+
+REQUEST_BYTES_MAX: Final = 32 * 1024**2  # …/api/errors, "Request size limits": Messages API 32 MB
+VERSION: Final = "2023-06-01"
+# Base64ImageSourceParam and Base64PDFSourceParam of the package.
+_IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+_OURS: Final = ("model", "stream")
+_DATED: Final = re.compile(r"-[0-9]{8}\Z")
+# Cache writes in multiples of the input price, the same for every model listed (…/about-claude/pricing).
+_WRITE_5M: Final = 1.25
+_WRITE_1H: Final = 2.0
+
+
+class RequestRefused(ValueError):
+    """Say why an input cannot be sent."""
+
+
+async def write(
+    given: Mapping[str, identity.JsonValue], *, model: str, is_streamed: bool, reader: provider.ArtifactReader
+) -> bytes:
+    """Write the body of ``POST /v1/messages``.
+
+    An artifact that stands as a ``source`` becomes its base64 source; one that stands as a content block becomes an
+    image, a PDF document or a text document. Raises RequestRefused, media.MediaRefused, or what ``reader`` raises.
+    """
+    for key in _OURS:
+        if key in given:
+            raise RequestRefused(f"input.{key} is not the caller's to say; it is set by the endpoint")
+
+    async def block(reference: artifact.Artifact, place: str) -> identity.JsonValue:
+        kind = _kind_of(reference, place)
+        source = _source_of(reference, await reader.read(reference), place)
+        return source if place.endswith(".source") else {"type": kind, "source": source}
+
+    body: dict[str, Any] = dict(await media.sent(dict(given), write=block))
+    body["model"] = model
+    if is_streamed:
+        body["stream"] = True
+    written = json.dumps(body, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    if len(written) > REQUEST_BYTES_MAX:
+        raise RequestRefused(f"the request has {len(written)} bytes; the API takes at most {REQUEST_BYTES_MAX}")
+    return written
+
+
+def _kind_of(reference: artifact.Artifact, place: str) -> str:
+    if reference.media_type in _IMAGES:
+        return "image"
+    if reference.media_type in ("application/pdf", "text/plain"):
+        return "document"
+    raise RequestRefused(f"{place} is {reference.media_type}; the API takes JPEG, PNG, GIF, WebP, PDF and plain text")
+
+
+def _source_of(reference: artifact.Artifact, data: bytes, place: str) -> dict[str, str]:
+    if reference.media_type != "text/plain":
+        text = base64.b64encode(data).decode("ascii")
+        return {"type": "base64", "media_type": reference.media_type, "data": text}
+    try:
+        return {"type": "text", "media_type": "text/plain", "data": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        raise RequestRefused(f"{place} is no text in UTF-8") from None
+
+
+def headers(*, secret: str, version: str, betas: Sequence[str]) -> dict[str, str]:
+    """Write the headers that every request carries."""
+    written = {"x-api-key": secret, "anthropic-version": version}
+    return {**written, "anthropic-beta": ",".join(betas)} if betas else written
+
+
+def read_message(body: bytes) -> answers.JsonObject:
+    """Read a whole message. Raises AnswerRefused."""
+    return checked_message(answers.read_object(body))
+
+
+def checked_message(message: answers.JsonObject) -> answers.JsonObject:
+    """Give a message back when it is one that has ended. Raises AnswerRefused."""
+    if message.get("type") != "message" or not isinstance(message.get("content"), list):
+        raise answers.AnswerRefused("it is no message")
+    if not isinstance(message.get("stop_reason"), str):
+        raise answers.AnswerRefused("the message does not say why it ended")
+    return message
+
+
+def read_error(body: bytes) -> tuple[str, str]:
+    """Read an error's code and the request's id; each empty when there is none."""
+    try:
+        value = answers.read_object(body)
+    except answers.AnswerRefused:
+        return "", ""
+    return error_code(value), answers.read_text(value, "request_id")[:80]
+
+
+def error_code(value: answers.JsonObject) -> str:
+    """Read the code of an error object: ``details.error_code`` where it has one, else its type."""
+    error = answers.read_part(value, "error")
+    return answers.read_text(answers.read_part(error, "details"), "error_code") or answers.read_text(error, "type")
+
+
+def tokens_of(usage: answers.JsonObject) -> int | None:
+    """Count all tokens of a usage, cached ones included; None when it names none."""
+    counts = [answers.read_count(usage, key) for key in _COUNTED]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+_COUNTED: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+
+
+def cost_nano_usd(usage: answers.JsonObject, *, model: str) -> int | None:
+    """Give the list price of a usage; None for a model or a way of serving whose price is not listed.
+
+    Other tiers and speeds, a region of one's own and the server's own tools are charged by rules that are not listed.
+    """
+    book = prices.read("anthropic")
+    listed = book.get(model) or book.get(_DATED.sub("", model))
+    plain, output = (answers.read_count(usage, key) for key in ("input_tokens", "output_tokens"))
+    if listed is None or plain is None or output is None or _is_unlisted(usage):
+        return None
+    read = answers.read_count(usage, "cache_read_input_tokens") or 0
+    counted = price.Usage(
+        input_tokens=plain + _written_tokens(usage) + read, cached_input_tokens=read, output_tokens=output
+    )
+    return price.cost_nano_usd(listed, counted)
+
+
+def _written_tokens(usage: answers.JsonObject) -> int:
+    """Give the cache writes as so many plain input tokens as they cost."""
+    written = answers.read_count(usage, "cache_creation_input_tokens") or 0
+    by_hour = answers.read_count(answers.read_part(usage, "cache_creation"), "ephemeral_1h_input_tokens") or 0
+    by_hour = min(by_hour, written)
+    return math.ceil(_WRITE_5M * (written - by_hour) + _WRITE_1H * by_hour)
+
+
+def _is_unlisted(usage: answers.JsonObject) -> bool:
+    tools = answers.read_part(usage, "server_tool_use")
+    return (
+        usage.get("service_tier") not in (None, "standard")
+        or usage.get("speed") not in (None, "standard")
+        or usage.get("inference_geo") not in (None, "global", "not_available")
+        or any(answers.read_count(tools, key) for key in tools)
+    )
