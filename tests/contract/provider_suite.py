@@ -46,6 +46,7 @@ class ProviderSuite:
     done_outcome: ClassVar[type] = settle.Completed
     malformed_outcome: ClassVar[faults.Fault | None] = faults.Fault.BAD_OUTPUT  # None: unknown
     too_large_outcome: ClassVar[faults.Fault | None] = faults.Fault.TOO_LARGE
+    authorization: ClassVar[str] = f"Bearer {SECRET}"
 
     def replies(self) -> Replies:
         raise NotImplementedError
@@ -230,7 +231,7 @@ class ProviderSuite:
         outcome = await adapter_under_test.send(request_of)
 
         assert SECRET not in repr(outcome)
-        assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+        assert server.requests[0].headers["authorization"] == self.authorization
 
     async def test_send_when_redirected_then_nothing_is_asked_elsewhere(
         self,

@@ -12,6 +12,8 @@ from typing import Final
 from heddle.config import deployment
 from heddle.ports import provider
 from heddle.providers import options, transport
+from heddle.providers.fal import about as fal_about
+from heddle.providers.fal import adapter as fal
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
@@ -23,6 +25,7 @@ Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Prov
 
 ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
+        "fal": fal.FalProvider,
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
         "simulator": simulator.SimulatorProvider,
@@ -31,6 +34,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
 # What each adapter offers, for people: docs/providers.md is made of these.
 DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
     {
+        "fal": fal_about.DECLARATION,
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
