@@ -13,21 +13,17 @@ from collections.abc import Mapping
 from typing import Final
 from urllib import parse
 
-from heddle.core import attempt, faults, identity, run, settle
+from heddle.core import attempt, faults, run, settle
 from heddle.core.policy import price
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, fetching, limits, options, prices, statuses, transport
+from heddle.providers import asynchronous, limits, options, prices, transport
 from heddle.providers.fal import faults as fal_faults
 from heddle.providers.fal import webhooks, wire
 from heddle.providers.http import wire as json_wire
 
 JWKS_URL: Final = "https://rest.fal.ai/.well-known/jwks.json"
-CHECK_TIMEOUT_S: Final = 5.0
-CALL_TIMEOUT_S: Final = 60.0  # of one question to the queue; how long a job may take is another matter
 INLINE_BYTES_MAX: Final = 8 * 1024**2  # of one medium sent as a data URL
-STATUS_BYTES_MAX: Final = 1024**2  # logs are not asked for
 START_TIMEOUT_LEAST_S: Final = 1.0  # fal refuses less (fal_client 1.0.3, _headers.py)
-FILES_MAX: Final = 64
 QUEUE_WAIT_MAX_S: Final = 30.0  # between two looks at a job far back in the queue
 _POSITIONS_PER_WAIT: Final = 10
 _OWN_HEADERS: Final = frozenset({"x-fal-request-id", "x-fal-request-timeout-type"})
@@ -63,15 +59,17 @@ def read_options(config: provider.EndpointConfig) -> FalOptions:
     return read
 
 
-class FalProvider:
+class FalProvider(asynchronous.Asynchronous):
     """Speak to one account of fal's queue."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = read_options(config)
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
-        self._headers = {"Authorization": f"Key {config.secret}"}
+        super().__init__(
+            config,
+            connections,
+            headers={"Authorization": f"Key {config.secret}"},
+            poll_after_s=self._options.poll_after_s,
+        )
         self._keys = webhooks.KeySet(self._options.jwks_url)
         self.capabilities = provider.Capabilities(
             idempotency=attempt.IdempotencyClass.C,
@@ -81,7 +79,6 @@ class FalProvider:
             has_callback=True,
             lookup_bound_s=self._options.callback_wait_s,
         )
-        self._transport = connections.hold()
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Submit a job, once."""
@@ -91,18 +88,19 @@ class FalProvider:
                 raise ValueError(f'{model!r} is no model of fal\'s; set model_name, such as "fal-ai/flux/dev"')
             body = await self._body(request)
         except (ValueError, blobs.BlobMissing) as error:
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
-        allowed_s = min(self._config.timeout_s, request.timeout_s)
+            return self._unsent(error)
+        allowed_s = self._allowed_s(request)
         path = wire.submit_path(model, callback_url=request.callback_url)
-        call = self._call("POST", self._base_url + path, request)
-        headers = {**self._headers, **_wishes(request, allowed_s=allowed_s), "Content-Type": "application/json"}
-        reply = await self._transport.exchange(
-            dataclasses.replace(call, headers=headers, body=body, is_repeatable=False)
+        headers = {**_wishes(request, allowed_s=allowed_s), "Content-Type": "application/json"}
+        call = self._call(
+            "POST", self._base_url + path, timeout_s=allowed_s, headers=headers, body=body, is_repeatable=False
         )
+        reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
-            return statuses.outcome_of_loss(reply, where=self._where, is_paid=True)
+            return self._loss(reply)
         if not 200 <= reply.status < 300:
-            return self._refused(reply)
+            error_type = wire.read_error_type(reply.headers, reply.body)
+            return self._refused(reply, fal_faults.fault_of(reply.status, error_type), code=error_type)
         try:
             job = wire.read_submitted(reply.body, base_url=self._base_url, model=model)
         except wire.AnswerRefused as error:
@@ -116,7 +114,7 @@ class FalProvider:
             job = wire.read_handle(handle, base_url=self._base_url, model=self._model(request))
         except wire.AnswerRefused as error:
             return settle.Unknown(message=f"the job cannot be asked after: {error}")
-        reply = await self._transport.exchange(self._call("GET", job.status_url, request))
+        reply = await self._transport.exchange(self._call("GET", job.status_url, timeout_s=self._allowed_s(request)))
         if not isinstance(reply, transport.Reply):
             return self._again(reply.message)
         if reply.status == 404:
@@ -138,17 +136,13 @@ class FalProvider:
             case wire.JobState.COMPLETED:
                 return await self._fetch(job, request)
 
-    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer that fal cannot be asked by a name of ours."""
-        return settle.Unknown(message=f"{self._where}: fal has no look-up; its callback names the job")
-
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Ask for a job to be stopped; no when it could not be asked or is over already."""
         try:
             job = wire.read_handle(handle, base_url=self._base_url, model=self._model(request))
         except wire.AnswerRefused:
             return False
-        reply = await self._transport.exchange(self._call("PUT", job.cancel_url, request))
+        reply = await self._transport.exchange(self._call("PUT", job.cancel_url, timeout_s=self._allowed_s(request)))
         return isinstance(reply, transport.Reply) and 200 <= reply.status < 300
 
     def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
@@ -162,29 +156,18 @@ class FalProvider:
     async def check(self) -> str | None:
         """Ask after a job that cannot be, so that only the key is judged; without ``model_name`` only connect."""
         if self._options.model_name is None:
-            return await self._transport.probe(self._base_url, timeout_s=CHECK_TIMEOUT_S)
+            return await self._transport.probe(self._base_url, timeout_s=asynchronous.CHECK_TIMEOUT_S)
         nobody = wire.derived_job(
             "00000000-0000-0000-0000-000000000000", base_url=self._base_url, model=self._options.model_name
         )
         reply = await self._transport.exchange(
-            transport.Call(
-                method="GET",
-                url=nobody.status_url,
-                headers=self._headers,
-                timeout_s=CHECK_TIMEOUT_S,
-                is_repeatable=True,
-                reply_bytes_max=STATUS_BYTES_MAX,
-            )
+            self._call("GET", nobody.status_url, timeout_s=asynchronous.CHECK_TIMEOUT_S)
         )
         if not isinstance(reply, transport.Reply):
             return reply.message
         if reply.status in (401, 403):
             return f"the secret is not taken: answered {reply.status}: {self._excerpt(reply.body)}"
         return None if reply.status < 500 else f"answered {reply.status}: {self._excerpt(reply.body)}"
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
 
     async def _body(self, request: provider.ProviderRequest) -> bytes:
         """Write the input with its artifacts as data URLs. Raises ValueError."""
@@ -199,8 +182,8 @@ class FalProvider:
 
     async def _fetch(self, job: wire.Job, request: provider.ProviderRequest) -> settle.Outcome:
         """Fetch a result. Its answer has the status that the job ended with, so that an error in it is the job's."""
-        call = dataclasses.replace(
-            self._call("GET", job.response_url, request), reply_bytes_max=transport.BODY_BYTES_MAX
+        call = self._call(
+            "GET", job.response_url, timeout_s=self._allowed_s(request), bytes_max=transport.BODY_BYTES_MAX
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
@@ -232,23 +215,9 @@ class FalProvider:
         except json_wire.WireRefused as error:
             message = f"the result of {job.request_id} {error}; it begins: {self._excerpt(reply.body)}"
             return self._fault(faults.Fault.BAD_OUTPUT, message, billed=billed)
-        found = wire.files_in(output)
-        if len(found) > FILES_MAX:
-            message = f"the result of {job.request_id} links to {len(found)} files, at most {FILES_MAX} are kept"
-            return self._fault(faults.Fault.TOO_LARGE, message, billed=billed)
-        kept: dict[str, identity.JsonValue] = {}
-        for link in found:
-            copied = await fetching.copy(
-                link,
-                source=fetching.Source(home=self._base_url, headers=self._headers),
-                connections=self._transport,
-                artifacts=request.artifacts,
-                timeout_s=min(self._config.timeout_s, request.timeout_s),
-            )
-            if isinstance(copied, fetching.NotCopied):
-                message = f"a file of {job.request_id}: {copied.message}"
-                return self._again(message) if copied.is_passing else self._fault(copied.fault, message, billed=billed)
-            kept[link] = copied.as_json()
+        kept = await self._copied(wire.files_in(output), request, what=job.request_id, billed=billed)
+        if not isinstance(kept, dict):
+            return kept
         heard = dataclasses.replace(limits.read(reply.headers, now_s=time.time()), images=len(kept) or None)
         return settle.Completed(output=wire.with_files(output, kept), cost_nano_usd=cost, told=heard)
 
@@ -268,35 +237,6 @@ class FalProvider:
         wait_s = min(step_s * max(1.0, status.queue_position / _POSITIONS_PER_WAIT), max(step_s, QUEUE_WAIT_MAX_S))
         return settle.StillRunning(poll_after_s=wait_s, note=f"in fal's queue, position {status.queue_position}")
 
-    def _refused(self, reply: transport.Reply) -> settle.Outcome:
-        error_type = wire.read_error_type(reply.headers, reply.body)
-        return statuses.outcome_of(
-            fal_faults.fault_of(reply.status, error_type),
-            message=f"answered {reply.status} ({error_type or 'no type'}): {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=True,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
-            heard=limits.read(reply.headers, now_s=time.time()),
-        )
-
-    def _again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:
-        wished_s = statuses.retry_after_s(reply.headers, now_s=time.time()) if reply is not None else None
-        later_s = min(wished_s or 0.0, QUEUE_WAIT_MAX_S)
-        return settle.StillRunning(poll_after_s=max(self._options.poll_after_s, later_s), note=note[:500])
-
-    def _call(self, method: str, url: str, request: provider.ProviderRequest) -> transport.Call:
-        return transport.Call(
-            method=method,
-            url=url,
-            headers=self._headers,
-            timeout_s=self._timeout_s(request),
-            is_repeatable=True,
-            reply_bytes_max=STATUS_BYTES_MAX,
-        )
-
-    def _timeout_s(self, request: provider.ProviderRequest) -> float:
-        return min(self._config.timeout_s, request.timeout_s, CALL_TIMEOUT_S)
-
     def _model(self, request: provider.ProviderRequest) -> str:
         return self._options.model_name or request.model
 
@@ -311,14 +251,6 @@ class FalProvider:
             return None
         cost = (units * (listed.image or listed.second or listed.call)).to_integral_value(decimal.ROUND_CEILING)
         return int(cost) if cost <= price.AMOUNT_MAX_NANO_USD else None
-
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=(self._config.secret,))
-
-    def _fault(self, fault: faults.Fault, message: str, *, billed: int = 0) -> settle.Faulted:
-        return settle.Faulted(
-            fault=faults.StepFault(fault=fault, message=message, where=self._where), billed_nano_usd=billed
-        )
 
 
 def _wishes(request: provider.ProviderRequest, *, allowed_s: float) -> dict[str, str]:

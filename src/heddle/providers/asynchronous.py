@@ -1,0 +1,140 @@
+"""Hold what adapters of endpoints with jobs share: one call to the endpoint, and the words for what became of it.
+
+The words are the same for every vendor, the judging is not: which fault an answer stands for comes from the adapter's
+own table. Nothing here repeats a request. Before it in the walk: execute and poll, through an adapter. After it: the
+transport, and on the way back ``core.settle``.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from heddle.core import faults, identity, settle
+from heddle.ports import provider
+from heddle.providers import excerpts, fetching, limits, options, statuses, transport
+
+CALL_TIMEOUT_S: Final = 60.0  # of one question to an endpoint; how long its job may take is another matter
+CHECK_TIMEOUT_S: Final = 5.0
+ANSWER_BYTES_MAX: Final = 1024**2
+WISH_MAX_S: Final = 30.0  # a paid job is not left alone for longer, whatever Retry-After a poll is answered with
+NOTE_CHARACTERS_MAX: Final = 500
+FILES_MAX: Final = 64  # most media copied of one result
+
+
+class Asynchronous:
+    """Speak to one endpoint that accepts jobs. An adapter inherits this, sends and polls.
+
+    headers: our credential, which goes to the endpoint's own origin alone. secrets: what no message may hold besides
+    the endpoint's secrets.
+    """
+
+    def __init__(
+        self,
+        config: provider.EndpointConfig,
+        connections: transport.Transport,
+        *,
+        headers: Mapping[str, str],
+        poll_after_s: float,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self._config = config
+        self._base_url = options.require_http_url(config)
+        self._where = f"endpoint {config.name}"
+        self._headers = headers
+        self._poll_after_s = poll_after_s
+        self._secrets = (config.secret, config.callback_secret, *secrets)
+        self._transport = connections.hold()
+
+    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
+        """Answer that the endpoint cannot be asked by a name of ours."""
+        return settle.Unknown(message=f"{self._where} cannot be asked what became of a request")
+
+    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
+        """Refuse every callback: this endpoint makes none."""
+        raise provider.CallbackRefused(f"{self._where} makes no callbacks")
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._transport.release()
+
+    def _allowed_s(self, request: provider.ProviderRequest) -> float:
+        """Give the time that an attempt may take in all."""
+        return min(self._config.timeout_s, request.timeout_s)
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        is_repeatable: bool = True,
+        bytes_max: int = ANSWER_BYTES_MAX,
+    ) -> transport.Call:
+        return transport.Call(
+            method=method,
+            url=url,
+            headers={**self._headers, **(headers or {})},
+            body=body,
+            timeout_s=min(timeout_s, CALL_TIMEOUT_S),
+            is_repeatable=is_repeatable,
+            reply_bytes_max=bytes_max,
+        )
+
+    async def _copied(
+        self, found: Iterable[str], request: provider.ProviderRequest, *, what: str, billed: int = 0
+    ) -> "dict[str, identity.JsonValue] | settle.Outcome":
+        """Copy the media of a finished job, by link; another look when one may still come, a fault when one never will.
+
+        billed: what a fault costs all the same, in nano-dollars.
+        """
+        links = list(dict.fromkeys(found))
+        if len(links) > FILES_MAX:
+            message = f"the result of {what} has {len(links)} files, at most {FILES_MAX} are kept"
+            return self._fault(faults.Fault.TOO_LARGE, message, billed=billed)
+        kept: dict[str, identity.JsonValue] = {}
+        for link in links:
+            copied = await fetching.copy(
+                link,
+                source=fetching.Source(home=self._base_url, headers=self._headers),
+                connections=self._transport,
+                artifacts=request.artifacts,
+                timeout_s=self._allowed_s(request),
+            )
+            if isinstance(copied, fetching.NotCopied):
+                message = f"a file of {what}: {copied.message}"
+                return self._again(message) if copied.is_passing else self._fault(copied.fault, message, billed=billed)
+            kept[link] = copied.as_json()
+        return kept
+
+    def _loss(self, lost: transport.Lost) -> settle.Outcome:
+        return statuses.outcome_of_loss(lost, where=self._where, is_paid=True)
+
+    def _refused(self, reply: transport.Reply, fault: faults.Fault, *, code: str = "") -> settle.Outcome:
+        """Judge a submission that was answered with no success."""
+        now_s = time.time()
+        return statuses.outcome_of(
+            fault,
+            message=f"answered {reply.status}{f' ({code})' if code else ''}: {self._excerpt(reply.body)}",
+            where=self._where,
+            is_paid=True,
+            retry_after_s=statuses.retry_after_s(reply.headers, now_s=now_s),
+            heard=limits.read(reply.headers, now_s=now_s),
+        )
+
+    def _unsent(self, error: Exception) -> settle.Faulted:
+        return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+
+    def _again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:
+        wished_s = statuses.retry_after_s(reply.headers, now_s=time.time()) if reply is not None else None
+        later_s = min(wished_s or 0.0, WISH_MAX_S)
+        return settle.StillRunning(poll_after_s=max(self._poll_after_s, later_s), note=note[:NOTE_CHARACTERS_MAX])
+
+    def _excerpt(self, body: bytes) -> str:
+        return excerpts.excerpt(body, secrets=self._secrets)
+
+    def _fault(self, fault: faults.Fault, message: str, *, billed: int = 0) -> settle.Faulted:
+        return settle.Faulted(
+            fault=faults.StepFault(fault=fault, message=message, where=self._where), billed_nano_usd=billed
+        )
