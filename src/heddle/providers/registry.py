@@ -18,6 +18,8 @@ from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
+from heddle.providers.runpod import about as runpod_about
+from heddle.providers.runpod import adapter as runpod
 from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
 
@@ -28,6 +30,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
         "fal": fal.FalProvider,
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
+        "runpod": runpod.RunPodProvider,
         "simulator": simulator.SimulatorProvider,
     }
 )
@@ -37,6 +40,7 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
         "fal": fal_about.DECLARATION,
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
+        "runpod": runpod_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
     }
 )
