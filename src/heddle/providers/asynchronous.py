@@ -5,6 +5,7 @@ own table. Nothing here repeats a request. Before it in the walk: execute and po
 transport, and on the way back ``core.settle``.
 """
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -12,6 +13,7 @@ from typing import Final
 from heddle.core import faults, identity, settle
 from heddle.ports import provider
 from heddle.providers import excerpts, fetching, limits, options, statuses, transport
+from heddle.providers.http import wire
 
 CALL_TIMEOUT_S: Final = 60.0  # of one question to an endpoint; how long its job may take is another matter
 CHECK_TIMEOUT_S: Final = 5.0
@@ -21,11 +23,30 @@ NOTE_CHARACTERS_MAX: Final = 500
 FILES_MAX: Final = 64  # most media copied of one result
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Picks:
+    """Hold which part of a vendor's free-form answer is the output, and where in it media are: JSON pointers."""
+
+    output: str
+    output_artifacts: tuple[str, ...]
+
+
+def read_picks(source: options.Options) -> Picks:
+    """Read the options ``output`` and ``output_artifacts``. Raises OptionRefused."""
+    picks = Picks(output=source.text("output", default=""), output_artifacts=source.strings("output_artifacts"))
+    for key, pointer in [("output", picks.output), *(("output_artifacts", each) for each in picks.output_artifacts)]:
+        if trouble := wire.pointer_trouble(pointer):
+            raise source.refusal(key, trouble)
+    if len(picks.output_artifacts) > FILES_MAX:
+        raise source.refusal("output_artifacts", f"names more than {FILES_MAX} media")
+    return picks
+
+
 class Asynchronous:
     """Speak to one endpoint that accepts jobs. An adapter inherits this, sends and polls.
 
     headers: our credential, which goes to the endpoint's own origin alone. secrets: what no message may hold besides
-    the endpoint's secrets.
+    the endpoint's secrets. is_paid: a call costs money, so that one whose outcome is not known is not made again.
     """
 
     def __init__(
@@ -36,12 +57,14 @@ class Asynchronous:
         headers: Mapping[str, str],
         poll_after_s: float,
         secrets: tuple[str, ...] = (),
+        is_paid: bool = True,
     ) -> None:
         self._config = config
         self._base_url = options.require_http_url(config)
         self._where = f"endpoint {config.name}"
         self._headers = headers
         self._poll_after_s = poll_after_s
+        self._is_paid = is_paid
         self._secrets = (config.secret, config.callback_secret, *secrets)
         self._transport = connections.hold()
 
@@ -108,8 +131,31 @@ class Asynchronous:
             kept[link] = copied.as_json()
         return kept
 
+    async def _picked(
+        self,
+        value: identity.JsonValue,
+        request: provider.ProviderRequest,
+        *,
+        picks: "Picks",
+        what: str,
+        cost_nano_usd: int | None = None,
+    ) -> settle.Outcome:
+        """Complete a job with the part of its answer that the options point at, its media copied."""
+        billed = cost_nano_usd or 0
+        try:
+            output = wire.follow(value, picks.output)
+            for pointer in picks.output_artifacts:
+                link = _as_link(wire.follow(output, pointer))
+                kept = await self._copied([link], request, what=what, billed=billed)
+                if not isinstance(kept, dict):
+                    return kept
+                output = wire.replaced(output, pointer, kept[link])
+        except wire.WireRefused as error:
+            return self._fault(faults.Fault.BAD_OUTPUT, f"the output of {what} {error}", billed=billed)
+        return settle.Completed(output=output, cost_nano_usd=cost_nano_usd)
+
     def _loss(self, lost: transport.Lost) -> settle.Outcome:
-        return statuses.outcome_of_loss(lost, where=self._where, is_paid=True)
+        return statuses.outcome_of_loss(lost, where=self._where, is_paid=self._is_paid)
 
     def _refused(self, reply: transport.Reply, fault: faults.Fault, *, code: str = "") -> settle.Outcome:
         """Judge a submission that was answered with no success."""
@@ -118,7 +164,7 @@ class Asynchronous:
             fault,
             message=f"answered {reply.status}{f' ({code})' if code else ''}: {self._excerpt(reply.body)}",
             where=self._where,
-            is_paid=True,
+            is_paid=self._is_paid,
             retry_after_s=statuses.retry_after_s(reply.headers, now_s=now_s),
             heard=limits.read(reply.headers, now_s=now_s),
         )
@@ -138,3 +184,11 @@ class Asynchronous:
         return settle.Faulted(
             fault=faults.StepFault(fault=fault, message=message, where=self._where), billed_nano_usd=billed
         )
+
+
+def _as_link(value: identity.JsonValue) -> str:
+    """Give a medium of an output as a link: it is one, or a data URL, or base64. Raises WireRefused."""
+    if not isinstance(value, str) or not value:
+        raise wire.WireRefused("has no text where a medium was to be")
+    is_link = value[:8].lower().startswith(("http://", "https://", "data:"))
+    return value if is_link else f"data:;base64,{value}"

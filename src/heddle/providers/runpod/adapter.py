@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from heddle.core import attempt, faults, identity, run, settle
+from heddle.core import attempt, faults, run, settle
 from heddle.core.policy import price
 from heddle.ports import blobs, provider
 from heddle.providers import asynchronous, limits, options, prices, transport
@@ -37,8 +37,7 @@ class RunPodOptions:
     """Hold the options of one endpoint; README.md beside this file explains each."""
 
     artifacts: ArtifactForm
-    output: str
-    output_artifacts: tuple[str, ...]
+    picks: asynchronous.Picks
     failed: runpod_faults.Failed
     gpu: str | None
     poll_after_s: float
@@ -51,8 +50,7 @@ def read_options(config: provider.EndpointConfig) -> RunPodOptions:
     source = options.Options(config)
     read = RunPodOptions(
         artifacts=source.choice("artifacts", default=ArtifactForm.BASE64),
-        output=source.text("output", default=""),
-        output_artifacts=source.strings("output_artifacts"),
+        picks=asynchronous.read_picks(source),
         failed=source.choice("failed", default=runpod_faults.Failed.UNCLASSIFIED),
         gpu=source.text("gpu", default="") or None,
         poll_after_s=source.number("poll_after_s", default=2.0, low=0.2, high=600, unit="s"),
@@ -60,9 +58,6 @@ def read_options(config: provider.EndpointConfig) -> RunPodOptions:
         callback_wait_s=source.number("callback_wait_s", default=900.0, low=0, high=86_400, unit="s"),
     )
     source.end()
-    for key, pointer in [("output", read.output), *(("output_artifacts", each) for each in read.output_artifacts)]:
-        if trouble := json_wire.pointer_trouble(pointer):
-            raise source.refusal(key, trouble)
     if read.gpu is not None and read.gpu not in prices.read("runpod"):
         known = ", ".join(prices.read("runpod"))
         raise source.refusal("gpu", f"is {read.gpu!r}, of which no price is known; known are: {known}")
@@ -162,7 +157,13 @@ class RunPodProvider(asynchronous.Asynchronous):
             case wire.JobState.IN_PROGRESS | wire.JobState.RUNNING:
                 return self._again("in progress at RunPod")
             case wire.JobState.COMPLETED:
-                return await self._completed(job, request)
+                return await self._picked(
+                    job.output,
+                    request,
+                    picks=self._options.picks,
+                    what=job.id,
+                    cost_nano_usd=self._cost_nano_usd(job),
+                )
             case wire.JobState.FAILED | wire.JobState.CANCELLED | wire.JobState.TIMED_OUT:
                 fault = runpod_faults.job_fault_of(job.state.value, failed=self._options.failed)
                 message = f"the job {job.id} ended {job.state}: {self._excerpt(job.error.encode())}"
@@ -198,20 +199,6 @@ class RunPodProvider(asynchronous.Asynchronous):
             return reply.message
         return None if reply.status == 200 else f"/health answered {reply.status}: {self._excerpt(reply.body)}"
 
-    async def _completed(self, job: wire.Job, request: provider.ProviderRequest) -> settle.Outcome:
-        cost = self._cost_nano_usd(job)
-        try:
-            output = json_wire.follow(job.output, self._options.output)
-            for pointer in self._options.output_artifacts:
-                link = _as_link(json_wire.follow(output, pointer))
-                kept = await self._copied([link], request, what=job.id, billed=cost or 0)
-                if not isinstance(kept, dict):
-                    return kept
-                output = json_wire.replaced(output, pointer, kept[link])
-        except json_wire.WireRefused as error:
-            return self._fault(faults.Fault.BAD_OUTPUT, f"the output of {job.id} {error}", billed=cost or 0)
-        return settle.Completed(output=output, cost_nano_usd=cost)
-
     def _handle(self, job_id: str) -> str:
         """Keep the endpoint with the job, so that a changed ``url`` never asks another endpoint after it."""
         return f"{self._base_url}/status/{job_id}"
@@ -226,11 +213,3 @@ class RunPodProvider(asynchronous.Asynchronous):
             return None
         listed = prices.read("runpod")[self._options.gpu]
         return price.cost_nano_usd(listed, price.Usage(seconds=float(math.ceil(job.executed_s))))
-
-
-def _as_link(value: identity.JsonValue) -> str:
-    """Give a medium of an output as a link: it is one, or a data URL, or base64. Raises WireRefused."""
-    if not isinstance(value, str) or not value:
-        raise json_wire.WireRefused("has no text where a medium was to be")
-    is_link = value[:8].lower().startswith(("http://", "https://", "data:"))
-    return value if is_link else f"data:;base64,{value}"
