@@ -20,6 +20,8 @@ from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
 from heddle.providers.runpod import about as runpod_about
 from heddle.providers.runpod import adapter as runpod
+from heddle.providers.sagemaker import about as sagemaker_about
+from heddle.providers.sagemaker import adapter as sagemaker
 from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
 
@@ -31,6 +33,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
         "runpod": runpod.RunPodProvider,
+        "sagemaker": sagemaker.make,
         "simulator": simulator.SimulatorProvider,
     }
 )
@@ -41,6 +44,7 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "runpod": runpod_about.DECLARATION,
+        "sagemaker": sagemaker_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
     }
 )

@@ -21,7 +21,7 @@ def refusal(environ: dict[str, str] | None = None, **changes: object) -> str:
 def test_build_when_the_adapter_is_unknown_then_the_known_ones_are_listed() -> None:
     assert (
         refusal(adapter="htpp")
-        == "[endpoints.there] adapter is 'htpp'; known are: fal, http, kserve, runpod, simulator"
+        == "[endpoints.there] adapter is 'htpp'; known are: fal, http, kserve, runpod, sagemaker, simulator"
     )
 
 
