@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 import io
 import pathlib
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
@@ -47,6 +48,7 @@ class ProviderSuite:
     done_outcome: ClassVar[type] = settle.Completed
     malformed_outcome: ClassVar[faults.Fault | None] = faults.Fault.BAD_OUTPUT  # None: unknown
     too_large_outcome: ClassVar[faults.Fault | None] = faults.Fault.TOO_LARGE
+    authorization: ClassVar[str] = f"Bearer {SECRET}"  # a regular expression
 
     def replies(self) -> Replies:
         raise NotImplementedError
@@ -233,6 +235,7 @@ class ProviderSuite:
         assert SECRET not in repr(outcome)
         name, value = self.credential
         assert server.requests[0].headers[name] == value
+        assert re.fullmatch(self.authorization, server.requests[0].headers["authorization"])
 
     async def test_send_when_redirected_then_nothing_is_asked_elsewhere(
         self,

@@ -16,6 +16,8 @@ from heddle.providers.anthropic import about as anthropic_about
 from heddle.providers.anthropic import adapter as anthropic
 from heddle.providers.cog import about as cog_about
 from heddle.providers.cog import adapter as cog
+from heddle.providers.fal import about as fal_about
+from heddle.providers.fal import adapter as fal
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
@@ -24,6 +26,10 @@ from heddle.providers.openai import about as openai_about
 from heddle.providers.openai import adapter as openai
 from heddle.providers.replicate import about as replicate_about
 from heddle.providers.replicate import adapter as replicate
+from heddle.providers.runpod import about as runpod_about
+from heddle.providers.runpod import adapter as runpod
+from heddle.providers.sagemaker import about as sagemaker_about
+from heddle.providers.sagemaker import adapter as sagemaker
 from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
 
@@ -37,6 +43,9 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
         "kserve": kserve.KserveProvider,
         "openai": openai.OpenaiProvider,
         "replicate": replicate.ReplicateProvider,
+        "fal": fal.FalProvider,
+        "runpod": runpod.RunPodProvider,
+        "sagemaker": sagemaker.make,
         "simulator": simulator.SimulatorProvider,
     }
 )
@@ -49,6 +58,9 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
         "kserve": kserve_about.DECLARATION,
         "openai": openai_about.DECLARATION,
         "replicate": replicate_about.DECLARATION,
+        "fal": fal_about.DECLARATION,
+        "runpod": runpod_about.DECLARATION,
+        "sagemaker": sagemaker_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
     }
 )
