@@ -16,6 +16,8 @@ from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
+from heddle.providers.mlflow import about as mlflow_about
+from heddle.providers.mlflow import adapter as mlflow
 from heddle.providers.openai import about as openai_about
 from heddle.providers.openai import adapter as openai
 from heddle.providers.simulator import about as simulator_about
@@ -27,6 +29,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
         "http": http.HttpProvider,
         "kserve": kserve.KserveProvider,
+        "mlflow": mlflow.MlflowProvider,
         "openai": openai.OpenaiProvider,
         "simulator": simulator.SimulatorProvider,
     }
@@ -36,6 +39,7 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
     {
         "http": http_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
+        "mlflow": mlflow_about.DECLARATION,
         "openai": openai_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
     }
@@ -80,7 +84,7 @@ def build(
     if endpoint.price_nano_usd > 0 and not made.capabilities.is_paid:
         raise EndpointRefused(
             f"[endpoints.{endpoint.name}] has price_usd, but its calls count as free; "
-            "the adapter http takes paid = true, the adapter kserve takes no price"
+            "write paid = true, where the adapter takes it"
         )
     return made
 
