@@ -14,6 +14,8 @@ from heddle.ports import provider
 from heddle.providers import options, transport
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
+from heddle.providers.huggingface import about as huggingface_about
+from heddle.providers.huggingface import adapter as huggingface
 from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
 from heddle.providers.mlflow import about as mlflow_about
@@ -28,6 +30,7 @@ Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Prov
 ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
         "http": http.HttpProvider,
+        "huggingface": huggingface.HuggingfaceProvider,
         "kserve": kserve.KserveProvider,
         "mlflow": mlflow.MlflowProvider,
         "openai": openai.OpenaiProvider,
@@ -38,6 +41,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
 DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
     {
         "http": http_about.DECLARATION,
+        "huggingface": huggingface_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "mlflow": mlflow_about.DECLARATION,
         "openai": openai_about.DECLARATION,
