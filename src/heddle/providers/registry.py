@@ -12,6 +12,8 @@ from typing import Final
 from heddle.config import deployment
 from heddle.ports import provider
 from heddle.providers import options, transport
+from heddle.providers.comfyui import about as comfyui_about
+from heddle.providers.comfyui import adapter as comfyui
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.huggingface import about as huggingface_about
@@ -29,6 +31,7 @@ Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Prov
 
 ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
+        "comfyui": comfyui.ComfyuiProvider,
         "http": http.HttpProvider,
         "huggingface": huggingface.HuggingfaceProvider,
         "kserve": kserve.KserveProvider,
@@ -40,6 +43,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
 # What each adapter offers, for people: docs/providers.md is made of these.
 DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType(
     {
+        "comfyui": comfyui_about.DECLARATION,
         "http": http_about.DECLARATION,
         "huggingface": huggingface_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
