@@ -90,8 +90,10 @@ class ProviderSuite:
         return registry.build(endpoint, {"THERE_KEY": SECRET})
 
     def check_unproven(self, made: provider.Provider, outcome: settle.Outcome) -> None:
-        """An outcome that nobody can know is unknown where money is at stake, and a passing failure elsewhere."""
-        if made.capabilities.is_paid:
+        """An outcome that nobody can know is unknown where money is at stake or it can be looked up, and a passing
+        failure elsewhere.
+        """
+        if made.capabilities.is_paid or made.capabilities.has_lookup:
             assert isinstance(outcome, settle.Unknown), outcome
         else:
             assert isinstance(outcome, settle.Faulted), outcome

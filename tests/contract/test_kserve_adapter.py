@@ -256,7 +256,7 @@ async def test_file_when_no_picture_then_sent_as_bytes_and_refused_in_json(
         ({"inputs": {"x": 1}}, "inputs.x"),
         ({"outputs": {"y": 1}}, "outputs.y"),
         ({"output_media": "image/gif"}, "none, image/png"),
-        ({"paid": True}, "paid"),
+        ({"payed": True}, "payed"),
     ],
     ids=str,
 )

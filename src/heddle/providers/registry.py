@@ -18,10 +18,16 @@ from heddle.providers.cog import about as cog_about
 from heddle.providers.cog import adapter as cog
 from heddle.providers.fal import about as fal_about
 from heddle.providers.fal import adapter as fal
+from heddle.providers.comfyui import about as comfyui_about
+from heddle.providers.comfyui import adapter as comfyui
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
+from heddle.providers.huggingface import about as huggingface_about
+from heddle.providers.huggingface import adapter as huggingface
 from heddle.providers.kserve import about as kserve_about
 from heddle.providers.kserve import adapter as kserve
+from heddle.providers.mlflow import about as mlflow_about
+from heddle.providers.mlflow import adapter as mlflow
 from heddle.providers.openai import about as openai_about
 from heddle.providers.openai import adapter as openai
 from heddle.providers.replicate import about as replicate_about
@@ -39,8 +45,11 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
     {
         "anthropic": anthropic.AnthropicProvider,
         "cog": cog.CogProvider,
+        "comfyui": comfyui.ComfyuiProvider,
         "http": http.HttpProvider,
+        "huggingface": huggingface.HuggingfaceProvider,
         "kserve": kserve.KserveProvider,
+        "mlflow": mlflow.MlflowProvider,
         "openai": openai.OpenaiProvider,
         "replicate": replicate.ReplicateProvider,
         "fal": fal.FalProvider,
@@ -54,8 +63,11 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
     {
         "anthropic": anthropic_about.DECLARATION,
         "cog": cog_about.DECLARATION,
+        "comfyui": comfyui_about.DECLARATION,
         "http": http_about.DECLARATION,
+        "huggingface": huggingface_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
+        "mlflow": mlflow_about.DECLARATION,
         "openai": openai_about.DECLARATION,
         "replicate": replicate_about.DECLARATION,
         "fal": fal_about.DECLARATION,
@@ -104,7 +116,7 @@ def build(
     if endpoint.price_nano_usd > 0 and not made.capabilities.is_paid:
         raise EndpointRefused(
             f"[endpoints.{endpoint.name}] has price_usd, but its calls count as free; "
-            "the adapter http takes paid = true, the adapter kserve takes no price"
+            "write paid = true, where the adapter takes it"
         )
     return made
 

@@ -12,10 +12,16 @@ from heddle.providers.kserve import adapter
 
 DECLARATION: Final = provider.Declaration(
     title="Open Inference Protocol V2: KServe, Triton, MLServer",
-    operations=("infer",),
+    operations=("infer", "generate", "generate_stream"),
     idempotency=attempt.IdempotencyClass.A,
-    guarantee="Calls are free and stateless: after a crash in the middle of one it is simply made again.",
-    source="open-inference-protocol inference_rest.md and Triton's extension_binary_data.md (read 2026-11-21)",
+    guarantee=(
+        "Calls are free and stateless: after a crash in the middle of one it is simply made again. With `paid = true`, "
+        "which sequences need, they are class C: a lost answer is unknown and never sent again blindly."
+    ),
+    source="open-inference-protocol inference_rest.md, Triton docs/protocol and src/http_server.cc (read 2026-11-29)",
+    deadline="`timeout` in microseconds",
+    priority="`priority`, by class",
+    is_streamed=True,
     limits="`x-ratelimit-*`, `RateLimit`, `Retry-After`, where a gateway in front adds them",
     inline_bytes_max=adapter.RESPONSE_BYTES_MAX,
 )

@@ -15,7 +15,13 @@ FAULTS: Final[Mapping[tuple[int, str], faults.Fault]] = {
     (503, ""): faults.Fault.REJECTED_TRANSIENT,  # the model is loading, or the queue is full (Triton: UNAVAILABLE)
 }
 
+# An error inside of a stream has neither a status nor a code: inference began and failed, and another try may go well.
+STREAM_FAULT: Final = faults.Fault.PARTIAL
 
-def fault_of(status: int) -> faults.Fault:
-    """Name the fault a status stands for."""
-    return FAULTS.get((status, "")) or statuses.fault_of(status)
+
+def fault_of(status: int, *, is_guarded: bool = False) -> faults.Fault:
+    """Name the fault a status stands for. is_guarded: whether the call may not be repeated blindly; then a status alone
+    is no proof that it was refused.
+    """
+    named = None if is_guarded else FAULTS.get((status, ""))
+    return named or statuses.fault_of(status)

@@ -29,7 +29,8 @@ CODES: Final = {
     "FP64": "d",
 }
 BYTES: Final = "BYTES"
-DATATYPES: Final = frozenset({*CODES, BYTES})
+BF16: Final = "BF16"  # the upper half of an FP32, which struct has no code for
+DATATYPES: Final = frozenset({*CODES, BYTES, BF16})
 RANK_MAX: Final = 8
 
 
@@ -92,6 +93,8 @@ def pack(name: str, datatype: str, elements: Sequence[identity.JsonValue]) -> by
     if datatype == BYTES:
         encoded = [_bytes_of(name, element) for element in elements]
         return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
+    if datatype == BF16:
+        return _pack_bf16(pack(name, "FP32", elements))
     if datatype not in CODES:
         raise TensorRefused(f"{name} has the datatype {datatype!r}; known are {', '.join(sorted(DATATYPES))}")
     if any(isinstance(element, str) or element is None for element in elements):
@@ -119,6 +122,9 @@ def unpack(tensor: Tensor) -> list[identity.JsonValue]:
     """Read the elements of a tensor, flat. Raises TensorRefused."""
     if tensor.datatype == BYTES:
         return _unpack_bytes(tensor)
+    if tensor.datatype == BF16:
+        widened = b"".join(b"\0\0" + tensor.data[index : index + 2] for index in range(0, len(tensor.data), 2))
+        return unpack(dataclasses.replace(tensor, datatype="FP32", data=widened))
     code = CODES.get(tensor.datatype)
     if code is None:
         raise TensorRefused(f"{tensor.name} has the unknown datatype {tensor.datatype[:40]!r}")
@@ -128,6 +134,12 @@ def unpack(tensor: Tensor) -> list[identity.JsonValue]:
     if tensor.datatype.startswith("FP") and not all(math.isfinite(value) for value in values):
         raise TensorRefused(f"{tensor.name} holds a NaN or an infinity, which JSON cannot carry")
     return values
+
+
+def _pack_bf16(data: bytes) -> bytes:
+    """Round FP32 to its upper half, to the nearest and of two to the even one (IEEE 754 section 4.3.1)."""
+    words = struct.unpack(f"<{len(data) // 4}I", data)
+    return struct.pack(f"<{len(words)}H", *((word + 0x7FFF + (word >> 16 & 1)) >> 16 & 0xFFFF for word in words))
 
 
 def _unpack_bytes(tensor: Tensor) -> list[identity.JsonValue]:

@@ -37,11 +37,19 @@ class Answer:
     outputs: tuple[tensors.Tensor, ...]
 
 
-def write(*, request_id: str, inputs: Sequence[tensors.Tensor], outputs: Sequence[str], is_binary: bool) -> Body:
-    """Write a request; ``outputs`` names the tensors asked for, none meaning all."""
+def write(
+    *,
+    request_id: str,
+    inputs: Sequence[tensors.Tensor],
+    outputs: Sequence[str],
+    parameters: Mapping[str, identity.JsonValue],
+    is_binary: bool,
+) -> Body:
+    """Write a request; ``outputs`` names the tensors asked for, none meaning all. Raises TensorRefused."""
     head: dict[str, Any] = {"id": request_id}
-    if is_binary:
-        head["parameters"] = {"binary_data_output": True}
+    own = {**parameters, "binary_data_output": True} if is_binary else dict(parameters)
+    if own:
+        head["parameters"] = own
     if outputs:
         asked = {"parameters": {"binary_data": True}} if is_binary else {}
         head["outputs"] = [{"name": name, **asked} for name in outputs]
@@ -59,6 +67,8 @@ def _written(tensor: tensors.Tensor, *, is_binary: bool) -> dict[str, Any]:
     described = {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype}
     if is_binary:
         return {**described, "parameters": {"binary_data_size": len(tensor.data)}}
+    if tensor.datatype == tensors.BF16:
+        raise tensors.TensorRefused(f"{tensor.name} is BF16, which has no JSON form; use binary = true")
     return {**described, "data": tensors.unpack(tensor)}
 
 
