@@ -20,7 +20,12 @@ BY_HAND = [markdown.name(path) for path in markdown.written_by_hand()]
 NOT_SETTINGS = {"HEDDLE_X", "HEDDLE_API_URL", "HEDDLE_API_KEY", "HEDDLE_TEST_INSTALL"}
 QUOTED = re.compile(r"`([a-z_]+)` \(([\d,.]+)(?: (KiB|MiB))?")
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2}
-SECRETS = {"VENDOR_API_KEY": "secret", "BACKDROP_API_KEY": "secret", "BACKDROP_WEBHOOK_SECRET": "whsec_c2VjcmV0"}
+SECRETS = {
+    "VENDOR_API_KEY": "secret",
+    "FAL_KEY": "secret",
+    "BACKDROP_API_KEY": "secret",
+    "BACKDROP_WEBHOOK_SECRET": "whsec_c2VjcmV0",
+}
 
 
 def _path(document: str) -> pathlib.Path:

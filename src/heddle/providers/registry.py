@@ -11,7 +11,7 @@ from typing import Final
 
 from heddle.config import deployment
 from heddle.ports import provider
-from heddle.providers import options, transport
+from heddle.providers import options, shaping, transport
 from heddle.providers.anthropic import about as anthropic_about
 from heddle.providers.anthropic import adapter as anthropic
 from heddle.providers.cog import about as cog_about
@@ -110,7 +110,8 @@ def build(
         callback_secret=_secret(endpoint, "callback_secret", endpoint.callback_secret, environ),
     )
     try:
-        made = factory(config, transport.Transport() if connections is None else connections)
+        plain, shape = shaping.read(config)
+        made = factory(plain, transport.Transport() if connections is None else connections)
     except options.OptionRefused as error:
         raise EndpointRefused(str(error)) from None
     if endpoint.price_nano_usd > 0 and not made.capabilities.is_paid:
@@ -118,7 +119,7 @@ def build(
             f"[endpoints.{endpoint.name}] has price_usd, but its calls count as free; "
             "write paid = true, where the adapter takes it"
         )
-    return made
+    return made if shape is None else shaping.ShapedProvider(made, shape, where=f"endpoint {endpoint.name}")
 
 
 def _is_timeout(value: object) -> bool:

@@ -16,11 +16,9 @@ from typing import Final
 
 from heddle.core import artifact, identity
 from heddle.ports import provider
+from heddle.providers import templates
 
-_PLACEHOLDER: Final = re.compile(r"\{(input|model|idempotency_key|attempt_id)(?:\.([A-Za-z0-9_.\-]+))?(\?)?\}\Z")
-_LOOKS_LIKE_ONE: Final = re.compile(r"\{[a-z_]+(?:\.[A-Za-z0-9_.\-]+)?\??\}\Z")
 _DEPTH_MAX: Final = 64
-_ABSENT: Final = object()
 _DATA_URL: Final = re.compile(r"data:([a-z0-9.+/\-]+)?(?:;[a-z0-9=\-]+)*;base64,", re.IGNORECASE)
 NANO: Final = 1_000_000_000
 
@@ -37,21 +35,12 @@ class Payload:
     body: bytes
 
 
+_PLAIN: Final = ("model", "idempotency_key", "attempt_id")
+
+
 def template_trouble(template: identity.JsonValue, *, path: str = "body") -> str | None:
     """Tell which placeholder of a body template is none, None when all are."""
-    if isinstance(template, str):
-        match = _PLACEHOLDER.match(template)
-        if match is None:
-            return f"{path} has the unknown placeholder {template!r}" if _LOOKS_LIKE_ONE.match(template) else None
-        is_wrong = match[1] != "input" and (match[2] or match[3])
-        return f"{path} has the placeholder {template!r}; only input has parts" if is_wrong else None
-    if isinstance(template, dict):
-        items = [(f"{path}.{key}", value) for key, value in template.items()]
-    elif isinstance(template, list):
-        items = [(f"{path}[{index}]", value) for index, value in enumerate(template)]
-    else:
-        return None
-    return next((trouble for place, value in items if (trouble := template_trouble(value, path=place))), None)
+    return templates.trouble(template, path=path, names=("input",), plain=_PLAIN)
 
 
 def render(
@@ -62,35 +51,11 @@ def render(
     A string that is exactly a placeholder becomes the value it names. One that ends in ``?}`` and names nothing is
     left out of its object or list. Raises WireRefused when another one names nothing.
     """
-    rendered = _render(template, request, given)
-    if rendered is _ABSENT:
-        raise WireRefused(f"the input has nothing for the body {template!r}")
-    return rendered
-
-
-def _render(
-    template: identity.JsonValue, request: provider.ProviderRequest, given: identity.JsonValue
-) -> identity.JsonValue:
-    if isinstance(template, dict):
-        filled = {key: _render(value, request, given) for key, value in template.items()}
-        return {key: value for key, value in filled.items() if value is not _ABSENT}
-    if isinstance(template, list):
-        return [value for item in template if (value := _render(item, request, given)) is not _ABSENT]
-    match = _PLACEHOLDER.match(template) if isinstance(template, str) else None
-    if match is None:
-        return template
-    if match[1] != "input":
-        return {
-            "model": request.model,
-            "idempotency_key": request.idempotency_key,
-            "attempt_id": request.attempt_id,
-        }[match[1]]
-    found = given
-    for part in match[2].split(".") if match[2] else ():
-        found = found.get(part, _ABSENT) if isinstance(found, dict) else _ABSENT
-    if found is _ABSENT and not match[3]:
-        raise WireRefused(f"the input has no {match[2]!r}, which the endpoint's body asks for")
-    return found
+    values = {"input": given, **{name: getattr(request, name) for name in _PLAIN}}
+    try:
+        return templates.fill(template, values)
+    except templates.TemplateUnfilled as error:
+        raise WireRefused(f"{error}, which the endpoint's body asks for") from error
 
 
 def has_artifact(value: identity.JsonValue) -> bool:
