@@ -16,10 +16,10 @@ from heddle.providers.anthropic import about as anthropic_about
 from heddle.providers.anthropic import adapter as anthropic
 from heddle.providers.cog import about as cog_about
 from heddle.providers.cog import adapter as cog
-from heddle.providers.fal import about as fal_about
-from heddle.providers.fal import adapter as fal
 from heddle.providers.comfyui import about as comfyui_about
 from heddle.providers.comfyui import adapter as comfyui
+from heddle.providers.fal import about as fal_about
+from heddle.providers.fal import adapter as fal
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.huggingface import about as huggingface_about
