@@ -169,9 +169,10 @@ class TestReplicateModel(replicate.ReplicateReplies):
             ),
             (replicate.prediction("aborted"), "deadline"),
             (replicate.prediction("succeeded", data_removed=True), "bad_output"),
+            (replicate.prediction("succeeded", error="The model returned nothing."), "bad_output"),
             (replicate.prediction("succeeded", output=["data:image/png;base64,!!"]), "bad_output"),
         ],
-        ids=range(8),
+        ids=range(9),
     )
     async def test_poll_when_it_ended_without_a_result_then_faulted_by_its_state(
         self,

@@ -184,6 +184,9 @@ class ReplicateProvider:
         if prediction.is_removed and prediction.output is None:
             message = f"{about} was deleted at Replicate before it was copied"
             return self._ended(faults.Fault.BAD_OUTPUT, message, prediction)
+        if prediction.output is None and prediction.error:
+            message = f"{about} is said to be there, beside an error: {self._excerpt(prediction.error.encode())}"
+            return self._ended(faults.Fault.BAD_OUTPUT, message, prediction)
         found = await self._collector.collect(
             prediction.output, artifacts=request.artifacts, left_s=left_s, about=about
         )
