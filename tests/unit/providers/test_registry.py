@@ -24,7 +24,7 @@ def test_build_when_the_adapter_is_unknown_then_the_known_ones_are_listed() -> N
     assert refusal(adapter="htpp") == f"[endpoints.there] adapter is 'htpp'; known are: {known}"
     assert (
         refusal(adapter="htpp")
-        == "[endpoints.there] adapter is 'htpp'; known are: fal, http, kserve, runpod, sagemaker, simulator"
+        == "[endpoints.there] adapter is 'htpp'; known are: fal, http, kserve, runpod, sagemaker, simulator, vertex"
     )
 
 
