@@ -22,7 +22,7 @@ class TestFal(provider_suite.ProviderSuite):
     call = ("POST", f"/{MODEL}")
     done_outcome = settle.Accepted
     malformed_outcome = None  # a 2xx may have accepted a job, whatever its body
-    authorization = f"Key {provider_suite.SECRET}"
+    credential = ("authorization", f"Key {provider_suite.SECRET}")
 
     def replies(self) -> provider_suite.Replies:
         accepted = json.dumps(submitted("http://h")).encode()
@@ -181,7 +181,7 @@ class TestFal(provider_suite.ProviderSuite):
         assert artifact.is_artifact(outcome.output["mask"])
         assert (outcome.output["seed"], outcome.output["source"]) == (7, result["source"])
         assert (outcome.cost_nano_usd, outcome.told.images) == (37_500_000, 2)
-        assert server.requests[2].headers["authorization"] == self.authorization
+        assert server.requests[2].headers["authorization"] == self.credential[1]
 
     @pytest.mark.parametrize(
         "link",

@@ -39,7 +39,7 @@ def head(status: int) -> scripted_server.Answer:
 
 class SageMakerReplies(provider_suite.ProviderSuite):
     adapter = "sagemaker"
-    authorization = SIGNED
+    credential = ("authorization", SIGNED)
     secret: ClassVar[str] = f"AKIDEXAMPLE:{provider_suite.SECRET}"
 
     def make(self, url: str) -> provider.Provider:

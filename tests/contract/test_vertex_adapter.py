@@ -182,7 +182,7 @@ class TestLongRunning(VertexReplies):
         kept = [await request_of.artifacts.read(artifact.Artifact.from_json(each)) for each in outcome.output]
         assert kept == [picture, other]
         assert server.requests[1].path == "/gcs/storage/v1/b/acme-out/o/a%20b%2Fsample_0.png?alt=media"
-        assert server.requests[1].headers["authorization"] == self.authorization
+        assert server.requests[1].headers["authorization"] == self.credential[1]
 
     @pytest.mark.parametrize(
         ("ended", "fault"),

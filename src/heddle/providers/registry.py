@@ -16,10 +16,10 @@ from heddle.providers.anthropic import about as anthropic_about
 from heddle.providers.anthropic import adapter as anthropic
 from heddle.providers.cog import about as cog_about
 from heddle.providers.cog import adapter as cog
-from heddle.providers.fal import about as fal_about
-from heddle.providers.fal import adapter as fal
 from heddle.providers.comfyui import about as comfyui_about
 from heddle.providers.comfyui import adapter as comfyui
+from heddle.providers.fal import about as fal_about
+from heddle.providers.fal import adapter as fal
 from heddle.providers.http import about as http_about
 from heddle.providers.http import adapter as http
 from heddle.providers.huggingface import about as huggingface_about
@@ -48,13 +48,13 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
         "anthropic": anthropic.AnthropicProvider,
         "cog": cog.CogProvider,
         "comfyui": comfyui.ComfyuiProvider,
+        "fal": fal.FalProvider,
         "http": http.HttpProvider,
         "huggingface": huggingface.HuggingfaceProvider,
         "kserve": kserve.KserveProvider,
         "mlflow": mlflow.MlflowProvider,
         "openai": openai.OpenaiProvider,
         "replicate": replicate.ReplicateProvider,
-        "fal": fal.FalProvider,
         "runpod": runpod.RunPodProvider,
         "sagemaker": sagemaker.make,
         "simulator": simulator.SimulatorProvider,
@@ -67,13 +67,13 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
         "anthropic": anthropic_about.DECLARATION,
         "cog": cog_about.DECLARATION,
         "comfyui": comfyui_about.DECLARATION,
+        "fal": fal_about.DECLARATION,
         "http": http_about.DECLARATION,
         "huggingface": huggingface_about.DECLARATION,
         "kserve": kserve_about.DECLARATION,
         "mlflow": mlflow_about.DECLARATION,
         "openai": openai_about.DECLARATION,
         "replicate": replicate_about.DECLARATION,
-        "fal": fal_about.DECLARATION,
         "runpod": runpod_about.DECLARATION,
         "sagemaker": sagemaker_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,

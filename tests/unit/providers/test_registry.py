@@ -22,10 +22,6 @@ def test_build_when_the_adapter_is_unknown_then_the_known_ones_are_listed() -> N
     known = ", ".join(sorted(registry.ADAPTERS))
 
     assert refusal(adapter="htpp") == f"[endpoints.there] adapter is 'htpp'; known are: {known}"
-    assert (
-        refusal(adapter="htpp")
-        == "[endpoints.there] adapter is 'htpp'; known are: fal, http, kserve, runpod, sagemaker, simulator, vertex"
-    )
 
 
 def test_build_when_the_secret_is_absent_then_the_variable_is_named() -> None:
