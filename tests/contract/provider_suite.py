@@ -44,7 +44,8 @@ class ProviderSuite:
     adapter: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
     call: ClassVar[tuple[str, str]]  # method and path of a send
-    credential: ClassVar[tuple[str, str]] = ("authorization", f"Bearer {SECRET}")  # a header, a regular expression
+    # The header that holds our credential, and a regular expression of its value.
+    credential: ClassVar[tuple[str, str]] = ("authorization", f"Bearer {SECRET}")
     done_outcome: ClassVar[type] = settle.Completed
     malformed_outcome: ClassVar[faults.Fault | None] = faults.Fault.BAD_OUTPUT  # None: unknown
     too_large_outcome: ClassVar[faults.Fault | None] = faults.Fault.TOO_LARGE
@@ -234,8 +235,8 @@ class ProviderSuite:
         outcome = await adapter_under_test.send(request_of)
 
         assert SECRET not in repr(outcome)
-        name, form = self.credential
-        assert re.fullmatch(form, server.requests[0].headers[name])
+        name, value = self.credential
+        assert re.fullmatch(value, server.requests[0].headers[name])
 
     async def test_send_when_redirected_then_nothing_is_asked_elsewhere(
         self,

@@ -106,11 +106,18 @@ class Asynchronous:
         )
 
     async def _copied(
-        self, found: Iterable[str], request: provider.ProviderRequest, *, what: str, billed: int = 0
+        self,
+        found: Iterable[str],
+        request: provider.ProviderRequest,
+        *,
+        what: str,
+        billed: int = 0,
+        source: fetching.Source | None = None,
     ) -> "dict[str, identity.JsonValue] | settle.Outcome":
         """Copy the media of a finished job, by link; another look when one may still come, a fault when one never will.
 
-        billed: what a fault costs all the same, in nano-dollars.
+        billed: what a fault costs all the same, in nano-dollars. source: whose links get which credential; the
+        endpoint's own when None.
         """
         links = list(dict.fromkeys(found))
         if len(links) > FILES_MAX:
@@ -120,7 +127,7 @@ class Asynchronous:
         for link in links:
             copied = await fetching.copy(
                 link,
-                source=fetching.Source(home=self._base_url, headers=self._headers),
+                source=source or fetching.Source(home=self._base_url, headers=self._headers),
                 connections=self._transport,
                 artifacts=request.artifacts,
                 timeout_s=self._allowed_s(request),

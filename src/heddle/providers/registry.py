@@ -38,6 +38,8 @@ from heddle.providers.sagemaker import about as sagemaker_about
 from heddle.providers.sagemaker import adapter as sagemaker
 from heddle.providers.simulator import about as simulator_about
 from heddle.providers.simulator import adapter as simulator
+from heddle.providers.vertex import about as vertex_about
+from heddle.providers.vertex import adapter as vertex
 
 Factory = Callable[[provider.EndpointConfig, transport.Transport], provider.Provider]
 
@@ -56,6 +58,7 @@ ADAPTERS: Final[Mapping[str, Factory]] = types.MappingProxyType(
         "runpod": runpod.RunPodProvider,
         "sagemaker": sagemaker.make,
         "simulator": simulator.SimulatorProvider,
+        "vertex": vertex.VertexProvider,
     }
 )
 # What each adapter offers, for people: docs/providers.md is made of these.
@@ -74,6 +77,7 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
         "runpod": runpod_about.DECLARATION,
         "sagemaker": sagemaker_about.DECLARATION,
         "simulator": simulator_about.DECLARATION,
+        "vertex": vertex_about.DECLARATION,
     }
 )
 TIMEOUT_MAX_S: Final = 86_400.0
