@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from heddle.twins.kit import server
 
 # Name to module and class, so that the help needs no server.
-TWINS: Final[Mapping[str, str]] = types.MappingProxyType({})
+TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
+    {
+        "kserve": "heddle.twins.kserve.twin:KserveTwin",
+    }
+)
 
 
 def load(name: str) -> "type[server.Twin]":
