@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
+        "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
+        "kserve": "heddle.twins.kserve.twin:KserveTwin",
     }
 )
 
