@@ -9,7 +9,14 @@ import pytest
 from heddle import store as store_room
 from heddle.store import statements
 from heddle.testing.memory import store as memory_store
-from tests.contract import memory_house, store_direct_suite, store_late_suite, store_suite, store_work_suite
+from tests.contract import (
+    memory_house,
+    store_direct_suite,
+    store_late_suite,
+    store_money_suite,
+    store_suite,
+    store_work_suite,
+)
 
 # Statements of the machinery of a database, which no promise of the ports is about.
 NOT_PROMISED = {"session_own", "planner", "session"}
@@ -44,6 +51,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, in memory."""
+
+
+class TestMoney(store_money_suite.MoneySuite):
+    """Money on memory."""
 
 
 class TestLate(store_late_suite.LateSuite):

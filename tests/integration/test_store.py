@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.contract import store_direct_suite, store_late_suite, store_race_suite, store_suite, store_work_suite
+from tests.contract import (
+    store_direct_suite,
+    store_late_suite,
+    store_money_suite,
+    store_race_suite,
+    store_suite,
+    store_work_suite,
+)
 from tests.races import fixtures, invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,6 +58,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, on PostgreSQL."""
+
+
+class TestMoney(store_money_suite.MoneySuite):
+    """Money on PostgreSQL."""
 
 
 class TestLate(store_late_suite.LateSuite):

@@ -141,7 +141,7 @@ def test_name_when_code_may_call_a_model_so_then_the_file_may_too(name: str) -> 
     assert (set(read.models), read.routes[0].model) == ({name}, name)
 
 
-TABLES = "models, endpoints, scopes, routes, tenants, schedules"
+TABLES = "models, endpoints, scopes, routes, tenants, schedules, workflows"
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ TABLES = "models, endpoints, scopes, routes, tenants, schedules"
             "[models.m]\ntier = 1",
             (
                 "heddle.toml: [models.m] has the unknown key 'tier'; it may have fallback_after_s, images, "
-                "tokens, unknown_policy"
+                "output_tokens, seconds, tokens, unknown_policy"
             ),
         ),
         (
             "[tenants.t]\nbudget = 1",
             (
-                "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, open_runs_max, "
-                "runs_per_min, weight"
+                "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, "
+                "budget_usd_per_month, open_runs_max, runs_per_min, weight"
             ),
         ),
         ('[endpoints.a]\nurl = "http://h"', "heddle.toml: [endpoints.a] lacks adapter"),
@@ -289,7 +289,7 @@ def test_endpoint_when_a_key_is_one_of_the_records_own_then_it_is_unknown(key: s
     told = refusal(f'{ENDPOINT}{key} = "x"')
 
     assert told.startswith(f"heddle.toml: [endpoints.a] has the unknown key {key!r}; it may have adapter, ")
-    assert told.endswith("price_usd, scopes, secret, timeout_s, url and the options of its adapter")
+    assert "price, price_usd, scopes, secret, spend_accounts, timeout_s, url and the options of its" in told
 
 
 @pytest.mark.parametrize(

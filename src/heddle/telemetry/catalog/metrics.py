@@ -203,6 +203,15 @@ ATTEMPTS_UNKNOWN = _gauge(
 
 # Money. Counters hold USD as floats for charts; the ledger, in integer nano-USD, is the truth.
 MONEY_CHARGED = _counter("heddle_money_charged_usd_total", "usd", "Money that calls did cost.", labels.ENDPOINT)
+MONEY_ESTIMATED = _counter(
+    "heddle_money_estimated_total",
+    "charges",
+    "Charges booked at their reservation because nothing told what the call cost.",
+    labels.ENDPOINT,
+)
+MONEY_REFUSED = _counter(
+    "heddle_money_refused_total", "calls", "Paid calls that were not sent because a cap would be passed.", labels.CAP
+)
 
 # The database.
 DATABASE_UP = _gauge(

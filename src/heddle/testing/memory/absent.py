@@ -7,7 +7,7 @@ executors of ``store.recurring``, ``store.load``, ``store.operating`` and ``stor
 
 from typing import Any
 
-from heddle.testing.memory import attempts
+from heddle.testing.memory import books
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
 
@@ -47,8 +47,8 @@ def quota_use(
         reverse=True,
     )[: runs_per_min or 0]
     open_runs = min(sum(row.is_live for row in own), open_runs_max or 0)
-    spent = attempts.spent_today(tables, tenant_id)
-    day_left_s = (attempts.today(tables) + 1) * 86_400.0 - now
+    spent = books.spent(tables, tenant_id, since_day=books.today(tables))
+    day_left_s = (books.today(tables) + 1) * 86_400.0 - now
     return [(len(minute), min(minute, default=None), open_runs, spent, day_left_s, now)]
 
 
