@@ -24,6 +24,7 @@ from heddle.ports import blobs as blobs_port
 from heddle.ports import provider, store
 from heddle.program import artifacts, errors, registry
 from heddle.program import schedules as program_schedules
+from heddle.providers import prices as price_lists
 from heddle.providers import registry as adapters
 from heddle.providers import transport
 from heddle.store import blobs as blob_store
@@ -261,6 +262,11 @@ def _check_disk() -> str | None:
 
 
 # Workers
+
+
+def prices(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
+    """Give what calls are expected to cost by price lists. Raises DeploymentRefused for what no list can price."""
+    return price_lists.expected(wanted)
 
 
 def provider_of(row: store.EndpointRow, connections: transport.Transport) -> provider.Provider:

@@ -62,9 +62,10 @@ def build(
         made = factory(config, transport.Transport() if connections is None else connections)
     except options.OptionRefused as error:
         raise EndpointRefused(str(error)) from None
-    if endpoint.price_nano_usd > 0 and not made.capabilities.is_paid:
+    if (endpoint.price_nano_usd > 0 or endpoint.is_list_priced) and not made.capabilities.is_paid:
+        key = "price_usd" if endpoint.price_nano_usd > 0 else "price"
         raise EndpointRefused(
-            f"[endpoints.{endpoint.name}] has price_usd, but its calls count as free; "
+            f"[endpoints.{endpoint.name}] has {key}, but its calls count as free; "
             "the adapter http takes paid = true, the adapter kserve takes no price"
         )
     return made

@@ -351,3 +351,34 @@ def test_parse_when_a_scope_is_adaptive_then_its_range_is_read() -> None:
     read = parse(f"{SCOPE}concurrency = {{ min = 2, max = 64, adaptive = true }}")
 
     assert read.scopes["s"].concurrency == deployment.Adaptive(min=2, max=64)
+
+
+def test_parse_when_caps_and_list_prices_are_given_then_they_are_read() -> None:
+    text = f"""{ENDPOINT}price = "list"
+spend_accounts = ["key-1"]
+[workflows.shoot]
+budget_usd_per_day = "50"
+[tenants.t]
+budget_usd_per_month = "1000.5"
+[models.m]
+output_tokens = 10
+seconds = 2.5"""
+
+    found = deployment.parse(text, file="heddle.toml")
+
+    endpoint = found.endpoints["a"]
+    assert (endpoint.is_list_priced, endpoint.spend_accounts, dict(endpoint.options)) == (True, ("key-1",), {})
+    assert found.workflows["shoot"].budget_nano_usd_per_day == 50 * 10**9
+    assert found.tenants["t"].budget_nano_usd_per_month == 1_000_500_000_000
+    assert (found.models["m"].output_tokens, found.models["m"].seconds) == (10, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('price = "0.04"', """price is '0.04'; it must be "list"; for one price write price_usd"""),
+        ("spend_accounts = [1]", "spend_accounts is [1]; it must be a list of names"),
+    ],
+)
+def test_endpoint_when_its_price_or_accounts_are_wrong_then_one_sentence_says_so(text: str, sentence: str) -> None:
+    assert sentence in refusal(f"{ENDPOINT}{text}")
