@@ -22,6 +22,7 @@ from heddle.core import artifact, faults, ids
 from heddle.core.policy import schedule
 from heddle.ports import blobs as blobs_port
 from heddle.ports import provider, store
+from heddle.ports import spending as spending_port
 from heddle.program import artifacts, errors, registry
 from heddle.program import schedules as program_schedules
 from heddle.providers import prices as price_lists
@@ -174,6 +175,7 @@ def client() -> client_room.Heddle:
         limits=house_settings(),
         verify_callback=CallbackVerifiers(),
         checks=checks(),
+        quotes=_quote,
     )
 
 
@@ -186,6 +188,19 @@ def operating() -> client_operating.Operating:
     return client_operating.Operating(
         operators=made, tenants=lambda name: made.tenant(name=name), limits=house_settings()
     )
+
+
+@functools.lru_cache(maxsize=1)
+def spending() -> client_room.Spending:
+    """Give what tells where money went and what it will cost."""
+    from heddle.store import spending as spending_store
+
+    made = spending_store.DjangoSpending(cleanup_s=house_settings().cleanup_s)
+    return client_room.Spending(books=made, doors=made)
+
+
+def _quote(workflow: str) -> spending_port.WorkflowCost | None:
+    return spending().quote_workflow(workflow).cost
 
 
 class CallbackVerifiers:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
 from heddle.core.policy import budget
-from heddle.ports import govern, leases, load, operating, recurring, session, stopping
+from heddle.ports import govern, leases, load, operating, recurring, session, spending, stopping
 
 LeaseRef = leases.LeaseRef
 Charged = stopping.Charged
@@ -283,6 +283,7 @@ class EngineStore(
     recurring.Schedules,
     operating.OperatingStore,
     load.LoadStore,
+    spending.SpendStore,
     Protocol,
 ):
     """Keep runs and steps for workers."""

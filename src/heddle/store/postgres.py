@@ -29,6 +29,7 @@ from heddle.store import (
     rows,
     schedule,
     session,
+    spending,
     stopping,
     upkeep,
 )
@@ -42,6 +43,7 @@ class PostgresStore(
     stopping.StoppedJobs,
     recurring.Schedules,
     upkeep.Upkeep,
+    spending.SpendCounting,
     load.PostgresLoad,
 ):
     """Keep runs and steps for the workers of one process."""

@@ -212,6 +212,21 @@ MONEY_ESTIMATED = _counter(
 MONEY_REFUSED = _counter(
     "heddle_money_refused_total", "calls", "Paid calls that were not sent because a cap would be passed.", labels.CAP
 )
+SPEND_ALARM = _gauge(
+    "heddle_spend_alarm",
+    "state",
+    "1 while an endpoint's metered spend does not fit what its provider reports, or its meter is silent, else 0.",
+    labels.ENDPOINT,
+    labels.SPEND_ALARM,
+    merge=Merge.LATEST_OF_LIVING,
+)
+SPEND_DIVERGENCE = _gauge(
+    "heddle_spend_divergence_ratio",
+    "ratio",
+    "Difference between metered and reported spend of the last 31 days with a report, as a share of the larger.",
+    labels.ENDPOINT,
+    merge=Merge.LATEST_OF_LIVING,
+)
 
 # The database.
 DATABASE_UP = _gauge(

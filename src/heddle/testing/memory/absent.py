@@ -21,6 +21,11 @@ def next_schedule(_tables: Tables, **_parameters: Any) -> Rows:
     return [(None,)]
 
 
+def nothing_counted(_tables: Tables, **_parameters: Any) -> Rows:
+    """Count nothing: there are no sums of the ledger here, only the ledger."""
+    return [(0,)]
+
+
 def load_post(_tables: Tables, **_parameters: Any) -> Rows:
     """Forget what a worker did: lanes are not measured."""
     return []
@@ -62,5 +67,8 @@ STATEMENTS: dict[str, Statement] = {
     "load_post": load_post,
     "load_measure": load_measure,
     "quota_prune": quota_prune,
+    "spend_count": nothing_counted,
+    "spend_costs": nothing_counted,
+    "spend_compare": no_rows,
     "quota_use": quota_use,
 }
