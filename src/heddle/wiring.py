@@ -23,8 +23,10 @@ from heddle.core.policy import schedule
 from heddle.ports import blobs as blobs_port
 from heddle.ports import doors as doors_port
 from heddle.ports import provider, store
+from heddle.ports import spending as spending_port
 from heddle.program import artifacts, direct, errors, registry
 from heddle.program import schedules as program_schedules
+from heddle.providers import prices as price_lists
 from heddle.providers import registry as adapters
 from heddle.providers import transport
 from heddle.store import blobs as blob_store
@@ -32,8 +34,6 @@ from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 POOL_PRELOAD = "heddle.service.pool_child"
-# A partition shortage is told a week before the first run would be refused.
-PARTITION_WEEKS_MIN = 1.0
 # A route that was just applied is known to every door this soon.
 ROUTES_KEPT_S = 5.0
 
@@ -182,6 +182,7 @@ def client() -> client_room.Heddle:
         limits=house_settings(),
         verify_callback=CallbackVerifiers(),
         checks=checks(),
+        quotes=_quote,
     )
 
 
@@ -212,6 +213,19 @@ class RoutedModels:
         return model in self._names
 
 
+@functools.lru_cache(maxsize=1)
+def spending() -> client_room.Spending:
+    """Give what tells where money went and what it will cost."""
+    from heddle.store import spending as spending_store
+
+    made = spending_store.DjangoSpending(cleanup_s=house_settings().cleanup_s)
+    return client_room.Spending(books=made, doors=made)
+
+
+def _quote(workflow: str) -> spending_port.WorkflowCost | None:
+    return spending().quote_workflow(workflow).cost
+
+
 class CallbackVerifiers:
     """Verify callbacks with the adapter of their endpoint, made from the configuration when the first one comes."""
 
@@ -231,61 +245,18 @@ class CallbackVerifiers:
 
 def checks() -> dict[str, Callable[[], str | None]]:
     """Give what readiness looks at, by name; each tells what is wrong and what to do, or None."""
-    return {
-        "database": _check_database,
-        "schema": _check_schema,
-        "partitions": _check_partitions,
-        "artifacts": _check_artifacts,
-        "disk": _check_disk,
-    }
+    from heddle.store import standing
 
-
-def _check_database() -> str | None:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("select pg_is_in_recovery()")
-        if cursor.fetchone() == (True,):
-            return "the server is a standby, where nothing can be written; point DATABASE_URL at the primary"
-    return None
-
-
-def _check_schema() -> str | None:
-    from django.db import connection
-
-    from heddle.store import schema, statements
-
-    with connection.cursor() as cursor:
-        cursor.execute(statements.load("migrations_known"))
-        if cursor.fetchone() != (True,):
-            return schema.problem(())
-        cursor.execute(statements.load("migrations_applied"))
-        return schema.problem(name for (name,) in cursor.fetchall())
-
-
-def _check_partitions() -> str | None:
-    from django.db import connection
-
-    from heddle.store import partitions
-
-    with connection.cursor() as cursor:
-        weeks = partitions.weeks_left(cursor)
-    if weeks >= PARTITION_WEEKS_MIN:
-        return None
-    return f"partitions exist for {max(0.0, weeks):.1f} weeks from now; run `heddle migrate`"
-
-
-def _check_artifacts() -> str | None:
-    return blobs().check_sync()
-
-
-def _check_disk() -> str | None:
-    from heddle.store import disk
-
-    return disk.shortage(pathlib.Path(house_settings().state_dir))
+    limits = house_settings()
+    return standing.checks(storage=blobs(), state_dir=pathlib.Path(limits.state_dir))
 
 
 # Workers
+
+
+def prices(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
+    """Give what calls are expected to cost by price lists. Raises DeploymentRefused for what no list can price."""
+    return price_lists.expected(wanted)
 
 
 def provider_of(row: store.EndpointRow, connections: transport.Transport) -> provider.Provider:

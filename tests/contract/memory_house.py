@@ -3,8 +3,9 @@
 import copy
 import random
 import time
+import types
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heddle.config import deployment
@@ -30,6 +31,8 @@ class MemoryHouse(scene.House):
         scopes: Sequence[deployment.Scope] = (),
         models: Sequence[deployment.Model] = (),
         tenants: Sequence[deployment.Tenant] = (),
+        workflows: Sequence[deployment.Workflow] = (),
+        prices: Mapping[tuple[str, str], int] = types.MappingProxyType({}),
     ) -> None:
         """Write a deployment."""
         wanted = deployment.Deployment(
@@ -38,8 +41,9 @@ class MemoryHouse(scene.House):
             scopes={item.name: item for item in scopes},
             routes=tuple(routes),
             tenants={item.name: item for item in tenants},
+            workflows={item.name: item for item in workflows},
         )
-        self.memory.deploy(wanted)
+        self.memory.deploy(wanted, prices=prices)
 
     def doors(self) -> memory_store.MemoryDoors:
         """Give the doors."""
@@ -71,8 +75,16 @@ class MemoryHouse(scene.House):
         return len({"run": self.tables.runs, "timer": self.tables.timers, "slot": self.tables.slots}[table])
 
     def charges(self) -> list[tuple[str, int]]:
-        """Give what the ledger has."""
-        return [(key[3], amount) for key, (_, _, amount) in self.tables.ledger.items()]
+        """Give what was charged."""
+        return [entry for entry in self.books() if entry[0] == "charge"]
+
+    def books(self) -> list[tuple[str, int]]:
+        """Give all that the ledger has, by attempt and kind."""
+        return [(key[3], entry.amount) for key, entry in sorted(self.tables.ledger.items())]
+
+    def estimated(self) -> int:
+        """Count the charges that are estimates."""
+        return sum(entry.is_estimated for entry in self.tables.ledger.values())
 
     def all_runs(self) -> Any:
         """Give every run as it is now."""

@@ -35,7 +35,7 @@ class StoppedJobSuite:
         assert (look.state, look.attempt_state, look.handle) == ("cancelled", "unknown", None)
         assert (poll.state, poll.attempt_state, poll.handle) == ("cancelled", "accepted", "job-1")
         assert house.value("select count(*) from heddle_slot") == 0
-        assert house.value("select sum(amount_nano_usd) from heddle_ledger") == scene.COST_NANO_USD
+        assert house.charges() == [("charge", scene.COST_NANO_USD)]
 
     async def test_claim_when_the_deadline_has_passed_then_no_call_is_handed_out(self, house: House) -> None:
         deploy(house)

@@ -14,6 +14,7 @@ from tests.contract import (
     store_call_suite,
     store_direct_suite,
     store_late_suite,
+    store_money_suite,
     store_reuse_suite,
     store_suite,
     store_work_suite,
@@ -52,6 +53,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, in memory."""
+
+
+class TestMoney(store_money_suite.MoneySuite):
+    """Money on memory."""
 
 
 class TestLate(store_late_suite.LateSuite):

@@ -105,7 +105,7 @@ async def test_call_of_an_old_run_when_sent_after_a_restore_then_it_is_looked_up
     await house.pump(worker)
     (again,) = await house.claim_models(worker, "paint")
     assert again.number == 2
-    assert await house.store.mark_sending(calls=[(again, "digest")]) == {(run_id, 1): True}
+    assert await house.store.mark_sending(calls=[(again, "digest")]) == {(run_id, 1): None}
     await house.settle(verdicts.done(again))
 
 
@@ -125,5 +125,5 @@ async def test_call_of_a_new_run_when_sent_after_a_restore_then_it_is_sent(house
     await house.begin(run_id, worker, scene.call(1, "model", "paint"), ending=scene.returned(1))
     (claimed,) = await house.claim_models(worker, "paint")
 
-    assert await house.store.mark_sending(calls=[(claimed, "digest")]) == {(run_id, 1): True}
+    assert await house.store.mark_sending(calls=[(claimed, "digest")]) == {(run_id, 1): None}
     await house.settle(verdicts.done(claimed))

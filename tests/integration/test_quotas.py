@@ -127,7 +127,7 @@ async def sent(house: scene.House, worker: int, count: int) -> list[bool]:
     """Claim so many paid calls and ask whether each may be sent."""
     claimed = await house.claim_models(worker, "m", want=count)
     answers = await house.store.mark_sending(calls=[(item, "digest") for item in claimed])
-    return [answers[item.run_id, item.ordinal] for item in claimed]
+    return [answers[item.run_id, item.ordinal] is None for item in claimed]
 
 
 async def paid_house(house: scene.House, *, budget: int, calls: int) -> int:

@@ -11,6 +11,7 @@ from tests.contract import (
     store_call_suite,
     store_direct_suite,
     store_late_suite,
+    store_money_suite,
     store_race_suite,
     store_reuse_suite,
     store_suite,
@@ -59,6 +60,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, on PostgreSQL."""
+
+
+class TestMoney(store_money_suite.MoneySuite):
+    """Money on PostgreSQL."""
 
 
 class TestLate(store_late_suite.LateSuite):

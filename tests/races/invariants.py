@@ -127,6 +127,17 @@ RULES: dict[str, str] = {
         select l.run_id, l.ordinal, s.state from heddle_lease l
         left join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal
         where l.ordinal > 0 and not (s.state in {OPEN} or s.state = 'cancelled' and l.purpose = 'poll')""",
+    "a reservation is open with its attempt, and else charged and released to the last": """
+        select g.run_id, g.ordinal, g.number, a.state, g.amount_nano_usd, c.kinds, c.amount
+        from heddle_ledger g
+        join heddle_attempt a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
+        cross join lateral (
+          select array_agg(x.kind) as kinds, coalesce(sum(x.amount_nano_usd), 0) as amount from heddle_ledger x
+          where x.run_id = g.run_id and x.ordinal = g.ordinal and x.number = g.number
+            and x.kind in ('charge', 'release')
+        ) c
+        where g.kind = 'reserve' and case when a.state in ('sending', 'accepted', 'unknown') then c.kinds is not null
+          else c.amount <> g.amount_nano_usd end""",
     "the ledger and the runs say the same": """
         select r.id, r.cost_nano_usd, sum(g.amount_nano_usd) from heddle_run r join heddle_ledger g on g.run_id =
           r.id and g.kind = 'charge'

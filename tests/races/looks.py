@@ -20,8 +20,17 @@ class Looks:
         return int(self.value(f"select count(*) from heddle_{table}"))
 
     def charges(self) -> list[tuple[str, int]]:
-        """Give what the ledger has, as (kind, amount)."""
-        return [(kind, amount) for kind, amount in self.rows("select kind, amount_nano_usd from heddle_ledger")]
+        """Give what was charged, as (kind, amount)."""
+        return [entry for entry in self.books() if entry[0] == "charge"]
+
+    def books(self) -> list[tuple[str, int]]:
+        """Give all that the ledger has, as (kind, amount), by attempt and kind."""
+        query = "select kind, amount_nano_usd from heddle_ledger order by run_id, ordinal, number, kind"
+        return [(kind, amount) for kind, amount in self.rows(query)]
+
+    def estimated(self) -> int:
+        """Count the charges that are estimates."""
+        return int(self.value("select count(*) from heddle_ledger where is_estimated"))
 
     def all_runs(self) -> Any:
         """Give every run with all that is stored of it, to be compared with itself."""

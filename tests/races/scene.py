@@ -7,8 +7,9 @@ before its commit. Plans are made here by hand: no workflow function runs.
 
 import asyncio
 import dataclasses
+import types
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -46,6 +47,10 @@ MOVING_TABLES = [
     "inbox",
     "result",
     "ledger",
+    "spend_day",
+    "spend_reported",
+    "workflow",
+    "workflow_cost",
     "idempotency",
     "worker",
     "event",
@@ -167,6 +172,8 @@ class House(looks.Looks):
         scopes: Sequence[deployment.Scope] = (),
         models: Sequence[deployment.Model] = (),
         tenants: Sequence[deployment.Tenant] = (),
+        workflows: Sequence[deployment.Workflow] = (),
+        prices: Mapping[tuple[str, str], int] = types.MappingProxyType({}),
     ) -> None:
         """Write a deployment."""
         wanted = deployment.Deployment(
@@ -175,9 +182,10 @@ class House(looks.Looks):
             scopes={item.name: item for item in scopes},
             routes=tuple(routes),
             tenants={item.name: item for item in tenants},
+            workflows={item.name: item for item in workflows},
         )
         with self.connection.transaction(), self.connection.cursor() as cursor:
-            apply.apply(cursor, wanted)
+            apply.apply(cursor, wanted, prices=prices)
 
     def rows(self, query: str, *parameters: Any) -> list[Any]:
         """Look."""

@@ -59,7 +59,7 @@ async def test_reclaim_when_the_intent_is_just_being_committed_then_the_call_is_
     await held.close()
 
     assert waited
-    assert permitted == {(claimed.run_id, 1): True}
+    assert permitted == {(claimed.run_id, 1): None}
     assert (report.taken, report.unknown) == (1, 1)
     assert house.states(claimed.run_id) == {1: "unknown"}
 

@@ -38,7 +38,7 @@ def _run(tables: Tables, row: RunRow) -> Iterator[str]:
         places = _places(tables, row.id, 0) + ((row.id, 0, "start") in tables.timers)
         if places < int(row.is_activation_due) or (places > int(row.is_activation_due) and not _was_retried(row)):
             yield f"the activation of run {row.id} is due: {row.is_activation_due}, and in {places} places"
-    spent = sum(amount for key, (_, _, amount) in tables.ledger.items() if key[0] == row.id)
+    spent = sum(entry.amount for key, entry in tables.ledger.items() if key[0] == row.id and key[3] == "charge")
     if row.cost_nano_usd > spent:
         yield f"run {row.id} says it cost {row.cost_nano_usd}, the ledger {spent}"
     for step in row.steps.values():

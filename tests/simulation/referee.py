@@ -75,7 +75,9 @@ def _payments(day: "day_module.Day", desk: provider.Desk) -> list[str]:
         step = row.steps[int(ordinal)]
         if len(jobs) > 1 + step.epoch and (not is_c or step.name == "sim_guess_c"):
             found.append(f"call {call} was paid {len(jobs)} times at {desk.name}: {[job.attempt_id for job in jobs]}")
-        if step.state == "succeeded" and not any(key[:2] == (row.id, int(ordinal)) for key in tables.ledger):
+        if step.state == "succeeded" and not any(
+            (key[:2], key[3]) == ((row.id, int(ordinal)), "charge") for key in tables.ledger
+        ):
             found.append(f"call {call} was paid at {desk.name} and is in no ledger of ours")
     limit = next(
         scope.concurrency if scope.concurrency_max is None else scope.concurrency_max

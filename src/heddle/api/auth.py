@@ -60,6 +60,13 @@ def actor_of(request: django.http.HttpRequest) -> str:
     return f"key {view.name} of {view.tenant.name}"
 
 
+def scopes_of(request: django.http.HttpRequest) -> frozenset[str]:
+    """Give the scopes of the key that came with the request."""
+    view = getattr(request, _ATTRIBUTE)
+    assert isinstance(view, records.ApiKeyView), "the path is served without authentication"
+    return frozenset(view.scopes)
+
+
 def require(request: django.http.HttpRequest, scope: str) -> None:
     """Refuse what only part of a path's callers may do. Raises Refusal ``scope_missing``."""
     view = getattr(request, _ATTRIBUTE)

@@ -17,7 +17,7 @@ from heddle import client
 from heddle.api import problems
 from heddle.client import money, needs
 from heddle.core import faults, reasons
-from heddle.ports import records
+from heddle.ports import records, spending
 
 JSON = "application/json"
 
@@ -85,6 +85,19 @@ def run(view: records.RunView, *, root: str, has_values: bool = True) -> dict[st
         body["input"] = view.input
         body["output"] = view.output
     return body
+
+
+def quote(cost: spending.WorkflowCost | None) -> dict[str, Any]:
+    """Write what a run will probably cost; where none has succeeded lately, that there is nothing to go by."""
+    if cost is None:
+        return {"basis": "no_history", "runs": 0, "median_cost": None, "p95_cost": None, "highest_cost": None}
+    return {
+        "basis": "history",
+        "runs": cost.runs,
+        "median_cost": money.usd(cost.median_nano_usd),
+        "p95_cost": money.usd(cost.p95_nano_usd),
+        "highest_cost": money.usd(cost.highest_nano_usd),
+    }
 
 
 def step_counts(counts: records.StepCounts) -> dict[str, int]:

@@ -53,6 +53,11 @@ class Room:
         """Give what operators change the installation through."""
         return wiring.operating()
 
+    @property
+    def spending(self) -> client.Spending:
+        """Give what tells where money went and what it will cost."""
+        return wiring.spending()
+
 
 def room() -> Room:
     """Give this process's room; a new client (tests) gets a new one."""

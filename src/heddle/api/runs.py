@@ -16,7 +16,7 @@ from heddle.api import auth, bodies, forms, problems, render
 from heddle.api.room import Room, pause, room
 from heddle.client import admission
 from heddle.core import run
-from heddle.ports import records
+from heddle.ports import records, spending
 
 router = ninja.Router(tags=["runs"])
 
@@ -57,10 +57,12 @@ def _started(request: django.http.HttpRequest, here: Room, asked: client.RunRequ
     """Submit a request and answer it, at once or within its `Prefer: wait`."""
     tenant, key, root = auth.tenant_of(request), asked.idempotency_key, _root(request)
     # The first answer is written with the run: nothing can leave the key without one.
-    submitted = here.heddle.submit_request(asked, tenant=tenant, answer=lambda view: _accepted(view, root))
+    submitted = here.heddle.submit_request(
+        asked, tenant=tenant, answer=lambda view: _accepted(view, root, here.heddle.quote(view.workflow))
+    )
     if submitted.is_replay and submitted.answer is not None:
         return _first_answer(submitted.answer, is_replay=True)
-    stored = _accepted(submitted.run, root)
+    stored = _accepted(submitted.run, root, here.heddle.quote(submitted.run.workflow))
     wait_s = wait_of(request, limit_s=here.heddle.limits.wait_max_s)
     if submitted.is_replay or wait_s is None:
         return _first_answer(stored, is_replay=submitted.is_replay)
@@ -226,8 +228,8 @@ def _idempotency_key(request: django.http.HttpRequest, here: Room) -> str | None
     return key
 
 
-def _accepted(view: records.RunView, root: str) -> records.StoredAnswer:
-    body = render.text(render.run(view, root=root, has_values=False))
+def _accepted(view: records.RunView, root: str, cost: spending.WorkflowCost | None) -> records.StoredAnswer:
+    body = render.text({**render.run(view, root=root, has_values=False), "quote": render.quote(cost)})
     return records.StoredAnswer(status=202, body=body, location=f"{root}/{view.id}")
 
 

@@ -10,7 +10,7 @@ import ninja.errors
 from django.urls import path, re_path
 from django.views.decorators import csrf
 
-from heddle.api import artifacts, callbacks, events, health, operations, problems, registry, runs
+from heddle.api import artifacts, callbacks, events, health, operations, problems, registry, runs, spending
 
 VERSION = "1"
 
@@ -25,6 +25,7 @@ def _build() -> ninja.NinjaAPI:
         openapi_url="/openapi.json",
         urls_namespace="heddle-api-v1",
     )
+    api.add_router("", spending.router)
     api.add_router("", runs.router)
     api.add_router("", events.router)
     api.add_router("", artifacts.router)

@@ -8,8 +8,10 @@ it.
 
 from heddle.client.admission import InvalidInput, RunRequest, UnknownWorkflow
 from heddle.client.backpressure import Overloaded, QuotaExceeded
-from heddle.client.facade import Dependency, Heddle
+from heddle.client.facade import Heddle
 from heddle.client.operating import BulkRequest, Operating
+from heddle.client.readiness import Dependency
+from heddle.client.spending import ModelQuote, Spending, WorkflowQuote
 from heddle.client.submitted import Submitted
 from heddle.client.tokens import TokenRefused
 from heddle.client.values import Problem
@@ -17,6 +19,9 @@ from heddle.client.values import Problem
 __all__ = [
     "Heddle",
     "Operating",
+    "Spending",
+    "ModelQuote",
+    "WorkflowQuote",
     "BulkRequest",
     "RunRequest",
     "Submitted",

@@ -5,7 +5,6 @@ own but a few seconds of known keys, takes frozen records and gives frozen recor
 process; it may be used from any thread.
 """
 
-import dataclasses
 import datetime
 import decimal
 import random
@@ -14,7 +13,18 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from heddle.client import admission, backpressure, keys, needs, outcomes, schedules, submitted, tokens, values
+from heddle.client import (
+    admission,
+    backpressure,
+    keys,
+    needs,
+    outcomes,
+    readiness,
+    schedules,
+    submitted,
+    tokens,
+    values,
+)
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
@@ -25,14 +35,6 @@ WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
 SIGNAL_CHARACTERS_MAX = 100
 EVENTS_MAX = 1_000
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Dependency:
-    """Tell how something that Heddle needs is: ``problem`` is None when it is well."""
-
-    name: str
-    problem: str | None
 
 
 class Heddle(schedules.Schedules):
@@ -55,8 +57,10 @@ class Heddle(schedules.Schedules):
         monotonic_s: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
         rng: random.Random | None = None,
+        quotes: needs.Quotes = lambda _workflow: None,
     ) -> None:
         self.limits = limits
+        self.quote = quotes
         self.backpressure = backpressure.Backpressure(
             doors, limits=limits, monotonic_s=monotonic_s, rng=rng or random.SystemRandom()
         )
@@ -292,11 +296,13 @@ class Heddle(schedules.Schedules):
         """Stream an artifact that ``artifact`` gave. Raises ``ports.blobs.BlobMissing`` at the first step."""
         return self._media.read_sync(tenant=self.tenant(tenant).name, sha256=reference.sha256)
 
-    # What is there
-
     def workflows(self) -> Collection[needs.Workflow]:
         """Show every loaded version of every workflow."""
         return self._programs.workflows()
+
+    def workflow(self, name: str) -> needs.Workflow:
+        """Show the newest loaded version of a workflow. Raises UnknownWorkflow."""
+        return admission.find_workflow(self._programs, name, None)
 
     def models(self) -> Collection[needs.Model]:
         """Show the models that code declares."""
@@ -306,12 +312,12 @@ class Heddle(schedules.Schedules):
         """Show every endpoint with its limits and health."""
         return self._doors.endpoints()
 
-    def readiness(self) -> list[Dependency]:
+    def readiness(self) -> list[readiness.Dependency]:
         """Look at everything this process needs, one after the other.
 
         Never raises: a check that does is its own finding.
         """
-        return [Dependency(name=name, problem=_look(check)) for name, check in self._checks.items()]
+        return readiness.look_at(self._checks)
 
     # Who asks
 
@@ -380,10 +386,3 @@ def run_uuid(run_id: uuid.UUID | str) -> uuid.UUID:
         return uuid.UUID(run_id)
     except ValueError as error:
         raise doors.RunMissing(run_id[:100]) from error
-
-
-def _look(check: Callable[[], str | None]) -> str | None:
-    try:
-        return check()
-    except Exception as error:  # noqa: BLE001 - readiness is a supervised border: whatever a check raises is what it found
-        return f"{type(error).__name__}: {error}"

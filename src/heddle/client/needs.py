@@ -8,7 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from heddle.core import artifact, plan
-from heddle.ports import provider
+from heddle.ports import provider, spending
+
+Quotes = Callable[[str], spending.WorkflowCost | None]
+"""Tell what runs of a workflow cost lately, None when nothing is known; answers from memory."""
 
 
 class Named(Protocol):

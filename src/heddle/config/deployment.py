@@ -5,14 +5,13 @@ mistake is one sentence that names the file, the table and the key.
 """
 
 import dataclasses
-import math
 import re
 import tomllib
 import typing
 from collections.abc import Mapping
 from typing import Any
 
-from heddle.config import schedules
+from heddle.config import schedules, values
 from heddle.core.policy import schedule
 
 _SLOTS_MAX = 100_000
@@ -20,8 +19,7 @@ _PER_MIN_MAX = 1_000_000_000
 """The most a limit may be: what ``core.policy.concurrency`` and ``core.policy.ratelimit`` allow."""
 
 
-class DeploymentRefused(ValueError):
-    """Say what is wrong in the file, and where."""
+DeploymentRefused = values.DeploymentRefused
 
 
 def _within(low: float, high: float, default: Any) -> Any:
@@ -56,6 +54,9 @@ class Scope:
 class Endpoint:
     """Name one place models run: adapter, address, the name of its secret (``env:NAME``), the scopes it draws on (one
     to four).
+
+    A call costs ``price_nano_usd``, or what the adapter's price list says (``is_list_priced``). ``spend_accounts``: the
+    provider's accounts, keys or projects that we spend under (None: any).
     """
 
     name: str
@@ -66,6 +67,8 @@ class Endpoint:
     callback_secret: str | None = None
     timeout_s: float = _within(0.001, 86_400, 60.0)
     price_nano_usd: int = 0
+    is_list_priced: bool = False
+    spend_accounts: tuple[str, ...] | None = None
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -82,7 +85,8 @@ class Route:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """Set what a logical model's owner chose. ``tokens`` and ``images`` estimate what one call uses, where a scope
-    limits them; a call may say better.
+    limits them; a call may say better. With ``output_tokens`` (those of ``tokens`` that come back) and ``seconds`` they
+    also estimate what a call costs by a price list.
     """
 
     name: str
@@ -90,18 +94,31 @@ class Model:
     fallback_after_s: float = _within(0, 86_400, 30.0)
     tokens: int | None = _within(1, _PER_MIN_MAX, None)
     images: int | None = _within(1, _PER_MIN_MAX, None)
+    output_tokens: int | None = _within(1, _PER_MIN_MAX, None)
+    seconds: float | None = _within(0.001, 86_400, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """Set a tenant's share of a backlogged lane and what it may take (None: no bound): runs started in any minute,
-    runs that are not over, dollars per calendar day in UTC.
+    runs that are not over, dollars per calendar day and month in UTC.
     """
 
     name: str
     weight: int = _within(1, 1_000, 1)
     runs_per_min: int | None = _within(1, 1_000_000, None)
     open_runs_max: int | None = _within(1, 1_000_000, None)
+    budget_usd_per_day: str | None = None
+    budget_nano_usd_per_day: int | None = None
+    budget_usd_per_month: str | None = None
+    budget_nano_usd_per_month: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """Set what runs of one workflow may spend, of all tenants together: dollars per calendar day in UTC."""
+
+    name: str
     budget_usd_per_day: str | None = None
     budget_nano_usd_per_day: int | None = None
 
@@ -116,20 +133,18 @@ class Deployment:
     routes: tuple[Route, ...]
     tenants: Mapping[str, Tenant]
     schedules: Mapping[str, schedule.ScheduleOptions] = dataclasses.field(default_factory=dict)
+    workflows: Mapping[str, Workflow] = dataclasses.field(default_factory=dict)
 
 
 EMPTY = Deployment(models={}, endpoints={}, scopes={}, routes=(), tenants={})
-_KINDS = ("models", "endpoints", "scopes", "routes", "tenants", "schedules")
+_KINDS = ("models", "endpoints", "scopes", "routes", "tenants", "schedules", "workflows")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.\-]{0,99}\Z")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}\Z")
 _NAME_RULE = "1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
 _MODEL_NAME_RULE = "1 to 100 of A-Z a-z 0-9 _ . - and begin with one of A-Z a-z 0-9 _"
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
-_DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
-_NANO_DIGITS = 9
-_NANO = 1_000_000_000
 _SCOPES_MAX = 4
-_DEPTH_MAX = 32
+_LIST = "list"
 _PLAIN: Mapping[object, tuple[type, str]] = {
     str: (str, "a text that is not empty"),
     str | None: (str, "a text that is not empty"),
@@ -137,6 +152,7 @@ _PLAIN: Mapping[object, tuple[type, str]] = {
     int | None: (int, "a whole number"),
     int | Adaptive | None: (int, "a whole number"),
     float: (float, "a number"),
+    float | None: (float, "a number"),
 }
 
 
@@ -156,6 +172,7 @@ def parse(text: str, *, file: str) -> Deployment:
         routes=tuple(_route(file, number, table) for number, table in _routes(file, raw)),
         tenants={name: _tenant(file, name, table) for name, table in _tables(file, raw, "tenants")},
         schedules={name: _schedule(file, name, table) for name, table in _tables(file, raw, "schedules")},
+        workflows={name: _workflow(file, name, table) for name, table in _tables(file, raw, "workflows")},
     )
     _check(file, deployment)
     return deployment
@@ -165,7 +182,7 @@ def _tables(file: str, raw: Mapping[str, Any], kind: str) -> list[tuple[str, Map
     tables = raw.get(kind, {})
     if not isinstance(tables, dict):
         raise DeploymentRefused(f"{file}: {kind} must be tables of the form [{kind}.NAME]")
-    pattern, rule = (_MODEL_NAME, _MODEL_NAME_RULE) if kind == "models" else (_NAME, _NAME_RULE)
+    pattern, rule = (_MODEL_NAME, _MODEL_NAME_RULE) if kind in ("models", "workflows") else (_NAME, _NAME_RULE)
     for name, table in tables.items():
         if not pattern.match(name):
             raise DeploymentRefused(f"{file}: the name {name!r} in [{kind}] must be {rule}")
@@ -259,23 +276,34 @@ def _adaptive(file: str, place: str, table: Mapping[str, Any]) -> Adaptive:
 
 
 def _tenant(file: str, name: str, table: Mapping[str, Any]) -> Tenant:
-    place, budget = f"[tenants.{name}]", None
-    if "budget_usd_per_day" in table:
-        budget = _nano_usd(file, f"{place} budget_usd_per_day", table["budget_usd_per_day"])
-    tenant: Tenant = _record(file, place, Tenant, table, name=name, budget_nano_usd_per_day=budget)
+    place = f"[tenants.{name}]"
+    given = {f"budget_nano_usd_per_{span}": _budget(file, place, table, span) for span in ("day", "month")}
+    tenant: Tenant = _record(file, place, Tenant, table, name=name, **given)
     return tenant
+
+
+def _workflow(file: str, name: str, table: Mapping[str, Any]) -> Workflow:
+    place = f"[workflows.{name}]"
+    budget = _budget(file, place, table, "day")
+    workflow: Workflow = _record(file, place, Workflow, table, name=name, budget_nano_usd_per_day=budget)
+    return workflow
+
+
+def _budget(file: str, place: str, table: Mapping[str, Any], span: str) -> int | None:
+    key = f"budget_usd_per_{span}"
+    return values.nano_usd(file, f"{place} {key}", table[key]) if key in table else None
 
 
 def _schedule(file: str, name: str, table: Mapping[str, Any]) -> schedule.ScheduleOptions:
     place = f"[schedules.{name}]"
     if "max_cost_nano_usd" in table:
         raise DeploymentRefused(f"{file}: {place} has the unknown key 'max_cost_nano_usd'; write max_cost_usd")
-    values = {key: value for key, value in table.items() if key != "max_cost_usd"}
+    given = {key: value for key, value in table.items() if key != "max_cost_usd"}
     if "max_cost_usd" in table:
-        values["max_cost_nano_usd"] = _nano_usd(file, f"{place} max_cost_usd", table["max_cost_usd"])
-    _check_option(file, f"{place} input", table.get("input", {}))
+        given["max_cost_nano_usd"] = values.nano_usd(file, f"{place} max_cost_usd", table["max_cost_usd"])
+    values.check_option(file, f"{place} input", table.get("input", {}))
     try:
-        return schedules.read(name, values)
+        return schedules.read(name, given)
     except schedules.ScheduleRefused as error:
         raise DeploymentRefused(f"{file}: {place} {error}") from error
 
@@ -291,13 +319,13 @@ def _route(file: str, number: int, table: Mapping[str, Any]) -> Route:
 def _endpoint(file: str, name: str, table: Mapping[str, Any]) -> Endpoint:
     place = f"[endpoints.{name}]"
     # What is no key of every endpoint is an option of its adapter, which knows whether there is one of that name.
-    reserved = {"name", "options", "price_nano_usd"}
+    reserved = {"name", "options", "price_nano_usd", "is_list_priced"}
     known = {field.name for field in dataclasses.fields(Endpoint)} - reserved
     misplaced = reserved & set(table)
     if misplaced:
         raise DeploymentRefused(
             f"{file}: {place} has the unknown key {min(misplaced)!r}; "
-            f"it may have {', '.join(sorted(known | {'price_usd'}))} and the options of its adapter"
+            f"it may have {', '.join(sorted(known | {'price', 'price_usd'}))} and the options of its adapter"
         )
     for key in ("secret", "callback_secret"):
         # The value is not repeated: what stands here by mistake may be the secret itself.
@@ -305,17 +333,23 @@ def _endpoint(file: str, name: str, table: Mapping[str, Any]) -> Endpoint:
             raise DeploymentRefused(
                 f'{file}: {place} {key} must be of the form "env:NAME"; secrets are not written in files'
             )
-    options = {key: value for key, value in table.items() if key not in known | {"price_usd"}}
+    if table.get("price", _LIST) != _LIST:
+        raise DeploymentRefused(
+            f'{file}: {place} price is {table["price"]!r}; it must be "list"; for one price write price_usd'
+        )
+    options = {key: value for key, value in table.items() if key not in known | {"price", "price_usd"}}
     for key, value in options.items():
-        _check_option(file, f"{place} {key}", value)
+        values.check_option(file, f"{place} {key}", value)
     endpoint: Endpoint = _record(
         file,
         place,
         Endpoint,
-        {key: value for key, value in table.items() if key in known - {"scopes"}},
+        {key: value for key, value in table.items() if key in known - {"scopes", "spend_accounts"}},
         name=name,
         scopes=_scopes(file, place, table.get("scopes", [name])),
-        price_nano_usd=_nano_usd(file, f"{place} price_usd", table.get("price_usd", "0")),
+        price_nano_usd=values.nano_usd(file, f"{place} price_usd", table.get("price_usd", "0")),
+        is_list_priced="price" in table,
+        spend_accounts=values.accounts(file, place, table.get("spend_accounts")),
         options=options,
     )
     return endpoint
@@ -329,38 +363,6 @@ def _scopes(file: str, place: str, value: object) -> tuple[str, ...]:
     if len(set(value)) < len(value):
         raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must name each scope once")
     return tuple(value)
-
-
-def _check_option(file: str, place: str, value: object, depth: int = 0) -> None:
-    """Refuse what JSON, the form in which the database keeps an adapter's options, cannot hold."""
-    match value:
-        case bool() | int():
-            storable = True
-        case str():
-            storable = "\x00" not in value
-        case float():
-            storable = math.isfinite(value)
-        case list() | dict():
-            storable = depth < _DEPTH_MAX
-            for item in (value.values() if isinstance(value, dict) else value) if storable else ():
-                _check_option(file, place, item, depth + 1)
-        case _:
-            storable = False
-    if not storable:
-        raise DeploymentRefused(
-            f"{file}: {place} is or holds a {type(value).__name__} that cannot be stored; "
-            "it must be of texts without NUL, finite numbers, true, false, lists and tables"
-        )
-
-
-def _nano_usd(file: str, place: str, value: object) -> int:
-    if not isinstance(value, str) or not _DOLLARS.match(value):
-        raise DeploymentRefused(
-            f'{file}: {place} is {value!r}; it must be a decimal string of dollars such as "0.04", '
-            "at most nine digits on each side of the point"
-        )
-    whole, _, fraction = value.partition(".")
-    return int(whole) * _NANO + int(fraction.ljust(_NANO_DIGITS, "0"))
 
 
 def _check(file: str, deployment: Deployment) -> None:

@@ -121,6 +121,22 @@ class Settings:
     load_interval_s: float = _setting(
         1.0, "Least time between two looks of the leader at how long work waits.", unit="s", low=0.1, high=60
     )
+    books_interval_s: float = _setting(
+        2.0, "Time between two looks of the leader at new entries of the ledger.", unit="s", low=0.1, high=60
+    )
+    spend_divergence_ratio_max: float = _setting(
+        0.02,
+        "Difference between metered and reported spend of an endpoint's last days from which an alert is raised.",
+        unit="ratio",
+        low=0.0001,
+        high=10,
+    )
+    spend_divergence_usd_min: float = _setting(
+        1.0, "Difference below which metered and reported spend count as the same.", unit="USD", low=0, high=1_000_000
+    )
+    spend_silent_calls_min: int = _setting(
+        20, "Paid calls of a day without a cent from which a meter is silent.", unit="calls", low=1, high=1_000_000
+    )
     drain_s: float = _setting(
         30.0, "Time a worker is given to finish what it holds when it is asked to stop.", unit="s", low=0, high=3600
     )

@@ -45,12 +45,12 @@ class StillRunning:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Faulted:
     """Report a classified failure. ``retry_after_s`` is the endpoint's own wish; ``billed_nano_usd`` what it charged
-    all the same.
+    all the same, None when it did and it is not known how much.
     """
 
     fault: faults.StepFault
     retry_after_s: float | None = None
-    billed_nano_usd: int = 0
+    billed_nano_usd: int | None = 0
     told: told_policy.Told = told_policy.NOTHING
 
 
@@ -108,7 +108,7 @@ class RetryAt:
     delay_s: float
     fault: faults.StepFault
     is_same_attempt: bool = False
-    billed_nano_usd: int = 0
+    billed_nano_usd: int | None = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class Fail:
     """End the step with a fault."""
 
     fault: faults.StepFault
-    billed_nano_usd: int = 0
+    billed_nano_usd: int | None = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

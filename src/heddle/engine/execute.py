@@ -117,9 +117,8 @@ class Executor:
         else:
             known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
             verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
-        price = 0 if endpoint is None else endpoint.row.price_nano_usd
         is_absent = isinstance(outcome, settle.Absent)
-        written = settle_stage.settlement(claimed, verdict, price_nano_usd=price, is_sent=is_sent and not is_absent)
+        written = settle_stage.settlement(claimed, verdict, is_sent=is_sent and not is_absent)
         if is_absent:
             # The endpoint answered the look-up; that nothing had been sent is our own death, and no failure of its.
             written.breaker = 0
@@ -294,11 +293,9 @@ class Executor:
                     reason = "its time to be sent was over"
                     recorder.event(events.STEP_RELEASED, reason=reason)
                     self._parts.settling.put(settle_stage.unsent(claimed, reason))
-                case intent.Permission.OVER_CAP:
-                    message = (
-                        "the run's max_cost_usd or its tenant's budget_usd_per_day leaves no room for this call; "
-                        "nothing was sent"
-                    )
+                case intent.OverCap() as refused:
+                    recorder.count(metrics.MONEY_REFUSED, cap=refused.cap.value)
+                    message = f"{refused.cap.sentence} leaves no room for this call; nothing was sent"
                     outcome = failed(faults.Fault.BUDGET, message, f"endpoint {endpoint.row.name}")
                     self.conclude(claimed, outcome, endpoint, is_sent=False)
 
@@ -308,10 +305,10 @@ class Executor:
         endpoint: parts_module.Endpoint,
         request: provider_port.ProviderRequest,
         claimed_at_s: float,
-    ) -> intent.Permission:
+    ) -> intent.Permission | intent.OverCap:
         if not self._parts.is_alive.is_set():
             return intent.Permission.TOO_LATE
-        permission = intent.Permission.GRANTED
+        permission: intent.Permission | intent.OverCap = intent.Permission.GRANTED
         if endpoint.row.is_paid:
             permission = await self.intents.record(claimed, identity.fingerprint(request.input))
         elapsed_s = self._parts.clock.monotonic_s() - claimed_at_s

@@ -5,22 +5,32 @@ execute.
 """
 
 import asyncio
+import dataclasses
 import enum
+import uuid
+from collections.abc import Mapping
 
+from heddle.core.policy import budget
 from heddle.engine import parts as parts_module
 from heddle.engine import supervise
 from heddle.ports import store
 
 
 class Permission(enum.Enum):
-    """Say whether a call may be sent: yes, not any more (lease or time lost), or not at all (the run's cap on cost)."""
+    """Say whether a call may be sent: yes, or not any more (lease or time lost)."""
 
     GRANTED = enum.auto()
     TOO_LATE = enum.auto()
-    OVER_CAP = enum.auto()
 
 
-Waiting = tuple[store.Claimed, str, asyncio.Future[Permission]]
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OverCap:
+    """Say that a call is not to be sent at all, and which cap it would pass."""
+
+    cap: budget.Cap
+
+
+Waiting = tuple[store.Claimed, str, asyncio.Future[Permission | OverCap]]
 
 
 class Intents:
@@ -31,9 +41,9 @@ class Intents:
         self._waiting: list[Waiting] = []
         self._filled = asyncio.Event()
 
-    async def record(self, claimed: store.Claimed, digest: str) -> Permission:
+    async def record(self, claimed: store.Claimed, digest: str) -> Permission | OverCap:
         """Make one intent durable and tell whether the call may be sent."""
-        future: asyncio.Future[Permission] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Permission | OverCap] = asyncio.get_running_loop().create_future()
         self._waiting.append((claimed, digest, future))
         self._filled.set()
         return await future
@@ -60,7 +70,13 @@ class Intents:
             allowed = {}
         for claimed, _, future in batch:
             if not future.done():
-                found = allowed.get((claimed.run_id, claimed.ordinal))
-                future.set_result(
-                    Permission.TOO_LATE if found is None else Permission.GRANTED if found else Permission.OVER_CAP
-                )
+                future.set_result(_answer(allowed, (claimed.run_id, claimed.ordinal)))
+
+
+def _answer(
+    allowed: Mapping[tuple[uuid.UUID, int], budget.Cap | None], call: tuple[uuid.UUID, int]
+) -> Permission | OverCap:
+    if call not in allowed:
+        return Permission.TOO_LATE
+    cap = allowed[call]
+    return Permission.GRANTED if cap is None else OverCap(cap=cap)

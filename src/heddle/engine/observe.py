@@ -90,6 +90,16 @@ def ended(runs: Iterable[store.EndedRun]) -> None:
             recorder.count(metrics.SLO_BAD, slo=key)
 
 
+def charged(charges: Iterable[store.Charged], parts: parts_module.Parts) -> None:
+    """Count money as it is charged, and charges that are estimates."""
+    for charge in charges:
+        endpoint = parts.endpoints.get(charge.endpoint_id)
+        name = recorder.OTHER if endpoint is None else endpoint.row.name
+        recorder.count(metrics.MONEY_CHARGED, charge.amount_nano_usd / 1e9, endpoint=name)
+        if charge.estimates:
+            recorder.count(metrics.MONEY_ESTIMATED, charge.estimates, endpoint=name)
+
+
 def _show_ready(ready: Mapping[int, tuple[int, float]], classes: Mapping[int, run_law.Priority]) -> None:
     """Add up lanes by class; lanes this worker does not know count as standard."""
     by_class = dict.fromkeys(run_law.Priority, (0, 0.0))

@@ -9,13 +9,13 @@ Before this in the walk: claim (purpose ``poll``). After: settle.
 from typing import assert_never
 
 from heddle.core import attempt, faults, settle
-from heddle.engine import execute, results
+from heddle.engine import execute, observe, results
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
 from heddle.program.errors import FaultRaised
 from heddle.telemetry import context, recorder
-from heddle.telemetry.catalog import events, metrics
+from heddle.telemetry.catalog import events
 
 _POLL_MIN_S = 0.2
 # Attempts of which the provider may have a job.
@@ -142,10 +142,7 @@ class Poller:
             outcome = await self._asked_to_stop(handle, endpoint, request)
         match outcome:
             case settle.Completed():
-                cost = endpoint.row.price_nano_usd if outcome.cost_nano_usd is None else outcome.cost_nano_usd
-                if cost:
-                    recorder.count(metrics.MONEY_CHARGED, cost / 1e9, endpoint=endpoint.row.name)
-                await self._close(claimed, attempt.AttemptState.DONE, cost=cost)
+                await self._close(claimed, attempt.AttemptState.DONE, cost=outcome.cost_nano_usd)
             case settle.Faulted():
                 await self._close(claimed, attempt.AttemptState.REJECTED, cost=outcome.billed_nano_usd or None)
             case settle.Absent() if self._is_proof(claimed, endpoint):
@@ -199,7 +196,8 @@ class Poller:
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
 
     async def _close(self, claimed: store.Claimed, state: attempt.AttemptState, *, cost: int | None = None) -> None:
-        await self._parts.store.close_cancelled(closings=[(_ref(claimed), state.value, cost)])
+        charges = await self._parts.store.close_cancelled(closings=[(_ref(claimed), state.value, cost)])
+        observe.charged(charges, self._parts)
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
 
 

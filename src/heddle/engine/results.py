@@ -21,7 +21,7 @@ def checked(claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
     try:
         output = definition.encode_output(_revived(outcome.output))
     except FaultRaised as error:
-        return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd or 0, told=outcome.told)
+        return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
     return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd, told=outcome.told)
 
 

@@ -27,11 +27,9 @@ _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
 
 
-def settlement(
-    claimed: store.Claimed, verdict: settle.Verdict, *, price_nano_usd: int = 0, is_sent: bool = True
-) -> store.Settlement:
-    """Give the written form of a verdict. ``price_nano_usd``: what a finished call costs when the provider did not
-    say. ``is_sent``: False when it failed before it reached its endpoint, which then is not to blame.
+def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, is_sent: bool = True) -> store.Settlement:
+    """Give the written form of a verdict. ``is_sent``: False when it failed before it reached its endpoint, which then
+    is not to blame.
     """
     is_local = claimed.endpoint_id is None
     written = store.Settlement(
@@ -52,8 +50,8 @@ def settlement(
         case settle.Complete():
             written.verdict, written.attempt_state, written.breaker = "complete", "done", 1
             written.output = _encode(verdict.output)
-            if not is_local:
-                written.cost_nano_usd = price_nano_usd if verdict.cost_nano_usd is None else verdict.cost_nano_usd
+            written.is_billed = not is_local
+            written.cost_nano_usd = None if is_local else verdict.cost_nano_usd
         case settle.RetryAt(is_same_attempt=True):
             written.verdict, written.attempt_state, written.delay_s = "reconcile", "unknown", verdict.delay_s
             written.fault, written.note = _fault(verdict.fault), storable(verdict.fault.message)
@@ -61,7 +59,7 @@ def settlement(
         case settle.RetryAt():
             written.verdict, written.attempt_state, written.delay_s = "retry", "rejected", verdict.delay_s
             written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
-            written.cost_nano_usd = verdict.billed_nano_usd or None
+            written.is_billed, written.cost_nano_usd = verdict.billed_nano_usd is None, verdict.billed_nano_usd or None
         case settle.PollAt():
             written.verdict, written.attempt_state, written.delay_s = "poll", "accepted", verdict.delay_s
             written.handle = None if verdict.handle is None else storable(verdict.handle)
@@ -74,7 +72,7 @@ def settlement(
         case settle.Fail():
             written.verdict, written.attempt_state = "fail", "rejected"
             written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
-            written.cost_nano_usd = verdict.billed_nano_usd or None
+            written.is_billed, written.cost_nano_usd = verdict.billed_nano_usd is None, verdict.billed_nano_usd or None
         case settle.Bury():
             written.verdict, written.attempt_state, written.note = "bury", "unknown", storable(verdict.message)
             written.breaker = -1 if was_sent else 0
@@ -250,6 +248,7 @@ def _record(
         recorder.event(events.WRITE_FENCED, stage="settle", worker=parts.name)
     for endpoint_id, count in report.late_at.items():
         recorder.count(metrics.RESULTS_LATE, count, endpoint=_endpoint_name(endpoint_id, parts))
+    observe.charged(report.charged, parts)
     observe.ended(report.ended)
     counted: collections.Counter[str] = collections.Counter(item.verdict for item in batch)
     if counted["complete"]:
@@ -280,8 +279,6 @@ def _record_attempt(item: store.Settlement, *, endpoint: str) -> None:
     if item.is_first_try and item.verdict in ("complete", "fail", "retry", "bury"):
         outcome = "succeeded" if item.verdict == "complete" else "failed"
         recorder.count(metrics.ENDPOINT_FIRST_TRIES, endpoint=endpoint, outcome=outcome)
-    if item.cost_nano_usd:
-        recorder.count(metrics.MONEY_CHARGED, item.cost_nano_usd / 1e9, endpoint=endpoint)
 
 
 def _record_trouble(item: store.Settlement) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from heddle.core import faults, settle, step
 from heddle.engine import (
     activate,
+    books,
     claim,
     execute,
     govern,
@@ -66,6 +67,7 @@ class Worker:
         self._observer = observe.Observer(parts, self._sweeper)
         self._governor = govern.Governor(parts, self._sweeper)
         self._load_keeper = load.LoadKeeper(parts, self._sweeper)
+        self._book_keeper = books.BookKeeper(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
         self._heartbeat = beat(parts, declared_dead=self._on_declared_dead)
@@ -91,6 +93,7 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
             asyncio.create_task(supervise.forever(parts, "observe", self._load_keeper.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "observe", self._book_keeper.one_pass)),
         ]
         try:
             await stop.wait()

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import govern, leases, load, operating, recurring, reusing, session, stopping
+from heddle.core.policy import budget
+from heddle.ports import govern, leases, load, operating, recurring, reusing, session, spending, stopping
 
 LeaseRef = leases.LeaseRef
+Charged = stopping.Charged
 
 
 class StoreLost(Exception):
@@ -152,6 +154,7 @@ class Settlement:
     """Hold one verdict in the form it is written. ``attempt_state`` None: no attempt to write (sleep, signal, child
     run).
 
+    ``is_billed``: it was paid for; what it cost is ``cost_nano_usd``, or what was reserved where that is None.
     ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
     it failed, 0 tells nothing. Three fields are not stored but counted: ``endpoint_id``, where the attempt was sent
     (None: nothing was), ``attempt_before``, the attempt's state at the claim, and ``is_first_try``.
@@ -171,6 +174,7 @@ class Settlement:
     handle: str | None = None
     note: str | None = None
     cost_nano_usd: int | None = None
+    is_billed: bool = False
     attempt_state: str | None = None
     is_local: bool = True
     breaker: int = 0
@@ -199,6 +203,7 @@ class SettleReport:
     timed: int = 0
     ended: tuple[EndedRun, ...] = ()
     leased: tuple[Claimed, ...] = ()
+    charged: tuple[Charged, ...] = ()
 
     @property
     def late(self) -> int:
@@ -279,6 +284,7 @@ class EngineStore(
     operating.OperatingStore,
     load.LoadStore,
     reusing.Reusing,
+    spending.SpendStore,
     Protocol,
 ):
     """Keep runs and steps for workers."""
@@ -339,7 +345,9 @@ class EngineStore(
         """Write plans whose lease and wake-up count still match; ``direct`` takes steps of first ones at once."""
         ...
 
-    async def mark_sending(self, *, calls: Sequence[tuple[Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
+    async def mark_sending(
+        self, *, calls: Sequence[tuple[Claimed, str]]
+    ) -> dict[tuple[uuid.UUID, int], budget.Cap | None]:
         """Make the intent of paid calls durable (call, digest of its request).
 
         Gives (run, ordinal) → may be sent; False: a cap or budget would be passed. Missing: lease or time is lost.

@@ -1,8 +1,8 @@
-"""Read an adapter's price list, the ``prices.toml`` of its folder.
+"""Read an adapter's price list, the ``prices.toml`` of its folder, and tell what calls are expected to cost by it.
 
-The list is a proposal: what an endpoint really costs is its ``price_usd`` in ``heddle.toml``, and what a call has cost
-is what the provider says. Before it: a person or a command that fills in ``heddle.toml``, or an adapter that turns
-usage into money. After it: ``core.policy.price``.
+An endpoint goes by the list where ``heddle.toml`` says ``price = "list"``: a call then reserves what it is expected to
+cost, from what ``[models.X]`` says a call uses. What it has cost is what the provider says, or what its adapter makes
+of the usage told. Before it: ``wiring`` with the deployment file, or an adapter. After it: ``core.policy.price``.
 """
 
 import decimal
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Final
 
+from heddle.config import deployment
 from heddle.core.policy import price
 
 ANY_MODEL: Final = "*"
@@ -47,6 +48,61 @@ def of(book: Book, model: str) -> price.Price | None:
     every other model, or None. Another ending makes another model: ``gpt-x-pro`` has not the price of ``gpt-x``.
     """
     return book.get(model) or book.get(_DATE.sub("", model)) or book.get(ANY_MODEL)
+
+
+def expected(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
+    """Give what a call of each model through each endpoint that goes by its list is expected to cost, in nano-USD.
+
+    A route that the list cannot price is left out where the endpoint has a ``price_usd``, which it then costs. Raises
+    DeploymentRefused where it has none: nothing would hold its calls to a cap.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for route in wanted.routes:
+        endpoint = wanted.endpoints[route.endpoint]
+        if not endpoint.is_list_priced:
+            continue
+        listed = of(_book(endpoint), listed_name(endpoint, model=route.model))
+        cost = None if listed is None else price.cost_nano_usd(listed, _usage(wanted.models.get(route.model)))
+        if cost is not None:
+            found[route.model, route.endpoint] = cost
+        elif not endpoint.price_nano_usd:
+            raise deployment.DeploymentRefused(_unpriced(endpoint, route.model, listed))
+    return found
+
+
+def listed_name(endpoint: deployment.Endpoint, *, model: str) -> str:
+    """Give the name under which an adapter's list has what an endpoint runs: its ``model_name`` or ``gpu``, else the
+    model's.
+    """
+    named = endpoint.options.get("model_name") or endpoint.options.get("gpu") or model
+    return str(named)
+
+
+def _book(endpoint: deployment.Endpoint) -> Book:
+    try:
+        return read(endpoint.adapter)
+    except (FileNotFoundError, ModuleNotFoundError):
+        return {}  # An adapter that does not exist is refused by who builds it, in better words.
+
+
+def _usage(model: deployment.Model | None) -> price.Usage:
+    """Estimate what one call uses; one picture unless its owner says otherwise."""
+    if model is None:
+        return price.Usage(images=1)
+    output = model.output_tokens
+    inputs = None if model.tokens is None else max(0, model.tokens - (output or 0))
+    return price.Usage(input_tokens=inputs, output_tokens=output, images=model.images or 1, seconds=model.seconds)
+
+
+def _unpriced(endpoint: deployment.Endpoint, model: str, listed: price.Price | None) -> str:
+    place = f'[endpoints.{endpoint.name}] has price = "list"'
+    if listed is None:
+        name = listed_name(endpoint, model=model)
+        return f"{place}, and the list of the adapter {endpoint.adapter} has no {name!r}; write price_usd too"
+    return (
+        f"{place}, and [models.{model}] does not say what a call uses: write tokens, output_tokens, images or seconds "
+        "there, as far as the list asks for them, or price_usd here"
+    )
 
 
 def parse(text: str, *, place: str) -> Book:

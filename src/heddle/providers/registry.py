@@ -118,9 +118,10 @@ def build(
         made = factory(plain, transport.Transport() if connections is None else connections)
     except options.OptionRefused as error:
         raise EndpointRefused(str(error)) from None
-    if endpoint.price_nano_usd > 0 and not made.capabilities.is_paid:
+    if (endpoint.price_nano_usd > 0 or endpoint.is_list_priced) and not made.capabilities.is_paid:
+        key = "price_usd" if endpoint.price_nano_usd > 0 else "price"
         raise EndpointRefused(
-            f"[endpoints.{endpoint.name}] has price_usd, but its calls count as free; "
+            f"[endpoints.{endpoint.name}] has {key}, but its calls count as free; "
             "write paid = true, where the adapter takes it"
         )
     return made if shape is None else shaping.ShapedProvider(made, shape, where=f"endpoint {endpoint.name}")

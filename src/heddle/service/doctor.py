@@ -22,7 +22,7 @@ from heddle.config import deployment, settings
 from heddle.providers import registry as adapters
 from heddle.providers import transport
 from heddle.service import open_files
-from heddle.store import partitions
+from heddle.store import partitions, standing
 
 ENDPOINT_TIMEOUT_S = 10.0
 DISK_FREE_MIN_BYTES = 2 * 1024**3
@@ -196,7 +196,7 @@ def _partitions() -> list[Finding]:
     with connection.cursor() as cursor:
         weeks = partitions.weeks_left(cursor)
     value = f"ready for {max(0.0, weeks):.1f} weeks from now"
-    if weeks < wiring.PARTITION_WEEKS_MIN:
+    if weeks < standing.PARTITION_WEEKS_MIN:
         problem = "new runs are refused when the last one is full"
         return [Finding(name="partitions", value=value, problem=problem, remedy="run `heddle migrate`")]
     return [Finding(name="partitions", value=value)]

@@ -41,7 +41,7 @@ def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | No
 
     Gives the partitions made and what the deployment named. One that names nothing is not applied (None), but for the
     schedules that code declares: a missing file must not switch off what runs. Raises DeploymentRefused for a schedule
-    that both name.
+    that both name, and for an endpoint that its price list cannot price.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         made = partitions.ensure(cursor, weeks_ahead=wiring.house_settings().partition_weeks_ahead)
@@ -51,6 +51,6 @@ def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | No
             apply.apply_schedules(cursor, declared, is_whole=False)
         return made, None
     with transaction.atomic(), connection.cursor() as cursor:
-        applied = apply.apply(cursor, wanted)
+        applied = apply.apply(cursor, wanted, prices=wiring.prices(wanted))
         count = apply.apply_schedules(cursor, declared, is_whole=True)
         return made, dataclasses.replace(applied, schedules=count)

@@ -8,7 +8,8 @@ never touched. A second call with the same file changes nothing.
 import dataclasses
 import datetime
 import json
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heddle.config import deployment, zones
@@ -29,8 +30,13 @@ class Applied:
     schedules: int = 0
 
 
-def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
-    """Write a deployment through a cursor inside the caller's transaction."""
+def apply(
+    cursor: Any, wanted: deployment.Deployment, *, prices: Mapping[tuple[str, str], int] = types.MappingProxyType({})
+) -> Applied:
+    """Write a deployment through a cursor inside the caller's transaction.
+
+    ``prices``: what a call of a model through an endpoint is expected to cost by a price list, in nano-USD.
+    """
     scopes = {
         **{name: deployment.Scope(name=name) for e in wanted.endpoints.values() for name in e.scopes},
         **wanted.scopes,
@@ -51,8 +57,21 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
                 "endpoint": endpoint_ids[route.endpoint],
                 "tier": route.tier,
                 "weight": route.weight,
+                "price": prices.get((route.model, route.endpoint)),
             },
         )
+    _bounds(cursor, wanted)
+    return Applied(
+        endpoints=len(endpoint_ids),
+        scopes=len(scope_ids),
+        routes=len(wanted.routes),
+        models=len(wanted.models),
+        tenants=len(wanted.tenants),
+    )
+
+
+def _bounds(cursor: Any, wanted: deployment.Deployment) -> None:
+    """Write what owners of models chose, and what tenants and workflows may take."""
     for model in wanted.models.values():
         cursor.execute(
             statements.load("apply_model"),
@@ -62,6 +81,8 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
                 "after": model.fallback_after_s,
                 "tokens": model.tokens,
                 "images": model.images,
+                "output_tokens": model.output_tokens,
+                "seconds": model.seconds,
             },
         )
     for tenant in wanted.tenants.values():
@@ -73,15 +94,13 @@ def apply(cursor: Any, wanted: deployment.Deployment) -> Applied:
                 "runs_per_min": tenant.runs_per_min,
                 "open_runs_max": tenant.open_runs_max,
                 "budget": tenant.budget_nano_usd_per_day,
+                "month_budget": tenant.budget_nano_usd_per_month,
             },
         )
-    return Applied(
-        endpoints=len(endpoint_ids),
-        scopes=len(scope_ids),
-        routes=len(wanted.routes),
-        models=len(wanted.models),
-        tenants=len(wanted.tenants),
-    )
+    for workflow in wanted.workflows.values():
+        budget = workflow.budget_nano_usd_per_day
+        cursor.execute(statements.load("apply_workflow"), {"name": workflow.name, "budget": budget})
+    cursor.execute(statements.load("apply_workflows_rest"), {"names": list(wanted.workflows)})
 
 
 def _limits(scope: deployment.Scope) -> dict[str, Any]:
@@ -160,7 +179,9 @@ def _endpoint(cursor: Any, endpoint: deployment.Endpoint, scope_ids: dict[str, i
             "callback_secret": endpoint.callback_secret,
             "timeout_s": endpoint.timeout_s,
             "price": endpoint.price_nano_usd,
-            "is_paid": endpoint.price_nano_usd > 0 or bool(endpoint.options.get("paid")),
+            "is_paid": endpoint.price_nano_usd > 0 or endpoint.is_list_priced or bool(endpoint.options.get("paid")),
+            "is_list_priced": endpoint.is_list_priced,
+            "spend_accounts": None if endpoint.spend_accounts is None else list(endpoint.spend_accounts),
             "options": json.dumps(dict(endpoint.options)),
             "scope_ids": sorted(scope_ids[name] for name in endpoint.scopes),
             "poll_lane": lanes.of_poll(endpoint.name),

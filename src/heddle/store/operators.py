@@ -334,6 +334,7 @@ def _by_hand(verdict: str, output: Any, cost_nano_usd: int | None) -> dict[str, 
                 "attempt_state": "done",
                 "output": rows.dump(output),
                 "cost_nano_usd": cost_nano_usd,
+                "is_billed": True,
             }
         case "failed":
             fault = faults.StepFault(

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from heddle.core import ids, plan
+from heddle.core.policy import budget
 from heddle.ports import store
 from heddle.store import (
     connections,
@@ -29,6 +30,7 @@ from heddle.store import (
     rows,
     schedule,
     session,
+    spending,
     stopping,
     upkeep,
 )
@@ -42,6 +44,7 @@ class PostgresStore(
     stopping.StoppedJobs,
     recurring.Schedules,
     upkeep.Upkeep,
+    spending.SpendCounting,
     load.PostgresLoad,
     reusing.Reusing,
 ):
@@ -288,7 +291,9 @@ class PostgresStore(
 
     # Execute and settle
 
-    async def mark_sending(self, *, calls: Sequence[tuple[store.Claimed, str]]) -> dict[tuple[uuid.UUID, int], bool]:
+    async def mark_sending(
+        self, *, calls: Sequence[tuple[store.Claimed, str]]
+    ) -> dict[tuple[uuid.UUID, int], budget.Cap | None]:
         """Make the intent of paid calls durable before their sockets open."""
         parameters = {
             "runs": [call.run_id for call, _ in calls],
@@ -304,7 +309,7 @@ class PostgresStore(
             return await transaction.send("mark_sending", parameters)
 
         cursor = await self._connections.run(work, stage="execute")
-        sent = {(row[0], row[1]): not row[2] for row in await cursor.fetchall()}
+        sent = {(row[0], row[1]): None if row[2] is None else budget.Cap(row[2]) for row in await cursor.fetchall()}
         await self.doubt([call for call, _ in calls if (call.run_id, call.ordinal) not in sent])
         return sent
 

@@ -155,6 +155,7 @@ def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
         "images": [item.images for item in calls],
         "freezes": [item.frozen_s for item in calls],
         "told": [item.told for item in calls],
+        "billed": [item.is_billed for item in calls],
     }
 
 
@@ -173,7 +174,7 @@ def direct(offer: store.Direct | None) -> dict[str, Any]:
 
 def settle_report(row: Sequence[Any], settled: Sequence[store.Settlement]) -> store.SettleReport:
     """Read the one row of settle."""
-    count, fenced, late, readied, timed, over, taken = row
+    count, fenced, late, readied, timed, over, taken, charged = row
     return store.SettleReport(
         settled=count,
         fenced=fenced,
@@ -182,6 +183,10 @@ def settle_report(row: Sequence[Any], settled: Sequence[store.Settlement]) -> st
         timed=timed,
         ended=ended(over),
         leased=leased(taken, settled),
+        charged=tuple(
+            store.Charged(endpoint_id=endpoint_id, amount_nano_usd=int(amount), estimates=estimates)
+            for endpoint_id, amount, estimates in charged or ()
+        ),
     )
 
 

@@ -16,9 +16,11 @@ class _Rows(Protocol):
 class StoppedJobs:
     """Implement ``ports.stopping`` for a store that runs statements."""
 
-    async def close_cancelled(self: _Rows, *, closings: Sequence[tuple[leases.LeaseRef, str, int | None]]) -> None:
+    async def close_cancelled(
+        self: _Rows, *, closings: Sequence[tuple[leases.LeaseRef, str, int | None]]
+    ) -> Sequence[stopping.Charged]:
         """Close cancelled steps whose provider job is known to be over."""
-        await self._rows(
+        found = await self._rows(
             "close_attempt",
             {
                 "runs": [lease.run_id for lease, _, _ in closings],
@@ -28,6 +30,10 @@ class StoppedJobs:
                 "costs": [cost for _, _, cost in closings],
             },
         )
+        return [
+            stopping.Charged(endpoint_id=endpoint_id, amount_nano_usd=amount, estimates=estimates)
+            for endpoint_id, amount, estimates in found
+        ]
 
     async def look_again(self: _Rows, *, looks: Sequence[stopping.LookAgain]) -> None:
         """Let go of leases of jobs that are to be looked at later."""

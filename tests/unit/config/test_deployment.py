@@ -141,7 +141,7 @@ def test_name_when_code_may_call_a_model_so_then_the_file_may_too(name: str) -> 
     assert (set(read.models), read.routes[0].model) == ({name}, name)
 
 
-TABLES = "models, endpoints, scopes, routes, tenants, schedules"
+TABLES = "models, endpoints, scopes, routes, tenants, schedules, workflows"
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ TABLES = "models, endpoints, scopes, routes, tenants, schedules"
             "[models.m]\ntier = 1",
             (
                 "heddle.toml: [models.m] has the unknown key 'tier'; it may have fallback_after_s, images, "
-                "tokens, unknown_policy"
+                "output_tokens, seconds, tokens, unknown_policy"
             ),
         ),
         (
             "[tenants.t]\nbudget = 1",
             (
-                "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, open_runs_max, "
-                "runs_per_min, weight"
+                "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, "
+                "budget_usd_per_month, open_runs_max, runs_per_min, weight"
             ),
         ),
         ('[endpoints.a]\nurl = "http://h"', "heddle.toml: [endpoints.a] lacks adapter"),
@@ -289,7 +289,7 @@ def test_endpoint_when_a_key_is_one_of_the_records_own_then_it_is_unknown(key: s
     told = refusal(f'{ENDPOINT}{key} = "x"')
 
     assert told.startswith(f"heddle.toml: [endpoints.a] has the unknown key {key!r}; it may have adapter, ")
-    assert told.endswith("price_usd, scopes, secret, timeout_s, url and the options of its adapter")
+    assert "price, price_usd, scopes, secret, spend_accounts, timeout_s, url and the options of its" in told
 
 
 @pytest.mark.parametrize(
@@ -351,3 +351,34 @@ def test_parse_when_a_scope_is_adaptive_then_its_range_is_read() -> None:
     read = parse(f"{SCOPE}concurrency = {{ min = 2, max = 64, adaptive = true }}")
 
     assert read.scopes["s"].concurrency == deployment.Adaptive(min=2, max=64)
+
+
+def test_parse_when_caps_and_list_prices_are_given_then_they_are_read() -> None:
+    text = f"""{ENDPOINT}price = "list"
+spend_accounts = ["key-1"]
+[workflows.shoot]
+budget_usd_per_day = "50"
+[tenants.t]
+budget_usd_per_month = "1000.5"
+[models.m]
+output_tokens = 10
+seconds = 2.5"""
+
+    found = deployment.parse(text, file="heddle.toml")
+
+    endpoint = found.endpoints["a"]
+    assert (endpoint.is_list_priced, endpoint.spend_accounts, dict(endpoint.options)) == (True, ("key-1",), {})
+    assert found.workflows["shoot"].budget_nano_usd_per_day == 50 * 10**9
+    assert found.tenants["t"].budget_nano_usd_per_month == 1_000_500_000_000
+    assert (found.models["m"].output_tokens, found.models["m"].seconds) == (10, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('price = "0.04"', """price is '0.04'; it must be "list"; for one price write price_usd"""),
+        ("spend_accounts = [1]", "spend_accounts is [1]; it must be a list of names"),
+    ],
+)
+def test_endpoint_when_its_price_or_accounts_are_wrong_then_one_sentence_says_so(text: str, sentence: str) -> None:
+    assert sentence in refusal(f"{ENDPOINT}{text}")

@@ -39,15 +39,24 @@ def _written(**changes: Any) -> store.Settlement:
     [
         (
             settle.Complete(output={"a": [1, "é"]}, cost_nano_usd=5),
-            _written(verdict="complete", attempt_state="done", output='{"a":[1,"é"]}', cost_nano_usd=5, breaker=1),
+            _written(
+                verdict="complete",
+                attempt_state="done",
+                output='{"a":[1,"é"]}',
+                cost_nano_usd=5,
+                is_billed=True,
+                breaker=1,
+            ),
         ),
         (
             settle.Complete(output=None, cost_nano_usd=None),
-            _written(verdict="complete", attempt_state="done", output="null", cost_nano_usd=40, breaker=1),
+            _written(verdict="complete", attempt_state="done", output="null", is_billed=True, breaker=1),
         ),
         (
             settle.Complete(output=None, cost_nano_usd=0),
-            _written(verdict="complete", attempt_state="done", output="null", cost_nano_usd=0, breaker=1),
+            _written(
+                verdict="complete", attempt_state="done", output="null", cost_nano_usd=0, is_billed=True, breaker=1
+            ),
         ),
         (
             settle.RetryAt(delay_s=1.5, fault=DOWN, billed_nano_usd=9),
@@ -85,6 +94,10 @@ def _written(**changes: Any) -> store.Settlement:
             _written(verdict="fail", attempt_state="rejected", fault=_fault(DOWN), cost_nano_usd=9, breaker=-1),
         ),
         (
+            settle.Fail(fault=DOWN, billed_nano_usd=None),
+            _written(verdict="fail", attempt_state="rejected", fault=_fault(DOWN), is_billed=True, breaker=-1),
+        ),
+        (
             settle.Bury(message="ask a person"),
             _written(verdict="bury", attempt_state="unknown", note="ask a person", breaker=-1),
         ),
@@ -93,13 +106,13 @@ def _written(**changes: Any) -> store.Settlement:
 def test_settlement_when_a_model_call_has_a_verdict_then_it_is_written_so(
     verdict: settle.Verdict, written: store.Settlement
 ) -> None:
-    assert settle_stage.settlement(CALL, verdict, price_nano_usd=40) == written
+    assert settle_stage.settlement(CALL, verdict) == written
 
 
 def test_settlement_when_a_step_ran_here_then_it_costs_nothing() -> None:
-    written = settle_stage.settlement(claims.claimed(), settle.Complete(output=1, cost_nano_usd=5), price_nano_usd=40)
+    written = settle_stage.settlement(claims.claimed(), settle.Complete(output=1, cost_nano_usd=5))
 
-    assert (written.is_local, written.cost_nano_usd, written.output) == (True, None, "1")
+    assert (written.is_local, written.is_billed, written.cost_nano_usd, written.output) == (True, False, None, "1")
 
 
 @pytest.mark.parametrize("fault", faults.Fault)
@@ -125,7 +138,9 @@ def test_settlement_when_nothing_was_sent_then_no_endpoint_is_counted() -> None:
 
 
 def test_settlement_when_nothing_was_billed_then_no_charge_is_written() -> None:
-    assert settle_stage.settlement(CALL, settle.Fail(fault=DOWN), price_nano_usd=40).cost_nano_usd is None
+    written = settle_stage.settlement(CALL, settle.Fail(fault=DOWN))
+
+    assert (written.is_billed, written.cost_nano_usd) == (False, None)
 
 
 def test_settlement_when_a_fault_holds_what_the_database_cannot_then_it_is_written_out() -> None:

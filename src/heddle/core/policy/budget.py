@@ -1,10 +1,11 @@
 """Decide whether a call may be paid for, and keep the sums that say so true.
 
-Money is integer nano-USD and moves in three steps: reserved before the call, charged when its cost is known, refunded
-if the provider gives it back. A cap stops the next call and never one that has finished: a charge above its
-reservation, or above the cap, is booked whole and shown. The ledger is the truth and an account is its sum; ``fold``
-computes the one from the other and ``violations`` names every entry that breaks a law. This file refuses to know
-periods and currencies. Door and intake ask ``reserve``; settle asks ``charge``.
+Money is integer nano-USD: reserved before the call, charged and released when its cost is known, refunded if the
+provider gives it back, adjusted where an invoice says better. A cap stops the next call and never one that has
+finished: a charge above its reservation, or above the cap, is booked whole and shown. The ledger is the truth and an
+account is its sum; ``balance`` computes the one from the other and ``violations`` names every attempt whose entries
+break a law. This file refuses to know periods and currencies. ``store/sql/mark_sending.sql`` reserves,
+``store/sql/settle.sql`` charges, by these laws.
 """
 
 import enum
@@ -31,6 +32,28 @@ class BudgetOptions:
     def __post_init__(self) -> None:
         """Refuse a share out of range."""
         bounds.require(field="warn_ratio", value=self.warn_ratio, low=0.01, high=1, unit="ratio")
+
+
+class Cap(enum.StrEnum):
+    """Name what keeps a call from being paid for. In the order in which they are looked at."""
+
+    RUN = "max_cost_usd"
+    WORKFLOW_DAY = "workflow_budget_usd_per_day"
+    TENANT_DAY = "budget_usd_per_day"
+    TENANT_MONTH = "budget_usd_per_month"
+
+    @property
+    def sentence(self) -> str:
+        """Give the cap as the subject of a sentence."""
+        return _CAPS[self]
+
+
+_CAPS = {
+    Cap.RUN: "the run's max_cost_usd",
+    Cap.WORKFLOW_DAY: "its workflow's budget_usd_per_day",
+    Cap.TENANT_DAY: "its tenant's budget_usd_per_day",
+    Cap.TENANT_MONTH: "its tenant's budget_usd_per_month",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +148,24 @@ def refund(account: Account, *, amount_nano_usd: int) -> Account:
 
 
 class EntryKind(enum.StrEnum):
-    """Name the three moves of money."""
+    """Name the moves of money, as the ledger writes them."""
 
-    RESERVATION = "reservation"
+    RESERVE = "reserve"
+    RELEASE = "release"
     CHARGE = "charge"
     REFUND = "refund"
+    ADJUSTMENT = "adjustment"
+
+
+_SIGNED = frozenset({EntryKind.RELEASE, EntryKind.ADJUSTMENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """Record one move, under the key of the attempt it belongs to.
 
-    A charge ends the reservation of its key, if there is one (a late result may be charged without).
+    A release gives back what was reserved and not spent, and is negative where more was spent. A charge may come
+    without a reservation: of a call priced at nothing, or of an older release. An adjustment corrects a charge.
     """
 
     key: str
@@ -144,78 +173,93 @@ class Entry:
     amount_nano_usd: int
 
     def __post_init__(self) -> None:
-        """Refuse a negative amount: direction is told by the kind."""
-        _require_amount("amount_nano_usd", self.amount_nano_usd)
+        """Refuse a negative amount where the kind tells the direction."""
+        low = -AMOUNT_MAX_NANO_USD if self.kind in _SIGNED else 0
+        bounds.require(
+            field="amount_nano_usd", value=self.amount_nano_usd, low=low, high=AMOUNT_MAX_NANO_USD, unit="nano-USD"
+        )
 
 
 class Law(enum.StrEnum):
-    """Name the laws of the ledger."""
+    """Name the laws of the ledger, for each attempt."""
 
-    ONE_RESERVATION = "one_reservation"
-    ONE_CHARGE = "one_charge"
-    REFUND_WITHIN_CHARGE = "refund_within_charge"
-    RESERVATION_BEFORE_CHARGE = "reservation_before_charge"
+    ONE_OF_A_KIND = "one_of_a_kind"
+    BALANCE = "balance"
+    RELEASE_OF_A_RESERVATION = "release_of_a_reservation"
+    NEVER_BELOW_NOTHING = "never_below_nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """Name an entry, by position in the ledger, and the law it breaks."""
+    """Name an attempt and the law that its entries break."""
 
-    position: int
     key: str
     law: Law
 
 
-def fold(entries: Iterable[Entry], *, cap_nano_usd: int | None) -> Account:
-    """Sum a ledger, in order, into the account it describes. Raises ValueError on a ledger with violations."""
-    ledger = tuple(entries)
-    broken = violations(ledger)
+def balance(entries: Iterable[Entry], *, cap_nano_usd: int | None) -> Account:
+    """Sum a ledger into the account it describes, in any order. Raises ValueError on a ledger with violations."""
+    books = _books(entries)
+    broken = _broken(books)
     if broken:
-        first = broken[0]
-        raise ValueError(f"entry {first.position} of key {first.key} breaks {first.law}; mend the ledger, then fold it")
-    account = Account(cap_nano_usd=cap_nano_usd)
-    open_reservations: dict[str, int] = {}
-    for entry in ledger:
-        match entry.kind:
-            case EntryKind.RESERVATION:
-                open_reservations[entry.key] = entry.amount_nano_usd
-                held = account.reserved_nano_usd + entry.amount_nano_usd
-                account = replace(account, reserved_nano_usd=held)
-            case EntryKind.CHARGE:
-                reserved = open_reservations.pop(entry.key, 0)
-                account = charge(account, reserved_nano_usd=reserved, actual_nano_usd=entry.amount_nano_usd)
-            case EntryKind.REFUND:
-                account = refund(account, amount_nano_usd=entry.amount_nano_usd)
-    return account
+        raise ValueError(f"the entries of {broken[0].key} break {broken[0].law}; mend the ledger, then sum it")
+    return Account(
+        cap_nano_usd=cap_nano_usd,
+        reserved_nano_usd=sum(_held(kinds) for kinds in books.values()),
+        spent_nano_usd=sum(_spent(kinds) for kinds in books.values()),
+    )
 
 
 def violations(entries: Iterable[Entry]) -> tuple[Violation, ...]:
-    """Name every entry that breaks a law, in order. An empty answer means that the ledger can be folded."""
-    reserved: set[str] = set()
-    charged: dict[str, int] = {}
+    """Name every attempt whose entries break a law. An empty answer means that the ledger can be summed.
+
+    An attempt with a reservation is open (nothing else is written of it) or closed: then its charge and its release
+    together are its reservation, to the last nano-dollar.
+    """
+    return _broken(_books(entries))
+
+
+_Kinds = dict[EntryKind, list[int]]
+
+
+def _books(entries: Iterable[Entry]) -> dict[str, _Kinds]:
+    books: dict[str, _Kinds] = {}
+    for entry in entries:
+        books.setdefault(entry.key, {}).setdefault(entry.kind, []).append(entry.amount_nano_usd)
+    return books
+
+
+def _broken(books: dict[str, _Kinds]) -> tuple[Violation, ...]:
     found: list[Violation] = []
-    for position, entry in enumerate(entries):
-        law: Law | None = None
-        match entry.kind:
-            case EntryKind.RESERVATION:
-                if entry.key in reserved:
-                    law = Law.ONE_RESERVATION
-                elif entry.key in charged:
-                    law = Law.RESERVATION_BEFORE_CHARGE
-                reserved.add(entry.key)
-            case EntryKind.CHARGE:
-                if entry.key in charged:
-                    law = Law.ONE_CHARGE
-                else:
-                    charged[entry.key] = entry.amount_nano_usd
-            case EntryKind.REFUND:
-                if entry.key not in charged or entry.amount_nano_usd > charged[entry.key]:
-                    law = Law.REFUND_WITHIN_CHARGE
-                else:
-                    charged[entry.key] -= entry.amount_nano_usd
-        if law is not None:
-            found.append(Violation(position=position, key=entry.key, law=law))
+    for key, kinds in books.items():
+        if any(len(amounts) > 1 for amounts in kinds.values()):
+            found.append(Violation(key=key, law=Law.ONE_OF_A_KIND))
+        elif EntryKind.RELEASE in kinds and EntryKind.RESERVE not in kinds:
+            found.append(Violation(key=key, law=Law.RELEASE_OF_A_RESERVATION))
+        elif _is_closed(kinds) and EntryKind.RESERVE in kinds and _held(kinds, is_open=True) != 0:
+            found.append(Violation(key=key, law=Law.BALANCE))
+        elif _spent(kinds) < 0:
+            found.append(Violation(key=key, law=Law.NEVER_BELOW_NOTHING))
     return tuple(found)
+
+
+def _is_closed(kinds: _Kinds) -> bool:
+    return EntryKind.CHARGE in kinds or EntryKind.RELEASE in kinds
+
+
+def _sum(kinds: _Kinds, kind: EntryKind) -> int:
+    return sum(kinds.get(kind, ()))
+
+
+def _held(kinds: _Kinds, *, is_open: bool | None = None) -> int:
+    """Give what is reserved and neither charged nor released; nothing of a closed attempt unless asked."""
+    if is_open is None and _is_closed(kinds):
+        return 0
+    return _sum(kinds, EntryKind.RESERVE) - _sum(kinds, EntryKind.CHARGE) - _sum(kinds, EntryKind.RELEASE)
+
+
+def _spent(kinds: _Kinds) -> int:
+    return _sum(kinds, EntryKind.CHARGE) + _sum(kinds, EntryKind.ADJUSTMENT) - _sum(kinds, EntryKind.REFUND)
 
 
 def _is_near_cap(options: BudgetOptions, account: Account) -> bool:

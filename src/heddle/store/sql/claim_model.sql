@@ -218,10 +218,11 @@ with recursive moment as materialized (
 ), reserved as (
   insert into heddle_attempt (run_id, ordinal, number, endpoint_id, worker_id, fence, state, price_nano_usd, started_at, send_by, tier,
     primary_price_nano_usd)
-  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', e.price_nano_usd, clock_timestamp(),
+  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', coalesce((
+      select r.price_nano_usd from heddle_route r where r.model = h.model and r.endpoint_id = h.endpoint_id), e.price_nano_usd), clock_timestamp(),
     clock_timestamp() + make_interval(secs => %(send_window_s)s), h.tier,
     case when h.tier > 0 then (
-      select q.price_nano_usd from heddle_route r join heddle_endpoint q on q.id = r.endpoint_id
+      select coalesce(r.price_nano_usd, q.price_nano_usd) from heddle_route r join heddle_endpoint q on q.id = r.endpoint_id
       where r.model = h.model order by r.tier, r.weight desc, r.endpoint_id limit 1
     ) end
   from held h join heddle_endpoint e on e.id = h.endpoint_id

@@ -1,27 +1,32 @@
--- Purpose: make the intent of paid calls durable before their sockets open, unless a cap on their run's cost or their tenant's budget of the day
---   would be passed.
+-- Purpose: make the intent of paid calls durable before their sockets open and reserve their price in the ledger, unless a cap on their run's cost,
+--   their workflow's day, or their tenant's day or month would be passed.
 -- Caller: engine.execute, after lock_capped and lock_budgets in the same transaction; one synchronous commit for a batch.
--- Rows: attempt; budget_call and budget_day of tenants with a budget. A row comes back for each call that may be sent now (its lease stands, it
---   was not stopped while being leased, neither its send_by nor its run's deadline has passed) or that is over the cap or the budget.
+-- Rows: attempt, ledger; budget_call and budget_day of accounts with a budget. A row comes back for each call that may be sent now (its lease
+--   stands, it was not stopped while being leased, neither its send_by nor its run's deadline has passed), with null, or with the cap it would pass.
+--   An account is a tenant, by its id, or a workflow, by minus its id: a child is its own workflow's.
 --   A child is held to the cap of the nearest run above it that has one, with everything else under that run.
---   What a run or a tenant has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known;
+--   What a run or an account has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known;
 --   calls of a budget that are over are moved from budget_call into the sum of their day, so that only those in flight are added up.
 -- A call of a run older than a restore is left out until it was looked up once: it may have been sent in the history that was lost (doubt.sql).
 -- Locks: run (held, capped ones) -> budget_day (held) -> attempt. Indexes: keys. Nothing matches: not to be sent.
 with recursive moment as materialized (
-  select (clock_timestamp() at time zone 'UTC')::date as today
+  select t.now, (t.now at time zone 'UTC')::date as today, date_trunc('month', t.now at time zone 'UTC')::date as month
+  from (select clock_timestamp() as now) t
 ), w as materialized (
-  select w.*, a.price_nano_usd as price, c.id as root, c.max_cost_nano_usd as cap, r.tenant_id, t.budget_nano_usd_per_day as budget
+  select w.*, a.price_nano_usd as price, c.id as root, c.max_cost_nano_usd as cap, r.tenant_id, r.workflow, a.endpoint_id,
+    s.name as model, -f.id as workflow_account, f.budget_nano_usd_per_day as workflow_budget,
+    t.budget_nano_usd_per_day as budget, t.budget_nano_usd_per_month as month_budget
   from unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(numbers)s::int[], %(fences)s::bigint[], %(digests)s::text[])
     as w (run_id, ordinal, number, fence, digest)
   join heddle_attempt a on a.run_id = w.run_id and a.ordinal = w.ordinal and a.number = w.number
   join heddle_run r on r.id = w.run_id
   join heddle_run c on c.id = coalesce(r.cap_run, r.id)
   join heddle_tenant t on t.id = r.tenant_id
+  join heddle_step s on s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'due'
+  left join heddle_workflow f on f.name = r.workflow and f.budget_nano_usd_per_day is not null
   where a.state = 'reserved' and a.send_by > clock_timestamp()
     and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null)
     and exists (select 1 from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence)
-    and exists (select 1 from heddle_step s where s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'due')
     and not exists (select 1 from heddle_lineage g where w.run_id < g.restored_before and not exists (
       select 1 from heddle_attempt t where t.run_id = w.run_id and t.ordinal = w.ordinal and t.unknown_at >= g.restored_at))
 ), tree (root, id) as (
@@ -39,13 +44,15 @@ with recursive moment as materialized (
   where a.state in ('sending', 'accepted', 'unknown', 'done', 'late') or a.cost_nano_usd > 0
   group by t.root
 ), spender as materialized (
-  select distinct tenant_id from w where budget is not null
+  select tenant_id as account from w where budget is not null or month_budget is not null
+  union
+  select workflow_account from w where workflow_account is not null
 ), booked as materialized (
   select c.tenant_id, c.day, c.run_id, c.ordinal, c.number, a.state in ('sending', 'accepted', 'unknown') as is_open,
     case when a.state in ('sending', 'accepted', 'unknown') then coalesce(a.cost_nano_usd, a.price_nano_usd, 0)
       else coalesce(a.cost_nano_usd, 0) end as nano_usd
   from spender p
-  join heddle_budget_call c on c.tenant_id = p.tenant_id
+  join heddle_budget_call c on c.tenant_id = p.account
   cross join lateral (
     select a.state, a.cost_nano_usd, a.price_nano_usd from heddle_attempt a
     where a.run_id = c.run_id and a.ordinal = c.ordinal and a.number = c.number offset 0
@@ -58,28 +65,50 @@ with recursive moment as materialized (
   from (select tenant_id, day, sum(nano_usd)::bigint as nano_usd from booked where not is_open group by tenant_id, day) b
   where d.tenant_id = b.tenant_id and d.day = b.day
 ), spent as materialized (
-  select p.tenant_id, coalesce((select d.spent_nano_usd from heddle_budget_day d where d.tenant_id = p.tenant_id and d.day = today), 0)
-    + coalesce((select sum(b.nano_usd) from booked b where b.tenant_id = p.tenant_id and b.day = today), 0) as nano_usd
-  from spender p cross join moment
+  select p.account, sum(x.nano_usd) filter (where x.day = today) as nano_usd, sum(x.nano_usd) as month_nano_usd
+  from spender p
+  cross join moment
+  cross join lateral (
+    select d.day, d.spent_nano_usd as nano_usd from heddle_budget_day d where d.tenant_id = p.account and d.day >= month
+    union all
+    select b.day, b.nano_usd from booked b where b.tenant_id = p.account and b.day >= month
+  ) x
+  group by p.account
 ), judged as materialized (
-  select w.*, case when w.cap is null then false else
-    sum(coalesce(w.price, 0)) over (partition by w.root order by w.run_id, w.ordinal)
-      + coalesce((select p.amount from paid p where p.root = w.root), 0) > w.cap end
-    or case when w.budget is null then false else
-      sum(coalesce(w.price, 0)) over (partition by w.tenant_id order by w.run_id, w.ordinal) + s.nano_usd > w.budget end as is_over
-  from w left join spent s on s.tenant_id = w.tenant_id
+  select w.*, case
+    when sum(coalesce(w.price, 0)) over (partition by w.root order by w.run_id, w.ordinal)
+      + coalesce((select p.amount from paid p where p.root = w.root), 0) > w.cap then 'max_cost_usd'
+    when sum(coalesce(w.price, 0)) over (partition by w.workflow_account order by w.run_id, w.ordinal)
+      + coalesce(f.nano_usd, 0) > w.workflow_budget then 'workflow_budget_usd_per_day'
+    when sum(coalesce(w.price, 0)) over (partition by w.tenant_id order by w.run_id, w.ordinal)
+      + coalesce(s.nano_usd, 0) > w.budget then 'budget_usd_per_day'
+    when sum(coalesce(w.price, 0)) over (partition by w.tenant_id order by w.run_id, w.ordinal)
+      + coalesce(s.month_nano_usd, 0) > w.month_budget then 'budget_usd_per_month' end as passed
+  from w
+  left join spent s on s.account = w.tenant_id
+  left join spent f on f.account = w.workflow_account
 ), sent as (
-  update heddle_attempt a set state = 'sending', sent_at = coalesce(a.sent_at, clock_timestamp()), request_digest = j.digest
-  from judged j
-  where not j.is_over and a.run_id = j.run_id and a.ordinal = j.ordinal and a.number = j.number
+  update heddle_attempt a set state = 'sending', sent_at = now, request_digest = j.digest
+  from judged j cross join moment
+  where j.passed is null and a.run_id = j.run_id and a.ordinal = j.ordinal and a.number = j.number
     -- Asked again under the row's lock: a reclaim that came in between has given the call up, and somebody else may send it.
     and a.state = 'reserved'
   returning a.run_id, a.ordinal
 ), reserved as (
+  insert into heddle_ledger (at, tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd, day, workflow, model)
+  select now, j.tenant_id, j.run_id, j.ordinal, j.number, j.endpoint_id, 'reserve', coalesce(j.price, 0), today, j.workflow, j.model
+  from sent s join judged j on j.run_id = s.run_id and j.ordinal = s.ordinal
+  cross join moment
+  on conflict (run_id, ordinal, number, kind) do nothing
+), accounted as (
   insert into heddle_budget_call (tenant_id, day, run_id, ordinal, number)
-  select tenant_id, today, run_id, ordinal, number from judged cross join moment where not is_over and budget is not null
+  select p.account, today, j.run_id, j.ordinal, j.number
+  from judged j
+  join spender p on p.account in (j.tenant_id, j.workflow_account)
+  cross join moment
+  where j.passed is null
   on conflict do nothing
 )
-select run_id, ordinal, false as is_over from sent
+select run_id, ordinal, null::text as passed from sent
 union all
-select run_id, ordinal, true from judged where is_over
+select run_id, ordinal, passed from judged where passed is not null

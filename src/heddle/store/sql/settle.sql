@@ -12,6 +12,8 @@
 -- A call that was stopped while it was being sent keeps its slot; the answer that comes all the same lets go of it here (`is_end`).
 -- What a callback made due while a job was being sent or asked after goes with the lease, when the job is over (`unasked`).
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
+-- An attempt that ends closes its reservation: what it cost is charged, and what was reserved besides is released (less than nothing where it cost
+--   more). A job that was taken and that nobody will ask after is charged at its reservation, as an estimate.
 -- No two parts of this statement touch the same row: `done` moves leased steps, `moved` moves blocked ones, `noted` counts on the others.
 -- Indexes: keys only. Leases and slots go by their ctid and rows are reached through `lateral … offset 0`, since the plan is made once, often
 --   on empty queues; what belongs to one run is gathered in arrays, since a join of two of these sets would be a nested loop. An update filters its target by key
@@ -24,9 +26,9 @@ with recursive moment as materialized (
     %(run_ids)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[], %(numbers)s::int[], %(verdicts)s::text[], %(outputs)s::jsonb[],
     %(faults)s::jsonb[], %(delays)s::float8[], %(handles)s::text[], %(notes)s::text[], %(costs)s::bigint[], %(attempt_states)s::text[],
     %(locals)s::boolean[], %(breakers)s::int[], %(tiers)s::int[], %(throttles)s::boolean[], %(latencies)s::float8[], %(tokens)s::bigint[],
-    %(images)s::bigint[], %(freezes)s::float8[], %(told)s::jsonb[]
+    %(images)s::bigint[], %(freezes)s::float8[], %(told)s::jsonb[], %(billed)s::boolean[]
   ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker, tier,
-    is_throttled, latency_s, tokens, images, frozen_s, told)
+    is_throttled, latency_s, tokens, images, frozen_s, told, is_billed)
 ), freed as materialized (
   select d.*, l.tid, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane,
     s.state not in ('due', 'pending', 'waiting', 'unknown') as is_over
@@ -56,7 +58,8 @@ with recursive moment as materialized (
     handle = coalesce(d.handle, a.handle),
     fault = coalesce(d.fault, a.fault),
     result = case when f.run_id is null or f.is_over then d.output end,
-    cost_nano_usd = coalesce(d.cost, a.cost_nano_usd),
+    cost_nano_usd = coalesce(d.cost, a.cost_nano_usd, case when d.is_billed or d.attempt_state = 'accepted' and a.sent_at is not null
+      and s.state not in ('unknown', 'cancelled') and a.state <> 'accepted' and (f.run_id is null or f.is_over) then a.price_nano_usd end),
     accepted_at = case when d.attempt_state = 'accepted' then coalesce(a.accepted_at, now) else a.accepted_at end,
     unknown_at = case when d.attempt_state = 'unknown' then coalesce(a.unknown_at, now) else a.unknown_at end,
     finished_at = case when d.attempt_state in ('done', 'late', 'abandoned')
@@ -68,13 +71,30 @@ with recursive moment as materialized (
   cross join moment
   where not d.is_local and a.run_id = d.run_id and a.ordinal = d.ordinal and a.number = d.number
     and a.state not in ('done', 'rejected', 'late', 'abandoned')
-  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, d.cost, s.tenant_id, s.state as step_state,
+  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, a.sent_at, s.tenant_id, s.name as model, s.state as step_state,
+    d.attempt_state = 'accepted' as is_guess, d.cost is null and coalesce(d.is_billed, false) as is_as_reserved,
     d.handle is not null or f.is_over as is_news, f.run_id is null and s.state = 'cancelled' and a.state in ('done', 'rejected', 'late') as is_end
-), booked as (
-  insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd)
-  select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost from facts where coalesce(cost, 0) > 0
+), closed as materialized (
+  select t.*, coalesce(t.cost_nano_usd, 0) as cost, t.is_guess or t.is_as_reserved
+      and coalesce((select e.is_list_priced from heddle_endpoint e where e.id = t.endpoint_id), false) as is_estimated, g.amount_nano_usd as held, coalesce(g.day, (now at time zone 'UTC')::date) as day,
+    coalesce(g.workflow, (select r.workflow from heddle_run r where r.id = t.run_id)) as workflow
+  from facts t
+  cross join moment
+  left join lateral (
+    select g.amount_nano_usd, g.day, g.workflow from heddle_ledger g
+    where t.sent_at is not null and g.run_id = t.run_id and g.ordinal = t.ordinal and g.number = t.number and g.kind = 'reserve' offset 0
+  ) g on true
+  where t.state in ('done', 'rejected', 'late', 'abandoned') and (t.sent_at is not null or t.cost_nano_usd > 0)
+), unreserved as (
+  insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd, day, workflow, model)
+  select tenant_id, run_id, ordinal, number, endpoint_id, 'release', held - cost, day, workflow, model from closed where held <> cost
   on conflict (run_id, ordinal, number, kind) do nothing
-  returning run_id, ordinal, number, amount_nano_usd
+), booked as (
+  insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd, day, workflow, model, is_estimated)
+  select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost, day, workflow, model, is_estimated from closed
+  where cost > 0 or sent_at is not null and state in ('done', 'late')
+  on conflict (run_id, ordinal, number, kind) do nothing
+  returning run_id, ordinal, number, endpoint_id, amount_nano_usd, is_estimated
 ), done as (
   update heddle_step s set
     state = case f.verdict when 'complete' then 'succeeded' when 'fail' then 'failed' when 'retry' then 'waiting' when 'poll' then 'pending'
@@ -350,4 +370,7 @@ select
     cross join lateral (
       select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.stopping from heddle_run r where r.id = p.run_id offset 0
     ) r
-    where p.direct_fence is not null) as leased
+    where p.direct_fence is not null) as leased,
+  (select json_agg(json_build_array(endpoint_id, nano_usd, estimates)) from (
+    select endpoint_id, sum(amount_nano_usd) as nano_usd, count(*) filter (where is_estimated) as estimates from booked group by endpoint_id
+  ) c) as charged

@@ -57,6 +57,7 @@ def _alert(name: str, expression: str, severity: Severity, *, for_s: int, summar
     )
 
 
+DOUBTED: Final = metrics.SPEND_ALARM.name
 FIRST_TRIES: Final = metrics.ENDPOINT_FIRST_TRIES.name
 CHARGED: Final = metrics.MONEY_CHARGED.name
 
@@ -220,6 +221,38 @@ STATES: Final = (
         for_s=900,
         summary="{{ $labels.endpoint }} costs three times what it did over the last day.",
         description="More work, dearer work, or the same work more often.",
+    ),
+    _alert(
+        "HeddleSpendDiverges",
+        f'max by (endpoint) ({DOUBTED}{{alarm="diverging"}}) > 0',
+        TICKET,
+        for_s=300,
+        summary="The provider of {{ $labels.endpoint }} reports another sum than was metered.",
+        description="Over the days of the last 31 with a report, by more than HEDDLE_SPEND_DIVERGENCE_RATIO_MAX.",
+    ),
+    _alert(
+        "HeddleMeterSilent",
+        f'max by (endpoint) ({DOUBTED}{{alarm="silent"}}) > 0',
+        PAGE,
+        for_s=300,
+        summary="Calls to {{ $labels.endpoint }} are paid for and nothing is booked.",
+        description="At least HEDDLE_SPEND_SILENT_CALLS_MIN paid calls of one day cost nothing together.",
+    ),
+    _alert(
+        "HeddleSpendUnderUnknownKey",
+        f'max by (endpoint) ({DOUBTED}{{alarm="unknown_key"}}) > 0',
+        PAGE,
+        for_s=0,
+        summary="Money was spent at the provider of {{ $labels.endpoint }} under a key that is not ours.",
+        description="A report names an account that spend_accounts of the endpoint does not.",
+    ),
+    _alert(
+        "HeddleCostsEstimated",
+        f"sum by (endpoint) (increase({metrics.MONEY_ESTIMATED.name}[1h])) > 0",
+        TICKET,
+        for_s=900,
+        summary="Calls to {{ $labels.endpoint }} are booked at their reservation.",
+        description="Neither the provider nor the price list told what they cost; no result was lost.",
     ),
     _alert(
         "HeddleMonitoringAlive",

@@ -120,6 +120,18 @@ SPENDING: Final = Row(
             MONEY,
             Query(expression=f"sum by (endpoint) (increase({metrics.MONEY_CHARGED.name}[1h]))", legend="{{endpoint}}"),
         ),
+        _panel("Booked as estimates", COUNT, _rate(metrics.MONEY_ESTIMATED, "endpoint")),
+        _panel("Kept back by a cap", COUNT, _rate(metrics.MONEY_REFUSED, "cap")),
+        _panel(
+            "Reported against metered",
+            SHARE,
+            Query(expression=f"max by (endpoint) ({metrics.SPEND_DIVERGENCE.name})", legend="{{endpoint}}"),
+        ),
+        _panel(
+            "Spend in doubt",
+            COUNT,
+            Query(expression=f"max by (endpoint, alarm) ({metrics.SPEND_ALARM.name})", legend="{{endpoint}} {{alarm}}"),
+        ),
     ),
 )
 DOORS: Final = Row(

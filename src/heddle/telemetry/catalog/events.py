@@ -24,6 +24,7 @@ MEANINGS: Final[dict[str, str]] = {
     "cost_usd": "decimal string in USD",
     "count": "how many",
     "deadline": "UTC instant",
+    "difference_usd": "reported less metered, USD",
     "downtime_s": "how long it was away, seconds",
     "duration_s": "how long it took, seconds",
     "endpoint": "the endpoint by name",
@@ -139,6 +140,9 @@ LEASE_RELEASED = _event(
 WRITE_FENCED = _event("write.fenced", WARNING, "A write came too late to move its step.", "stage", "worker", "fence")
 RECLAIM_PAUSED = _event("reclaim.paused", WARNING, "Reclaim waits out one lease after an outage.", "downtime_s")
 SLOT_DRIFTED = _event("slot.drifted", ERROR, "The recount found slots counted wrongly.", "name", "count")
+SPEND_DOUBTED = _event(
+    "spend.doubted", ERROR, "Metered and reported spend do not fit.", "endpoint", "name", "difference_usd"
+)
 
 # The database.
 DATABASE_LOST = _event("database.lost", ERROR, "The database cannot be reached.", "address", "error")

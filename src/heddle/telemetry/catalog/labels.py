@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from heddle.core import attempt, faults, run, step
+from heddle.core.policy import budget, invoice
 from heddle.telemetry.catalog.records import Label
 
 LABEL_NAME: Final = re.compile(r"^[a-z][a-z_]*[a-z]$")
@@ -77,6 +78,8 @@ WORKFLOW = _open("workflow", "The workflow by its registered name.", 60)
 ROUTE = _open("route", "Method and route template, `POST /v1/runs`; never a path.", 60)
 STATUS = _open("status", "The HTTP status code of the answer.", 15)
 POLICY = _closed("policy", "What refused a run.", ("input", "workflow", "idempotency", "load", "quota"))
+CAP = _closed("cap", "The cap on money that a call would pass.", _values(budget.Cap))
+SPEND_ALARM = _closed("alarm", "What does not fit between metered and reported spend.", _values(invoice.Alarm))
 EVENT = _open("event", "The event by its catalogue name; `other` for lines of other libraries.", 120)
 METRIC = _open("metric", "The metric by its catalogue name.", 120)
 VERSION = _open("version", "The version of Heddle.", 4)

@@ -203,6 +203,30 @@ ATTEMPTS_UNKNOWN = _gauge(
 
 # Money. Counters hold USD as floats for charts; the ledger, in integer nano-USD, is the truth.
 MONEY_CHARGED = _counter("heddle_money_charged_usd_total", "usd", "Money that calls did cost.", labels.ENDPOINT)
+MONEY_ESTIMATED = _counter(
+    "heddle_money_estimated_total",
+    "charges",
+    "Charges booked at their reservation because nothing told what the call cost.",
+    labels.ENDPOINT,
+)
+MONEY_REFUSED = _counter(
+    "heddle_money_refused_total", "calls", "Paid calls that were not sent because a cap would be passed.", labels.CAP
+)
+SPEND_ALARM = _gauge(
+    "heddle_spend_alarm",
+    "state",
+    "1 while an endpoint's metered spend does not fit what its provider reports, or its meter is silent, else 0.",
+    labels.ENDPOINT,
+    labels.SPEND_ALARM,
+    merge=Merge.LATEST_OF_LIVING,
+)
+SPEND_DIVERGENCE = _gauge(
+    "heddle_spend_divergence_ratio",
+    "ratio",
+    "Difference between metered and reported spend of the last 31 days with a report, as a share of the larger.",
+    labels.ENDPOINT,
+    merge=Merge.LATEST_OF_LIVING,
+)
 
 # The database.
 DATABASE_UP = _gauge(

@@ -7,7 +7,7 @@ executors of ``store.recurring``, ``store.load``, ``store.operating`` and ``stor
 
 from typing import Any
 
-from heddle.testing.memory import attempts
+from heddle.testing.memory import books
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
 
@@ -19,6 +19,11 @@ def no_rows(_tables: Tables, **_parameters: Any) -> Rows:
 def next_schedule(_tables: Tables, **_parameters: Any) -> Rows:
     """Tell that no schedule is due."""
     return [(None,)]
+
+
+def nothing_counted(_tables: Tables, **_parameters: Any) -> Rows:
+    """Count nothing: there are no sums of the ledger here, only the ledger."""
+    return [(0,)]
 
 
 def load_post(_tables: Tables, **_parameters: Any) -> Rows:
@@ -47,8 +52,8 @@ def quota_use(
         reverse=True,
     )[: runs_per_min or 0]
     open_runs = min(sum(row.is_live for row in own), open_runs_max or 0)
-    spent = attempts.spent_today(tables, tenant_id)
-    day_left_s = (attempts.today(tables) + 1) * 86_400.0 - now
+    spent = books.spent(tables, tenant_id, since_day=books.today(tables))
+    day_left_s = (books.today(tables) + 1) * 86_400.0 - now
     return [(len(minute), min(minute, default=None), open_runs, spent, day_left_s, now)]
 
 
@@ -62,5 +67,8 @@ STATEMENTS: dict[str, Statement] = {
     "load_post": load_post,
     "load_measure": load_measure,
     "quota_prune": quota_prune,
+    "spend_count": nothing_counted,
+    "spend_costs": nothing_counted,
+    "spend_compare": no_rows,
     "quota_use": quota_use,
 }

@@ -3,14 +3,13 @@
 Neighbours: claims reserves attempts, settling writes what became of them.
 """
 
+import datetime
 import uuid
 from collections.abc import Sequence
 
-from heddle.testing.memory import claims
-from heddle.testing.memory.settling import ENDED, book, holds
+from heddle.testing.memory import books, claims
+from heddle.testing.memory.settling import holds
 from heddle.testing.memory.tables import AttemptRow, Rows, Statement, StepRow, Tables
-
-_MAY_COST = ("sending", "accepted", "unknown")
 
 
 def close_attempt(
@@ -23,6 +22,7 @@ def close_attempt(
     costs: Sequence[int | None],
 ) -> Rows:
     """Close what is left of cancelled steps whose provider job is known to be over."""
+    charged: dict[int, list[int]] = {}
     for run_id, ordinal, fence, state, cost in zip(runs, ordinals, fences, states, costs, strict=True):
         lease, step = tables.leases.get((run_id, ordinal)), tables.step(run_id, ordinal)
         if lease is None or not holds(lease, fence):
@@ -30,13 +30,21 @@ def close_attempt(
         del tables.leases[run_id, ordinal]
         tried = None if step is None else step.tries.get(lease.number)
         if step is not None and tried is not None:
-            tables.move_attempt(tried, tried.state if tried.state in ENDED else state, of=step)
-            tried.cost_nano_usd = tried.cost_nano_usd if cost is None else cost
+            was_closed = tried.state in books.ENDED
+            tables.move_attempt(tried, tried.state if was_closed else state, of=step)
+            if cost is not None:
+                tried.cost_nano_usd = cost
+            elif state == "done" and tried.cost_nano_usd is None:
+                tried.cost_nano_usd = tried.price_nano_usd
             tried.finished_at = tables.now_s()
-            book(tables, step, tried, cost)
+            if not was_closed:
+                closed = books.close(tables, step, tried, is_as_reserved=cost is None and state == "done")
+                if closed.charged is not None and tried.endpoint_id is not None:
+                    entry = charged.setdefault(tried.endpoint_id, [tried.endpoint_id, 0, 0])
+                    entry[1], entry[2] = entry[1] + closed.charged, entry[2] + int(closed.is_estimated)
         tables.free_slot((run_id, ordinal))
         tables.timers.pop((run_id, ordinal, "reconcile"), None)
-    return []
+    return [tuple(entry) for _, entry in sorted(charged.items())]
 
 
 def mark_sending(
@@ -48,7 +56,7 @@ def mark_sending(
     fences: Sequence[int],
     digests: Sequence[str],
 ) -> Rows:
-    """Make intents durable, unless a cap on cost or a tenant's budget of the day would be passed."""
+    """Make intents durable and reserve their price, unless a cap would be passed."""
     found: list[tuple[StepRow, AttemptRow, str]] = []
     for run_id, ordinal, number, fence, digest in zip(runs, ordinals, numbers, fences, digests, strict=True):
         step = tables.step(run_id, ordinal)
@@ -59,76 +67,52 @@ def mark_sending(
         is_held = lease is not None and holds(lease, fence) and step.state == "due"
         if is_held and claims.is_in_time(tables, tables.runs[run_id]):
             found.append((step, tried, digest))
-    judged = _over(tables, found)
-    for (step, tried, digest), is_over in zip(found, judged, strict=True):
-        if not is_over:
+    judged = _passed(tables, found)
+    for (step, tried, digest), passed in zip(found, judged, strict=True):
+        if passed is None:
             tables.move_attempt(tried, "sending", of=step)
-            tried.sent_at = tables.now_s() if tried.sent_at is None else tried.sent_at
+            tried.sent_at = tables.now_s()
             tried.request_digest = digest
-            if tables.tenants[step.tenant_id].budget_nano_usd_per_day is not None:
-                tables.budget_calls.add((step.tenant_id, today(tables), step.run_id, step.ordinal, tried.number))
-    return [(step.run_id, step.ordinal, is_over) for (step, _, _), is_over in zip(found, judged, strict=True)]
+            books.reserve(tables, step, tried)
+            for account in books.accounts(tables, step.run_id):
+                tables.budget_calls.add((account, books.today(tables), step.run_id, step.ordinal, tried.number))
+    return [(step.run_id, step.ordinal, passed) for (step, _, _), passed in zip(found, judged, strict=True)]
 
 
-def _over(tables: Tables, found: Sequence[tuple[StepRow, AttemptRow, str]]) -> list[bool]:
-    """Tell which calls would pass a cap or their tenant's budget, in order, each adding its price."""
-    under: dict[uuid.UUID, int] = {}
-    today_s: dict[int, int] = {}
-    over: dict[int, bool] = {}
+def _passed(tables: Tables, found: Sequence[tuple[StepRow, AttemptRow, str]]) -> list[str | None]:
+    """Tell which cap each call would pass, in order, each adding its price to all it is paid from."""
+    sums: dict[tuple[str, object], int] = {}
+    passed: dict[int, str | None] = {}
     for place, (step, tried, _) in sorted(enumerate(found), key=lambda item: (item[1][0].run_id, item[1][0].ordinal)):
-        row, price = tables.runs[step.run_id], tried.price_nano_usd or 0
-        root = tables.runs[row.cap_run or row.id]
-        over[place] = False
-        if root.max_cost_nano_usd is not None:
-            under[root.id] = under.get(root.id, spent_under(tables, root.id)) + price
-            over[place] = under[root.id] > root.max_cost_nano_usd
-        budget = tables.tenants[row.tenant_id].budget_nano_usd_per_day
-        if budget is not None:
-            today_s[row.tenant_id] = today_s.get(row.tenant_id, spent_today(tables, row.tenant_id)) + price
-            over[place] = over[place] or today_s[row.tenant_id] > budget
-    return [over[place] for place in range(len(found))]
+        price = tried.price_nano_usd or 0
+        passed[place] = None
+        for kind, owner, spent, cap in reversed(_caps(tables, step)):
+            key = (kind, owner)
+            sums[key] = sums.get(key, spent) + price
+            if cap is not None and sums[key] > cap:
+                passed[place] = kind
+    return [passed[place] for place in range(len(found))]
 
 
-def spent_under(tables: Tables, root: uuid.UUID) -> int:
-    """Give what a run and everything under it has spent or may yet be billed for, in nano-USD."""
-    seen: set[uuid.UUID] = set()
-    todo, spent = [root], 0
-    while todo:
-        row = tables.runs[todo.pop()]
-        if row.id in seen:
-            continue
-        seen.add(row.id)
-        if row.continued_from is not None and row.id != root:
-            todo.append(row.continued_from)
-        for step in row.steps.values():
-            if step.child_run is not None and step.child_run in tables.runs:
-                todo.append(step.child_run)
-            spent += sum(
-                (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
-                for each in step.tries.values()
-                if each.state in (*_MAY_COST, "done", "late") or (each.cost_nano_usd or 0) > 0
-            )
-    return spent
-
-
-def today(tables: Tables) -> int:
-    """Number the day that it is, in UTC."""
-    return int(tables.now_s() // 86_400)
-
-
-def spent_today(tables: Tables, tenant_id: int) -> int:
-    """Give what a tenant's calls of today cost or may cost, in nano-USD; those that are over go into the day's sum."""
-    spent = 0
-    for entry in sorted(each for each in tables.budget_calls if each[0] == tenant_id):
-        _, day, run_id, ordinal, number = entry
-        tried = tables.runs[run_id].steps[ordinal].tries[number]
-        if tried.state not in _MAY_COST:
-            tables.budget_calls.remove(entry)
-            key = (tenant_id, day)
-            tables.budget_days[key] = tables.budget_days.get(key, 0) + (tried.cost_nano_usd or 0)
-        elif day == today(tables):
-            spent += (tried.price_nano_usd or 0) if tried.cost_nano_usd is None else tried.cost_nano_usd
-    return spent + tables.budget_days.get((tenant_id, today(tables)), 0)
+def _caps(tables: Tables, step: StepRow) -> list[tuple[str, object, int, int | None]]:
+    """List what a call is held to: kind, whose it is, what it has spent, how much it may spend."""
+    row = tables.runs[step.run_id]
+    root, tenant = tables.runs[row.cap_run or row.id], tables.tenants[row.tenant_id]
+    workflow, day = tables.workflows.get(row.workflow), books.today(tables)
+    caps: list[tuple[str, object, int, int | None]] = []
+    if root.max_cost_nano_usd is not None:
+        caps.append(("max_cost_usd", root.id, books.spent_under(tables, root.id), root.max_cost_nano_usd))
+    if workflow is not None and workflow.budget_nano_usd_per_day is not None:
+        spent = books.spent(tables, -workflow.id, since_day=day)
+        caps.append(("workflow_budget_usd_per_day", workflow.id, spent, workflow.budget_nano_usd_per_day))
+    if tenant.budget_nano_usd_per_day is not None:
+        spent = books.spent(tables, tenant.id, since_day=day)
+        caps.append(("budget_usd_per_day", tenant.id, spent, tenant.budget_nano_usd_per_day))
+    if tenant.budget_nano_usd_per_month is not None:
+        date = datetime.datetime.fromtimestamp(tables.now_s(), tz=datetime.UTC)
+        spent = books.spent(tables, tenant.id, since_day=day - date.day + 1)
+        caps.append(("budget_usd_per_month", tenant.id, spent, tenant.budget_nano_usd_per_month))
+    return caps
 
 
 def look_again(
@@ -148,7 +132,7 @@ def look_again(
             continue
         del tables.leases[run_id, ordinal]
         tried = None if step is None else step.tries.get(lease.number)
-        if step is not None and tried is not None and tried.state in _MAY_COST:
+        if step is not None and tried is not None and tried.state in books.MAY_COST:
             tried.handle = handle or tried.handle
             tables.move_attempt(tried, "unknown" if tried.handle is None else "accepted", of=step)
             if handle is not None and tried.accepted_at is None:

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Sequence
 
-from heddle.testing.memory import attempts
+from heddle.testing.memory import books
 from heddle.testing.memory.tables import Rows, RunRow, Statement, Tables
 
 
@@ -57,7 +57,7 @@ def _go_on(tables: Tables, old: RunRow, run_id: uuid.UUID, *, given: object, ver
         input=given,
         labels=dict(old.labels),
         webhook_url=old.webhook_url,
-        max_cost_nano_usd=None if cap is None else max(0, cap - attempts.spent_under(tables, old.id)),
+        max_cost_nano_usd=None if cap is None else max(0, cap - books.spent_under(tables, old.id)),
         created_at=now,
         deadline_at=old.deadline_at,
         parent_run=old.parent_run,

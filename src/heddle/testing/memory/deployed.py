@@ -130,6 +130,7 @@ class TenantRow:
     runs_per_min: int | None = None
     open_runs_max: int | None = None
     budget_nano_usd_per_day: int | None = None
+    budget_nano_usd_per_month: int | None = None
     paused_at: float | None = None
 
 
@@ -161,6 +162,7 @@ class EndpointRow:
     options: dict[str, Any]
     scope_ids: list[int]
     poll_lane: int
+    is_list_priced: bool = False
     is_enabled: bool = True
     paused_at: float | None = None
 
@@ -173,6 +175,16 @@ class RouteRow:
     endpoint_id: int
     tier: int
     weight: float
+    price_nano_usd: int | None = None
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class WorkflowRow:
+    """Hold what a workflow may spend in a day, of all tenants."""
+
+    id: int
+    name: str
+    budget_nano_usd_per_day: int | None = None
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

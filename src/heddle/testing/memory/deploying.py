@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heddle.testing.memory import views
-from heddle.testing.memory.deployed import Bucket, EndpointRow, ModelRow, RouteRow, ScopeRow, TenantRow
+from heddle.testing.memory.deployed import Bucket, EndpointRow, ModelRow, RouteRow, ScopeRow, TenantRow, WorkflowRow
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
 
@@ -65,6 +65,7 @@ def apply_endpoint(tables: Tables, *, name: str, scope_ids: Sequence[int], **abo
         timeout_s=about["timeout_s"],
         price_nano_usd=about["price"],
         is_paid=about["is_paid"],
+        is_list_priced=about["is_list_priced"],
         options=json.loads(about["options"]),
         scope_ids=list(scope_ids),
         poll_lane=about["poll_lane"],
@@ -81,14 +82,14 @@ def apply_clear(tables: Tables, *, names: Sequence[str]) -> Rows:
     return []
 
 
-def apply_route(tables: Tables, *, model: str, endpoint: int, tier: int, weight: float) -> Rows:
+def apply_route(tables: Tables, *, model: str, endpoint: int, tier: int, weight: float, price: int | None) -> Rows:
     """Add a route."""
-    tables.routes.append(RouteRow(model=model, endpoint_id=endpoint, tier=tier, weight=weight))
+    tables.routes.append(RouteRow(model=model, endpoint_id=endpoint, tier=tier, weight=weight, price_nano_usd=price))
     return []
 
 
 def apply_model(
-    tables: Tables, *, name: str, policy: str, after: float, tokens: int | None, images: int | None
+    tables: Tables, *, name: str, policy: str, after: float, tokens: int | None, images: int | None, **_quoted: Any
 ) -> Rows:
     """Write what a model's owner chose."""
     row = tables.models.setdefault(name, ModelRow(name=name))
@@ -104,18 +105,29 @@ def apply_tenant(
     runs_per_min: int | None,
     open_runs_max: int | None,
     budget: int | None,
+    month_budget: int | None,
 ) -> Rows:
-    """Write a tenant's share, quotas and budget."""
+    """Write a tenant's share, quotas and budgets."""
     row = next((row for row in tables.tenants.values() if row.name == name), None)
     if row is None:
         number = max(tables.tenants) + 1
         row = tables.tenants[number] = TenantRow(id=number, name=name)
-    row.weight, row.runs_per_min, row.open_runs_max, row.budget_nano_usd_per_day = (
-        weight,
-        runs_per_min,
-        open_runs_max,
-        budget,
-    )
+    row.weight, row.runs_per_min, row.open_runs_max = weight, runs_per_min, open_runs_max
+    row.budget_nano_usd_per_day, row.budget_nano_usd_per_month = budget, month_budget
+    return []
+
+
+def apply_workflow(tables: Tables, *, name: str, budget: int | None) -> Rows:
+    """Write what a workflow may spend in a day."""
+    row = tables.workflows.setdefault(name, WorkflowRow(id=tables.next("workflow"), name=name))
+    row.budget_nano_usd_per_day = budget
+    return []
+
+
+def apply_workflows_rest(tables: Tables, *, names: Sequence[str]) -> Rows:
+    """Lift the budgets of workflows that are no longer named."""
+    for row in tables.workflows.values():
+        row.budget_nano_usd_per_day = row.budget_nano_usd_per_day if row.name in names else None
     return []
 
 
@@ -161,6 +173,8 @@ STATEMENTS: dict[str, Statement] = {
     "apply_route": apply_route,
     "apply_model": apply_model,
     "apply_tenant": apply_tenant,
+    "apply_workflow": apply_workflow,
+    "apply_workflows_rest": apply_workflows_rest,
     "model_known": model_known,
     "pause_model": pause_model,
     "pause_endpoint": pause_endpoint,

@@ -239,7 +239,7 @@ def _send(
         worker_id=worker,
         fence=row[2],
         state="reserved",
-        price_nano_usd=tables.endpoints[call.endpoint_id].price_nano_usd,
+        price_nano_usd=_price(tables, call.model, call.endpoint_id),
         started_at=now,
         send_by=now + window_s,
         tier=call.tier,
@@ -251,7 +251,13 @@ def _send(
 def _first_price(tables: Tables, model: str) -> int:
     routes = [route for route in tables.routes if route.model == model]
     first = min(routes, key=lambda route: (route.tier, -route.weight, route.endpoint_id))
-    return tables.endpoints[first.endpoint_id].price_nano_usd
+    return _price(tables, model, first.endpoint_id)
+
+
+def _price(tables: Tables, model: str, endpoint_id: int) -> int:
+    """Give the route's price where there is one, else the endpoint's."""
+    route = next(route for route in tables.routes if (route.model, route.endpoint_id) == (model, endpoint_id))
+    return tables.endpoints[endpoint_id].price_nano_usd if route.price_nano_usd is None else route.price_nano_usd
 
 
 STATEMENTS: dict[str, Statement] = {"claim_model": claim_model}

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heddle.testing.memory import deployed, endings, verdicts
+from heddle.testing.memory import books, deployed, endings, verdicts
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
 from heddle.testing.memory.verdicts import Verdict
@@ -36,11 +36,12 @@ class _Fact:
     number: int
     endpoint_id: int | None
     state: str
-    cost: int | None
+    cost: int
     step_state: str
     is_news: bool
     is_end: bool = False
     is_booked: bool = False
+    is_estimated: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ def settle(
     news, moved = [news for _, _, news in done], endings.follow(tables, [step for _, step, _ in done])
     leased = _lease_or_queue(tables, [step for step in moved if step.state == "due"], offer)
     news += [endings.News(step=step, event="step.skipped", is_end=True) for step in moved if step.state == "skipped"]
-    news += [endings.News(step=fact.step, event=None, cost=fact.cost or 0) for fact in facts if fact.is_booked]
+    news += [endings.News(step=fact.step, event=None, cost=fact.cost) for fact in facts if fact.is_booked]
     woken, ended, parents = endings.judge(tables, news)
     late: dict[str, int] = {}
     for fact in facts:
@@ -86,7 +87,18 @@ def settle(
     readied += sum(item.verdict == "release" for item, _, _ in done)
     timed = sum(item.verdict in ("retry", "poll", "reconcile") for item, _, _ in done)
     timed += sum(step.state == "waiting" for step in moved) + parents + salvaged
-    return [(len(done), len(batch) - len(done), late or None, readied, timed, ended or None, leased or None)]
+    counts = (len(done), len(batch) - len(done), late or None, readied, timed)
+    return [(*counts, ended or None, leased or None, _charged(facts) or None)]
+
+
+def _charged(facts: Sequence[_Fact]) -> list[list[int]]:
+    """Add up what was newly charged: endpoint, nano-USD, how many estimates."""
+    sums: dict[int, list[int]] = {}
+    for fact in facts:
+        if fact.is_booked and fact.endpoint_id is not None:
+            entry = sums.setdefault(fact.endpoint_id, [fact.endpoint_id, 0, 0])
+            entry[1], entry[2] = entry[1] + fact.cost, entry[2] + int(fact.is_estimated)
+    return list(sums.values())
 
 
 def _salvage(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]) -> int:
@@ -220,7 +232,11 @@ def _write_facts(tables: Tables, batch: Sequence[Verdict], freed: dict[Key, Verd
         tried.handle = item.handle or tried.handle
         tried.fault = item.fault if item.fault is not None else tried.fault
         tried.result = item.output if is_late else None
-        tried.cost_nano_usd = tried.cost_nano_usd if item.cost is None else item.cost
+        is_guess = item.attempt_state == "accepted" and tried.state == "late" and tried.sent_at is not None
+        if item.cost is not None:
+            tried.cost_nano_usd = item.cost
+        elif tried.cost_nano_usd is None and (item.is_billed or is_guess):
+            tried.cost_nano_usd = tried.price_nano_usd
         if item.attempt_state == "accepted" and tried.accepted_at is None:
             tried.accepted_at = tables.now_s()
         if item.attempt_state == "unknown" and tried.unknown_at is None:
@@ -231,12 +247,19 @@ def _write_facts(tables: Tables, batch: Sequence[Verdict], freed: dict[Key, Verd
             number=item.number,
             endpoint_id=tried.endpoint_id,
             state=tried.state,
-            cost=item.cost,
+            cost=0,
             step_state=step.state,
             is_news=item.handle is not None or (holder is not None and holder.is_over),
             is_end=holder is None and step.state == "cancelled" and tried.state in ("done", "rejected", "late"),
         )
-        fact.is_booked = book(tables, step, tried, item.cost)
+        closed = books.close(
+            tables, step, tried, is_guess=is_guess, is_as_reserved=item.is_billed and item.cost is None
+        )
+        fact.cost, fact.is_booked, fact.is_estimated = (
+            closed.charged or 0,
+            closed.charged is not None,
+            closed.is_estimated,
+        )
         facts.append(fact)
     return facts
 
@@ -249,15 +272,6 @@ def _attempt_state(told: str, before: str, step_state: str, holder: Verdict | No
     if told in ("done", "accepted") and (holder is None or holder.is_over):
         return "late"
     return told
-
-
-def book(tables: Tables, step: StepRow, tried: tables_module.AttemptRow, cost: int | None) -> bool:
-    """Write a charge to the ledger, once for each attempt; tell whether it is new."""
-    key = (step.run_id, step.ordinal, tried.number, "charge")
-    if not cost or cost <= 0 or key in tables.ledger:
-        return False
-    tables.ledger[key] = (step.tenant_id, tried.endpoint_id, cost)
-    return True
 
 
 def _moving(tables: Tables, freed: dict[Key, Verdict]) -> list[tuple[Verdict, StepRow]]:
@@ -302,7 +316,7 @@ def _note(facts: Sequence[_Fact], freed: dict[Key, Verdict]) -> None:
     """Count attempts and money on the steps of facts: those the verdict moved, and those that had moved on."""
     for fact in facts:
         holder = freed.get((fact.step.run_id, fact.step.ordinal))
-        fact.step.cost_nano_usd += (fact.cost or 0) if fact.is_booked else 0
+        fact.step.cost_nano_usd += fact.cost
         if holder is None or holder.is_over:
             fact.step.attempts = max(fact.step.attempts, fact.number)
 

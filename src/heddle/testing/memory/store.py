@@ -119,10 +119,12 @@ class Memory:
         """Make a run id from the store's time."""
         return ids.run_id(database_unix_ms=int(self.tables.now_s() * 1000), random_bits=self.rng.getrandbits(80))
 
-    def deploy(self, wanted: deployment.Deployment) -> apply.Applied:
-        """Write a deployment, as ``heddle migrate`` does."""
+    def deploy(
+        self, wanted: deployment.Deployment, *, prices: Mapping[tuple[str, str], int] | None = None
+    ) -> apply.Applied:
+        """Write a deployment, as ``heddle migrate`` does; ``prices`` as ``store.apply`` takes them."""
         with self.alone:
-            return apply.apply(_Cursor(self), wanted)
+            return apply.apply(_Cursor(self), wanted, prices=prices or {})
 
 
 class _Cursor:

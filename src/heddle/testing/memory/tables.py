@@ -25,6 +25,7 @@ from heddle.testing.memory.deployed import (
     Shown,
     SlotRow,
     TenantRow,
+    WorkflowRow,
 )
 
 Rows = list[tuple[Any, ...]]
@@ -62,6 +63,19 @@ class AttemptRow:
     finished_at: float | None = None
     tier: int = 0
     primary_price_nano_usd: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """Hold one entry of the ledger; its key is run, ordinal, number and kind."""
+
+    tenant_id: int
+    endpoint_id: int | None
+    amount: int
+    day: int
+    workflow: str
+    model: str
+    is_estimated: bool = False
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -259,7 +273,8 @@ class Tables:
         self.results: dict[tuple[int, str], ResultRow] = {}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
-        self.ledger: dict[tuple[uuid.UUID, int, int, str], tuple[int, int | None, int]] = {}
+        self.ledger: dict[tuple[uuid.UUID, int, int, str], LedgerRow] = {}
+        self.workflows: dict[str, WorkflowRow] = {}
         self.artifacts: dict[tuple[int, str], tuple[str, int]] = {}
         self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
         self.budget_days: dict[tuple[int, int], int] = {}

@@ -26,7 +26,7 @@ _ARRAYS = (
     "locals",
     "breakers",
 )
-_OF_CALLS = ("tiers", "throttles", "latencies", "tokens", "images", "freezes", "told")
+_OF_CALLS = ("tiers", "throttles", "latencies", "tokens", "images", "freezes", "told", "billed")
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class Verdict:
     images: int | None = None
     frozen_s: float | None = None
     told: Any = None
+    is_billed: bool = False
     is_over: bool = False
 
     @property
@@ -89,7 +90,7 @@ def read(arrays: Mapping[str, Sequence[Any]]) -> list[Verdict]:
     ]
     for item, about in zip(batch, zip(*(arrays[name] for name in _OF_CALLS), strict=True), strict=False):
         item.tier, item.is_throttled, item.latency_s, item.tokens, item.images, item.frozen_s = about[:6]
-        item.told = _loads(about[6])
+        item.told, item.is_billed = _loads(about[6]), about[7]
     return batch
 
 

@@ -3,7 +3,7 @@ import pytest
 from heddle.core.policy import budget
 
 OPTIONS = budget.BudgetOptions(warn_ratio=0.8)
-RESERVATION, CHARGE, REFUND = budget.EntryKind.RESERVATION, budget.EntryKind.CHARGE, budget.EntryKind.REFUND
+RESERVE, RELEASE, CHARGE, REFUND, ADJUSTMENT = budget.EntryKind
 
 
 def entry(kind: budget.EntryKind, amount_nano_usd: int, *, key: str = "attempt-1") -> budget.Entry:
@@ -68,38 +68,51 @@ def test_refund_when_more_than_was_spent_then_refused() -> None:
         budget.refund(budget.Account(cap_nano_usd=None, spent_nano_usd=100), amount_nano_usd=101)
 
 
-def test_fold_sums_a_ledger_into_its_account() -> None:
+def test_balance_sums_a_ledger_into_its_account() -> None:
     ledger = [
-        entry(RESERVATION, 40),
-        entry(RESERVATION, 10, key="attempt-2"),
+        entry(RESERVE, 40),
+        entry(RESERVE, 10, key="open"),
         entry(CHARGE, 35),
+        entry(RELEASE, 5),
         entry(REFUND, 5),
-        entry(CHARGE, 7, key="late-3"),
+        entry(CHARGE, 7, key="late"),
+        entry(ADJUSTMENT, -2, key="late"),
+        entry(RESERVE, 3, key="dear"),
+        entry(CHARGE, 9, key="dear"),
+        entry(RELEASE, -6, key="dear"),
     ]
 
-    assert budget.fold(ledger, cap_nano_usd=100) == budget.Account(
-        cap_nano_usd=100, reserved_nano_usd=10, spent_nano_usd=37
+    assert budget.balance(ledger, cap_nano_usd=100) == budget.Account(
+        cap_nano_usd=100, reserved_nano_usd=10, spent_nano_usd=44
     )
 
 
 @pytest.mark.parametrize(
     ("ledger", "law"),
     [
-        ([entry(RESERVATION, 1), entry(RESERVATION, 1)], budget.Law.ONE_RESERVATION),
-        ([entry(CHARGE, 1), entry(CHARGE, 1)], budget.Law.ONE_CHARGE),
-        ([entry(CHARGE, 1), entry(RESERVATION, 1)], budget.Law.RESERVATION_BEFORE_CHARGE),
-        ([entry(RESERVATION, 1), entry(REFUND, 1)], budget.Law.REFUND_WITHIN_CHARGE),
-        ([entry(CHARGE, 1), entry(REFUND, 2)], budget.Law.REFUND_WITHIN_CHARGE),
-        ([entry(RESERVATION, 1), entry(REFUND, 0)], budget.Law.REFUND_WITHIN_CHARGE),
+        ([entry(RESERVE, 1), entry(RESERVE, 1)], budget.Law.ONE_OF_A_KIND),
+        ([entry(CHARGE, 1), entry(CHARGE, 1)], budget.Law.ONE_OF_A_KIND),
+        ([entry(RESERVE, 2), entry(CHARGE, 1)], budget.Law.BALANCE),
+        ([entry(RESERVE, 2), entry(RELEASE, 1)], budget.Law.BALANCE),
+        ([entry(CHARGE, 1), entry(RELEASE, 1)], budget.Law.RELEASE_OF_A_RESERVATION),
+        ([entry(RESERVE, 1), entry(REFUND, 1)], budget.Law.NEVER_BELOW_NOTHING),
+        ([entry(CHARGE, 1), entry(REFUND, 2)], budget.Law.NEVER_BELOW_NOTHING),
+        ([entry(CHARGE, 1), entry(ADJUSTMENT, -2)], budget.Law.NEVER_BELOW_NOTHING),
     ],
 )
-def test_violations_name_the_entry_and_the_law_it_breaks(ledger: list[budget.Entry], law: budget.Law) -> None:
-    assert budget.violations(ledger) == (budget.Violation(position=1, key="attempt-1", law=law),)
+def test_violations_name_the_attempt_and_the_law_it_breaks(ledger: list[budget.Entry], law: budget.Law) -> None:
+    assert budget.violations(ledger) == (budget.Violation(key="attempt-1", law=law),)
 
 
-def test_fold_when_the_ledger_breaks_a_law_then_refused() -> None:
-    with pytest.raises(ValueError, match="entry 1 of key attempt-1 breaks one_charge"):
-        budget.fold([entry(CHARGE, 1), entry(CHARGE, 1)], cap_nano_usd=None)
+def test_balance_when_the_ledger_breaks_a_law_then_refused() -> None:
+    with pytest.raises(ValueError, match="the entries of attempt-1 break one_of_a_kind"):
+        budget.balance([entry(CHARGE, 1), entry(CHARGE, 1)], cap_nano_usd=None)
+
+
+@pytest.mark.parametrize("kind", [RESERVE, CHARGE, REFUND])
+def test_entry_when_its_kind_tells_the_direction_then_a_negative_amount_is_refused(kind: budget.EntryKind) -> None:
+    with pytest.raises(ValueError, match="amount_nano_usd is -1"):
+        entry(kind, -1)
 
 
 def test_options_when_out_of_range_then_named() -> None:

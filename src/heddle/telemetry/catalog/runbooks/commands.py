@@ -43,6 +43,19 @@ PAUSE = Command(
     "(a key with the scope admin)",
     is_read_only=False,
 )
+SPEND_SHOW = Command(
+    line="heddle spend show --days 31", expect="metered, reported and their difference, by endpoint and day"
+)
+SPEND_IMPORT = Command(
+    line='heddle spend import costs.json --endpoint "$ENDPOINT"',
+    expect="how many rows were kept; a later import of a day replaces it",
+    is_read_only=False,
+)
+SPEND_ADJUST = Command(
+    line='heddle spend adjust "$RUN_ID" "$STEP" --amount-usd 0.04',
+    expect="booked; the run, its budgets and the sums follow; kept in the audit trail",
+    is_read_only=False,
+)
 SESSIONS = Command(
     line=(
         'psql "$DATABASE_URL" -c "select pid, application_name, state, wait_event_type, now() - xact_start as age, '

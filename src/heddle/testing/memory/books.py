@@ -1,0 +1,119 @@
+"""Keep the books in memory: reservations, charges and releases of attempts, and accounts with a budget.
+
+The same entries as ``mark_sending``, ``settle`` and ``close_attempt`` write. An account is a tenant, by its id, or a
+workflow, by minus its id. Neighbours: attempts reserves, settling closes.
+"""
+
+import dataclasses
+import uuid
+
+from heddle.testing.memory.tables import AttemptRow, LedgerRow, StepRow, Tables
+
+ENDED = frozenset({"done", "rejected", "late", "abandoned"})
+MAY_COST = frozenset({"sending", "accepted", "unknown"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Tell what an attempt that ended was newly charged; None: nothing new."""
+
+    charged: int | None = None
+    is_estimated: bool = False
+
+
+def today(tables: Tables) -> int:
+    """Number the day that it is, in UTC."""
+    return int(tables.now_s() // 86_400)
+
+
+def reserve(tables: Tables, step: StepRow, tried: AttemptRow) -> None:
+    """Write what an attempt may cost, once."""
+    key = (step.run_id, step.ordinal, tried.number, "reserve")
+    tables.ledger.setdefault(key, _entry(tables, step, tried, tried.price_nano_usd or 0, day=today(tables)))
+
+
+def close(
+    tables: Tables, step: StepRow, tried: AttemptRow, *, is_guess: bool = False, is_as_reserved: bool = False
+) -> Closed:
+    """Charge what an attempt that has ended cost, and release what was reserved besides, each once."""
+    cost = tried.cost_nano_usd or 0
+    if tried.state not in ENDED or (tried.sent_at is None and cost <= 0):
+        return Closed()
+    key = (step.run_id, step.ordinal, tried.number)
+    held = tables.ledger.get((*key, "reserve")) if tried.sent_at is not None else None
+    day = today(tables) if held is None else held.day
+    if held is not None and held.amount != cost and (*key, "release") not in tables.ledger:
+        tables.ledger[(*key, "release")] = _entry(tables, step, tried, held.amount - cost, day=day)
+    if (*key, "charge") in tables.ledger or not (cost > 0 or tried.state in ("done", "late")):
+        return Closed()
+    is_list_priced = tried.endpoint_id is not None and tables.endpoints[tried.endpoint_id].is_list_priced
+    is_estimated = is_guess or (is_as_reserved and is_list_priced)
+    tables.ledger[(*key, "charge")] = _entry(tables, step, tried, cost, day=day, is_estimated=is_estimated)
+    return Closed(charged=cost, is_estimated=is_estimated)
+
+
+def _entry(
+    tables: Tables, step: StepRow, tried: AttemptRow, amount: int, *, day: int, is_estimated: bool = False
+) -> LedgerRow:
+    return LedgerRow(
+        tenant_id=step.tenant_id,
+        endpoint_id=tried.endpoint_id,
+        amount=amount,
+        day=day,
+        workflow=tables.runs[step.run_id].workflow,
+        model=step.name,
+        is_estimated=is_estimated,
+    )
+
+
+def accounts(tables: Tables, run_id: uuid.UUID) -> list[int]:
+    """List the accounts with a budget that a call of a run is paid from: its tenant's, its workflow's."""
+    row = tables.runs[run_id]
+    tenant, workflow = tables.tenants[row.tenant_id], tables.workflows.get(row.workflow)
+    found = []
+    if tenant.budget_nano_usd_per_day is not None or tenant.budget_nano_usd_per_month is not None:
+        found.append(tenant.id)
+    if workflow is not None and workflow.budget_nano_usd_per_day is not None:
+        found.append(-workflow.id)
+    return found
+
+
+def spent(tables: Tables, account: int, *, since_day: int) -> int:
+    """Give what calls of an account cost or may cost since a day, in nano-USD; those that are over go into the sum of
+    their day.
+    """
+    amount = 0
+    for entry in sorted(each for each in tables.budget_calls if each[0] == account):
+        _, day, run_id, ordinal, number = entry
+        tried = tables.runs[run_id].steps[ordinal].tries[number]
+        if tried.state not in MAY_COST:
+            tables.budget_calls.remove(entry)
+            key = (account, day)
+            tables.budget_days[key] = tables.budget_days.get(key, 0) + (tried.cost_nano_usd or 0)
+        elif day >= since_day:
+            amount += (tried.price_nano_usd or 0) if tried.cost_nano_usd is None else tried.cost_nano_usd
+    return amount + sum(
+        sum_ for (owner, day), sum_ in tables.budget_days.items() if owner == account and day >= since_day
+    )
+
+
+def spent_under(tables: Tables, root: uuid.UUID) -> int:
+    """Give what a run and everything under it has spent or may yet be billed for, in nano-USD."""
+    seen: set[uuid.UUID] = set()
+    todo, amount = [root], 0
+    while todo:
+        row = tables.runs[todo.pop()]
+        if row.id in seen:
+            continue
+        seen.add(row.id)
+        if row.continued_from is not None and row.id != root:
+            todo.append(row.continued_from)
+        for step in row.steps.values():
+            if step.child_run is not None and step.child_run in tables.runs:
+                todo.append(step.child_run)
+            amount += sum(
+                (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
+                for each in step.tries.values()
+                if each.state in (*MAY_COST, "done", "late") or (each.cost_nano_usd or 0) > 0
+            )
+    return amount

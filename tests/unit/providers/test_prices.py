@@ -1,0 +1,83 @@
+"""What calls are expected to cost by a price list."""
+
+import pytest
+
+from heddle.config import deployment
+from heddle.providers import prices
+
+FILE = """
+[endpoints.studio]
+adapter = "simulator"
+url = "http://127.0.0.1:1"
+price = "list"
+
+[[routes]]
+model = "render"
+endpoint = "studio"
+"""
+LIST = """
+source = "a page"
+read_on = 2026-11-20
+[models."writer"]
+input_usd_per_mtok = "2"
+output_usd_per_mtok = "8"
+[models."painter"]
+image_usd = "0.05"
+[models."mover"]
+second_usd = "0.1"
+price_usd = "0.01"
+"""
+
+
+def deployed(text: str) -> deployment.Deployment:
+    return deployment.parse(text, file="heddle.toml")
+
+
+def named(model: str, use: str = "") -> deployment.Deployment:
+    return deployed(
+        FILE.replace('price = "list"', f'price = "list"\nmodel_name = "{model}"') + f"\n[models.render]\n{use}"
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = prices.parse(LIST, place="prices.toml")
+    monkeypatch.setattr(prices, "read", lambda _adapter: book)
+
+
+@pytest.mark.parametrize(
+    ("model", "use", "cost_nano_usd"),
+    [
+        ("writer", "tokens = 3000\noutput_tokens = 1000", 12_000_000),
+        ("writer-2026-01-01", "tokens = 3000\noutput_tokens = 1000", 12_000_000),
+        ("painter", "", 50_000_000),
+        ("painter", "images = 4", 200_000_000),
+        ("mover", "seconds = 5", 510_000_000),
+    ],
+)
+def test_expected_when_the_list_has_the_model_then_it_is_priced_by_what_a_call_uses(
+    model: str, use: str, cost_nano_usd: int
+) -> None:
+    assert prices.expected(named(model, use)) == {("render", "studio"): cost_nano_usd}
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("writer", r"\[models.render\] does not say what a call uses: write tokens, output_tokens, images or seconds"),
+        ("sculptor", "the list of the adapter simulator has no 'sculptor'; write price_usd too"),
+    ],
+)
+def test_expected_when_nothing_can_price_a_call_then_refused_in_one_sentence(model: str, sentence: str) -> None:
+    with pytest.raises(deployment.DeploymentRefused, match=sentence):
+        prices.expected(named(model))
+
+
+def test_expected_when_the_endpoint_has_a_price_too_then_what_the_list_lacks_costs_that() -> None:
+    text = FILE.replace('price = "list"', 'price = "list"\nprice_usd = "0.5"\nmodel_name = "sculptor"')
+
+    assert prices.expected(deployed(text)) == {}
+
+
+def test_expected_when_an_endpoint_has_one_price_then_the_list_is_not_asked() -> None:
+    assert prices.expected(deployed(FILE.replace('price = "list"', 'price_usd = "0.5"'))) == {}
