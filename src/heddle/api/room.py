@@ -53,6 +53,11 @@ class Room:
         """Give what operators change the installation through."""
         return wiring.operating()
 
+    @property
+    def webhooks(self) -> client.Webhooks:
+        """Give what webhooks are looked after through."""
+        return wiring.webhooks()
+
 
 def room() -> Room:
     """Give this process's room; a new client (tests) gets a new one."""

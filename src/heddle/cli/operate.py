@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def pause(given: argparse.Namespace) -> int:
     """Let nothing new be claimed."""
     with _desk() as desk:
-        since = desk.pause(given.kind, given.name, actor=_actor())
+        since = desk.pause(given.kind, given.name, actor=actor())
     print(f"{given.kind} {given.name}: paused since {since:%Y-%m-%d %H:%M:%S} UTC; what is in flight goes on")
     return complaints.Exit.DONE
 
@@ -34,7 +34,7 @@ def drain(given: argparse.Namespace) -> int:
     """Pause and wait until nothing is in flight; 1 when the time ended first."""
     last, held = "", None
     with _desk() as desk:
-        for held in desk.drain(given.kind, given.name, actor=_actor(), timeout_s=given.timeout_s):
+        for held in desk.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
             line = f"in flight: {held.calls} calls, {held.steps} steps"
             if line != last:
                 print(line, file=sys.stderr)
@@ -50,7 +50,7 @@ def drain(given: argparse.Namespace) -> int:
 def resume(given: argparse.Namespace) -> int:
     """Undo a pause."""
     with _desk() as desk:
-        was_paused = desk.resume(given.kind, given.name or "", actor=_actor())
+        was_paused = desk.resume(given.kind, given.name or "", actor=actor())
     shown = f"{given.kind} {given.name or ''}".strip()
     print(f"{shown}: {'goes on' if was_paused else 'was not paused'}")
     return complaints.Exit.DONE
@@ -72,7 +72,7 @@ def settle(given: argparse.Namespace) -> int:
         raise complaints.CommandRefused("--as done needs --output, the result that the workflow goes on with")
     with _desk() as desk:
         desk.settle(
-            given.run_id, given.step, verdict=given.verdict, output=output, cost_usd=given.cost_usd, actor=_actor()
+            given.run_id, given.step, verdict=given.verdict, output=output, cost_usd=given.cost_usd, actor=actor()
         )
     print(f"step {given.step} of {given.run_id}: settled as {given.verdict}; heddle runs show {given.run_id}")
     return complaints.Exit.DONE
@@ -158,7 +158,8 @@ def _desk() -> "Iterator[client.Operating]":
             raise complaints.CommandRefused(f"there is no run {error}") from error
 
 
-def _actor() -> str:
+def actor() -> str:
+    """Name who runs this command, as the audit trail does."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

@@ -13,6 +13,7 @@ from heddle.client.operating import BulkRequest, Operating
 from heddle.client.submitted import Submitted
 from heddle.client.tokens import TokenRefused
 from heddle.client.values import Problem
+from heddle.client.webhooks import Webhooks
 
 __all__ = [
     "Heddle",
@@ -27,4 +28,5 @@ __all__ = [
     "QuotaExceeded",
     "UnknownWorkflow",
     "TokenRefused",
+    "Webhooks",
 ]

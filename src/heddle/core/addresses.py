@@ -7,6 +7,28 @@ answer of a name server changes it. Addresses of ``heddle.toml`` are the operato
 """
 
 import ipaddress
+import re
+from typing import Final
+
+URL_CHARACTERS_MAX: Final = 2_000
+PORTS: Final = frozenset({"", "80", "443"})
+NOT_PUBLIC: Final = (
+    "must be an http or https address on the public internet, such as https://example.com/hooks: "
+    "on port 80 or 443, without user information, fragment or characters that are not ASCII"
+)
+"""The one sentence for every address that is refused: it tells nothing about what is where."""
+NOT_A_URL: Final = "must be an http or https address, such as https://example.com/hooks"
+
+# RFC 3986 without what programs read in more than one way: backslashes, spaces, quotes, anything that is not ASCII.
+_URL: Final = re.compile(r"(https?)://([^/?#@\\]+)(?:[/?][!$-;=?-\[\]_a-z~]*)?\Z", re.IGNORECASE)
+_PLACE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?\Z")
+_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z"
+)
+# Names that only an inside answers to: RFC 6761 and 6762, RFC 8375, the draft and the habit of private networks.
+_INSIDE: Final = frozenset(
+    "alt arpa corp home intern internal intranet invalid lan local localdomain localhost onion private test".split()  # noqa: SIM905
+)
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the rest is the IPv4 address that is reached
 
@@ -29,6 +51,43 @@ def is_public(address: str) -> bool:
         if found.sixtofour is not None or found.teredo is not None or found.is_site_local:
             return False
     return _is_global(found)
+
+
+def url_problem(url: str, *, is_private_allowed: bool) -> str | None:
+    """Tell what keeps a URL from being called on behalf of a stranger, by its form alone; None when nothing does.
+
+    Names are not resolved here: where they lead is asked when a socket is about to connect. What looks like a number is
+    an address only in its usual form, since other readers take ``0x7f.1`` or ``2130706433`` for one, too.
+    is_private_allowed: any address, name and port.
+    """
+    refused = NOT_A_URL if is_private_allowed else NOT_PUBLIC
+    found = _URL.match(url) if len(url) <= URL_CHARACTERS_MAX else None
+    place = None if found is None else _PLACE.match(found[2])
+    if place is None:
+        return refused
+    host, port = place[1].lower(), place[2] or ""
+    if int(port or 0) > 65_535 or (port and int(port) == 0):
+        return refused
+    if host.startswith("["):
+        return None if is_private_allowed or (port in PORTS and is_public(host[1:-1])) else refused
+    name = host.removesuffix(".")
+    last = name.rpartition(".")[2]
+    if last.isdigit() or last.startswith("0x"):
+        if not _is_ipv4(name):
+            return refused
+        return None if is_private_allowed or (port in PORTS and is_public(name)) else refused
+    if _NAME.match(name) is None:
+        return refused
+    if is_private_allowed:
+        return None
+    return None if port in PORTS and "." in name and last not in _INSIDE else refused
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return str(ipaddress.IPv4Address(text)) == text
+    except ValueError:
+        return False
 
 
 def _is_global(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

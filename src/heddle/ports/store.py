@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.ports import govern, leases, load, operating, recurring, reusing, session, stopping
+from heddle.ports import govern, leases, load, operating, outbox, recurring, reusing, session, stopping
 
 LeaseRef = leases.LeaseRef
 
@@ -279,6 +279,7 @@ class EngineStore(
     operating.OperatingStore,
     load.LoadStore,
     reusing.Reusing,
+    outbox.OutboxStore,
     Protocol,
 ):
     """Keep runs and steps for workers."""

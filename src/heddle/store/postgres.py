@@ -19,6 +19,7 @@ from heddle.core import ids, plan
 from heddle.ports import store
 from heddle.store import (
     connections,
+    delivering,
     limits,
     load,
     lookout,
@@ -44,6 +45,7 @@ class PostgresStore(
     upkeep.Upkeep,
     load.PostgresLoad,
     reusing.Reusing,
+    delivering.Outbox,
 ):
     """Keep runs and steps for the workers of one process."""
 

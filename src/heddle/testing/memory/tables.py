@@ -26,6 +26,7 @@ from heddle.testing.memory.deployed import (
     SlotRow,
     TenantRow,
 )
+from heddle.testing.memory.posted import OutboxRow
 
 Rows = list[tuple[Any, ...]]
 Statement = Callable[..., Rows]
@@ -264,6 +265,11 @@ class Tables:
         self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
         self.budget_days: dict[tuple[int, int], int] = {}
         self.budget_calls: set[tuple[int, int, uuid.UUID, int, int]] = set()
+        self.outbox: dict[tuple[uuid.UUID, int], OutboxRow] = {}
+        self.outbox_due: dict[tuple[uuid.UUID, int], OutboxRow] = {}
+        self.receivers: dict[tuple[int, str], tuple[int, float, float]] = {}
+        self.disabled: dict[tuple[int, str], str] = {}
+        self.secrets: dict[tuple[int, int], tuple[uuid.UUID, float, float | None]] = {}
         self.sessions: set[str] = set()
         self.leader: tuple[int | None, float] = (None, NEVER_S)
         self.watch: Callable[[str], None] = lambda _line: None
