@@ -33,6 +33,7 @@ class Receiver:
         self.released = asyncio.Event()
         self.statuses: dict[str, int] = {}
         self.open = self.open_most = 0
+        self.location = ""
 
     def at(self, path: str) -> list[Received]:
         """Give what came to one path."""
@@ -58,7 +59,8 @@ class Receiver:
                 raise web.HTTPMovedPermanently(f"{self.url}/elsewhere")
             case "pause":
                 return web.Response(status=429, headers={"Retry-After": "120"})
-        return web.Response(status=int(manner) if manner.isdigit() else 204)
+        headers = {"Location": self.location} if self.location else {}
+        return web.Response(status=int(manner) if manner.isdigit() else 204, headers=headers)
 
 
 @contextlib.asynccontextmanager

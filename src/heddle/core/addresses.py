@@ -31,6 +31,25 @@ _INSIDE: Final = frozenset(
 )
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the rest is the IPv4 address that is reached
+_UNICAST = ipaddress.ip_network("2000::/3")  # RFC 4291: all that is assigned for the internet so far
+# What ``ipaddress`` of some Python takes for public and the internet does not: IANA's special-purpose registries, read
+# 2026-11-29, and one address at which a cloud serves its machines' secrets.
+_NEVER = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT, and Alibaba's metadata service
+        "168.63.129.16/32",  # Azure's platform, to its own machines only
+        "192.0.0.0/24",  # protocol assignments, and Oracle's metadata service
+        "192.88.99.0/24",  # 6to4 relays
+        "198.18.0.0/15",
+        "240.0.0.0/4",
+        "2001::/23",  # Teredo, ORCHID, benchmarking and other protocol assignments
+        "2001:db8::/32",
+        "2002::/16",  # 6to4: leads through strangers' relays to the IPv4 address inside
+        "3fff::/20",  # documentation, RFC 9637
+    )
+)
 
 
 def is_public(address: str) -> bool:
@@ -48,7 +67,7 @@ def is_public(address: str) -> bool:
             return _is_global(found.ipv4_mapped)
         if found in _NAT64:
             return _is_global(ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF))
-        if found.sixtofour is not None or found.teredo is not None or found.is_site_local:
+        if found not in _UNICAST:
             return False
     return _is_global(found)
 
@@ -91,4 +110,5 @@ def _is_ipv4(text: str) -> bool:
 
 
 def _is_global(found: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return found.is_global and not found.is_multicast and not found.is_reserved
+    is_never = any(found in network for network in _NEVER)
+    return found.is_global and not found.is_multicast and not found.is_reserved and not is_never

@@ -22,6 +22,7 @@ from heddle.telemetry.catalog import events, metrics
 LEASE_MARGIN_S: Final = 15.0
 COUNTED_MAX: Final = 100_000
 _COUNT_EVERY_S: Final = 15.0
+_LEAD_LOOK_S: Final = 1.0
 _PRUNE_EVERY: Final = 4
 _PRUNE_LIMIT: Final = 1_000
 _LOOK_LEAST_S: Final = 0.02
@@ -71,14 +72,16 @@ class Deliverer:
         """Show what is not delivered and remove what has been over for long, as the leader."""
         parts = self._parts
         await parts.is_alive.wait()
-        if self._sweeper.is_leader:
-            found = await parts.store.count_events(limit=COUNTED_MAX)
-            for state, count in (("due", found.due), ("dead", found.dead), ("disabled", found.disabled)):
-                recorder.set(metrics.WEBHOOKS_KEPT, count, state=state)
-            recorder.set(metrics.WEBHOOKS_OVERDUE_AGE, found.overdue_s)
-            if self._looks % _PRUNE_EVERY == 0:
-                await parts.store.prune_events(days=parts.settings.webhook_keep_days, limit=_PRUNE_LIMIT)
-            self._looks += 1
+        if not self._sweeper.is_leader:
+            await parts.clock.sleep(_LEAD_LOOK_S)
+            return
+        found = await parts.store.count_events(limit=COUNTED_MAX)
+        for state, count in (("due", found.due), ("dead", found.dead), ("disabled", found.disabled)):
+            recorder.set(metrics.WEBHOOKS_KEPT, count, state=state)
+        recorder.set(metrics.WEBHOOKS_OVERDUE_AGE, found.overdue_s)
+        if self._looks % _PRUNE_EVERY == 0:
+            await parts.store.prune_events(days=parts.settings.webhook_keep_days, limit=_PRUNE_LIMIT)
+        self._looks += 1
         await parts.clock.sleep(_COUNT_EVERY_S)
 
     async def drained(self) -> None:
