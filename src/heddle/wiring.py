@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from heddle import client as client_room
-from heddle.client import needs, tokens
+from heddle.client import letters, needs, tokens
 from heddle.client import operating as client_operating
 from heddle.config import deployment, settings
 from heddle.core import artifact, faults, ids
@@ -26,9 +26,9 @@ from heddle.ports import provider, store
 from heddle.ports import spending as spending_port
 from heddle.program import artifacts, direct, errors, registry
 from heddle.program import schedules as program_schedules
+from heddle.providers import courier, transport
 from heddle.providers import prices as price_lists
 from heddle.providers import registry as adapters
-from heddle.providers import transport
 from heddle.store import blobs as blob_store
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -226,6 +226,15 @@ def _quote(workflow: str) -> spending_port.WorkflowCost | None:
     return spending().quote_workflow(workflow).cost
 
 
+@functools.lru_cache(maxsize=1)
+def webhooks() -> client_room.Webhooks:
+    """Give what webhooks are looked after through; each change is audited."""
+    from heddle.store import webhooks as webhooks_store
+
+    made = webhooks_store.DjangoWebhooks(cleanup_s=house_settings().cleanup_s)
+    return client_room.Webhooks(desk=made, tenants=lambda name: made.tenant(name=name), limits=house_settings())
+
+
 class CallbackVerifiers:
     """Verify callbacks with the adapter of their endpoint, made from the configuration when the first one comes."""
 
@@ -275,13 +284,17 @@ def provider_of(row: store.EndpointRow, connections: transport.Transport) -> pro
     return adapters.build(endpoint, os.environ, connections)
 
 
+def public_root(limits: settings.Settings) -> str:
+    """Give the address under which others reach us, without a slash at the end."""
+    return (limits.public_url or f"http://{limits.web_host}:{limits.web_port}").rstrip("/")
+
+
 def callback_url(limits: settings.Settings) -> Callable[[str, str], str]:
     """Give the function that makes the address under which a provider calls back about one attempt."""
-    root = (limits.public_url or f"http://{limits.web_host}:{limits.web_port}").rstrip("/")
 
     def address(endpoint: str, attempt_id: str) -> str:
         token = tokens.callback_token(secret_key=limits.secret_key, attempt_id=ids.AttemptId.parse(attempt_id))
-        return f"{root}/callbacks/{endpoint}/{token}"
+        return f"{public_root(limits)}/callbacks/{endpoint}/{token}"
 
     return address
 
@@ -351,6 +364,8 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
         clock=clock,
         build_provider=lambda row: provider_of(row, connections),
         callback_url=callback_url(limits),
+        courier=courier.make(limits, now_s=clock.unix_s),
+        compose=letters.composer(public_url=public_root(limits)),
         name=name,
     )
     await worker.Worker(made).run(stop)

@@ -55,6 +55,10 @@ class MemoryHouse(scene.House):
         for key in self.tables.timers:
             self.tables.timers[key] = self.tables.now_s() - 1.0
 
+    def later(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ahead_s += seconds
+
     def deadlines_now(self) -> None:
         """Let every deadline pass."""
         for key in self.tables.timers:

@@ -15,6 +15,7 @@ from tests.contract import (
     store_direct_suite,
     store_late_suite,
     store_money_suite,
+    store_outbox_suite,
     store_reuse_suite,
     store_suite,
     store_work_suite,
@@ -26,7 +27,7 @@ NOT_PROMISED = {"session_own", "planner", "session"}
 NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
-    *("chains", "limits", "load", "quotas", "session", "stopping", "why"),
+    *("chains", "delivering", "limits", "load", "quotas", "session", "stopping", "why"),
 )
 
 
@@ -73,6 +74,14 @@ class TestReuse(store_reuse_suite.ReuseSuite):
 
 class TestLease(store_work_suite.LeaseSuite):
     """Leases in memory."""
+
+
+class TestPost(store_outbox_suite.PostSuite):
+    """What customers are told, in memory."""
+
+
+class TestTake(store_outbox_suite.TakeSuite):
+    """Events leased and written, in memory."""
 
 
 def test_statements_then_memory_has_every_one_that_an_executor_names() -> None:

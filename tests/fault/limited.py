@@ -18,11 +18,13 @@ from typing import Any, cast
 from aiohttp import web
 
 from heddle import wiring
+from heddle.client import letters
 from heddle.config import deployment, settings
 from heddle.engine import parts as parts_module
 from heddle.engine import worker
 from heddle.providers import transport
 from heddle.store import pulse
+from heddle.testing import couriers
 from heddle.transports import postgres as doorbell
 from tests import pg
 from tests.races import scene
@@ -141,6 +143,8 @@ async def fleet(database: pg.Database, folder: pathlib.Path, *, workers: int) ->
             clock=clock,
             build_provider=lambda row, connections=connections: wiring.provider_of(row, connections),
             callback_url=lambda _endpoint, _attempt_id: None,
+            courier=couriers.ScriptedCourier(),
+            compose=letters.composer(public_url=""),
             name=f"fleet-{number}",
         )
         tasks.append(asyncio.create_task(worker.Worker(made).run(stop)))

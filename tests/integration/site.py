@@ -17,6 +17,7 @@ from typing import Any, cast
 import psycopg
 
 from heddle import wiring
+from heddle.client import letters
 from heddle.config import settings
 from heddle.core import attempt, reasons, settle
 from heddle.engine import parts as parts_module
@@ -24,6 +25,7 @@ from heddle.engine import worker
 from heddle.ports import compute, provider, records
 from heddle.store import django as django_store
 from heddle.store import pulse
+from heddle.testing import couriers
 from heddle.transports import postgres as doorbell
 from tests import pg
 from tests.races import scene
@@ -156,5 +158,7 @@ class Site:
             clock=clock,
             build_provider=lambda _row: cast("provider.Provider", self.studio),
             callback_url=lambda _endpoint, _attempt_id: None,
+            courier=couriers.ScriptedCourier(),
+            compose=letters.composer(public_url=""),
             name="why",
         )

@@ -13,6 +13,7 @@ import prometheus_client.parser
 import pytest
 
 from heddle import wiring
+from heddle.client import letters
 from heddle.compute import pool
 from heddle.config import deployment, settings
 from heddle.core import attempt, faults, settle
@@ -21,6 +22,7 @@ from heddle.engine import worker
 from heddle.ports import provider, store
 from heddle.store import pulse
 from heddle.telemetry import recorder
+from heddle.testing import couriers
 from heddle.transports import postgres as doorbell
 from tests import pg
 from tests.integration import metrics_workflows
@@ -86,6 +88,8 @@ def parts_of(database: pg.Database, folder: pathlib.Path, studio: Studio) -> par
         clock=clock,
         build_provider=lambda _row: cast("provider.Provider", studio),
         callback_url=lambda _endpoint, _attempt_id: None,
+        courier=couriers.ScriptedCourier(),
+        compose=letters.composer(public_url=""),
         name="metrics",
     )
 

@@ -12,6 +12,7 @@ from tests.contract import (
     store_direct_suite,
     store_late_suite,
     store_money_suite,
+    store_outbox_suite,
     store_race_suite,
     store_reuse_suite,
     store_suite,
@@ -80,3 +81,11 @@ class TestReuse(store_reuse_suite.ReuseSuite):
 
 class TestLease(store_work_suite.LeaseSuite):
     """Leases on PostgreSQL."""
+
+
+class TestPost(store_outbox_suite.PostSuite):
+    """What customers are told, on PostgreSQL."""
+
+
+class TestTake(store_outbox_suite.TakeSuite):
+    """Events leased and written, on PostgreSQL."""

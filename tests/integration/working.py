@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 
 from heddle import wiring
+from heddle.client import letters
 from heddle.compute import pool
 from heddle.config import settings
 from heddle.core import attempt, settle
@@ -16,6 +17,7 @@ from heddle.engine import parts as parts_module
 from heddle.engine import worker
 from heddle.ports import provider, records
 from heddle.store import pulse
+from heddle.testing import couriers
 from heddle.transports import postgres as doorbell
 from tests import pg
 from tests.races import scene
@@ -63,6 +65,8 @@ def parts_of(
         clock=clock,
         build_provider=lambda _row: cast("provider.Provider", given),
         callback_url=lambda _endpoint, _attempt_id: None,
+        courier=couriers.ScriptedCourier(),
+        compose=letters.composer(public_url=""),
         name=name,
     )
 

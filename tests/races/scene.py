@@ -43,6 +43,10 @@ MOVING_TABLES = [
     "open_run",
     "budget_day",
     "budget_call",
+    "outbox",
+    "receiver",
+    "webhook_disabled",
+    "webhook_secret",
     "signal",
     "inbox",
     "result",
@@ -241,6 +245,17 @@ class House(looks.Looks):
     def outdate_results(self) -> None:
         """Let the time of every result be over."""
         self.connection.execute("update heddle_result set until = now() - interval '1 second'")
+
+    def later(self, seconds: float) -> None:
+        """Let time pass for webhooks: what is due, held, retiring or over is that much older."""
+        moved = {
+            "outbox": ("at", "next_at", "ended_at"),
+            "receiver": ("hold_until", "probe_until", "at"),
+            "webhook_secret": ("created_at", "retires_at"),
+        }
+        for table, columns in moved.items():
+            changes = ", ".join(f"{column} = {column} - make_interval(secs => {seconds:f})" for column in columns)
+            self.connection.execute(f"update heddle_{table} set {changes}")
 
     def silence(self, worker: int) -> None:
         """Let a worker have been silent for an hour."""

@@ -108,5 +108,8 @@ class Day:
         tables, until_s = self.world.memory.tables, self.world.loop.time() + PATIENCE_S
         while self.world.loop.time() < until_s:
             await asyncio.sleep(1.0)
-            if not any(row.is_live for row in tables.runs.values()) and not invariants.left_over(tables):
+            # A worker that goes on after a freeze may bring news that others still have to look after.
+            is_quiet = all(hand.process.life is not loop_module.Life.FROZEN for hand in self.world.hands)
+            is_over = not any(row.is_live for row in tables.runs.values())
+            if is_quiet and is_over and not invariants.left_over(tables):
                 return

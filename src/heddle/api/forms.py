@@ -53,7 +53,9 @@ class InferForm(pydantic.BaseModel):
     )
     start_at: Instant | None = pydantic.Field(default=None, description="Not before this time.")
     labels: dict[str, str] = pydantic.Field(default_factory=dict, description="At most 16, to find runs by.")
-    webhook_url: str | None = pydantic.Field(default=None, description="Refused by this version: poll instead.")
+    webhook_url: str | None = pydantic.Field(
+        default=None, description="Told how the run ends; http or https on the public internet."
+    )
     max_cost_usd: str | None = pydantic.Field(
         default=None, description='Most the run may cost, as a decimal string such as "0.50".'
     )

@@ -58,6 +58,11 @@ class Room:
         """Give what tells where money went and what it will cost."""
         return wiring.spending()
 
+    @property
+    def webhooks(self) -> client.Webhooks:
+        """Give what webhooks are looked after through."""
+        return wiring.webhooks()
+
 
 def room() -> Room:
     """Give this process's room; a new client (tests) gets a new one."""

@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 
-from heddle.cli import complaints, operate_arguments, run_arguments, spend_arguments
+from heddle.cli import complaints, operate_arguments, run_arguments, spend_arguments, webhooks_arguments
 
 EPILOG = """\
 exit status:
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     schedules.add_argument("--json", action="store_true", help="print JSON")
     operate_arguments.add(commands)
     spend_arguments.add(commands)
+    webhooks_arguments.add(_group(commands, "webhooks", "look after what customers are told"))
     why = _add(commands, "why", "tell what a run waits for, and until when", "heddle.cli.why:run")
     why.add_argument("run_id")
     why.add_argument("--json", action="store_true", help="print JSON")

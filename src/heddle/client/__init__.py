@@ -15,6 +15,7 @@ from heddle.client.spending import ModelQuote, Spending, WorkflowQuote
 from heddle.client.submitted import Submitted
 from heddle.client.tokens import TokenRefused
 from heddle.client.values import Problem
+from heddle.client.webhooks import Webhooks
 
 __all__ = [
     "Heddle",
@@ -32,4 +33,5 @@ __all__ = [
     "QuotaExceeded",
     "UnknownWorkflow",
     "TokenRefused",
+    "Webhooks",
 ]

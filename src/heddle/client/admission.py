@@ -15,7 +15,7 @@ from typing import Any
 from heddle.client import money, needs, values
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import artifact, identity, run
+from heddle.core import addresses, artifact, identity, run
 from heddle.ports import records
 from heddle.program import errors
 
@@ -148,7 +148,7 @@ def _option_problems(request: RunRequest, *, limits: settings.Settings, now: dat
         *_priority_problems(request.priority),
         *_time_problems(request, limits=limits, now=now),
         *_label_problems(request.labels),
-        *_webhook_problems(request.webhook_url),
+        *_webhook_problems(request.webhook_url, limits=limits),
         *_cost_problems(request.max_cost_usd),
         *key_problems(request.idempotency_key, field="idempotency_key"),
     ]
@@ -207,12 +207,12 @@ def _is_short_text(value: object) -> bool:
     return isinstance(value, str) and len(value) <= LABEL_VALUE_CHARACTERS_MAX
 
 
-def _webhook_problems(url: str | None) -> list[Problem]:
-    """Refuse what would be accepted and never delivered: a customer who waits for a webhook must be told at once."""
+def _webhook_problems(url: str | None, *, limits: settings.Settings) -> list[Problem]:
+    """Refuse by its form what would be accepted and never delivered; where its name leads is asked when it is sent."""
     if url is None:
         return []
-    message = "webhooks are not delivered by this version; poll the run, or follow its /events"
-    return [Problem(field="webhook_url", message=message)]
+    found = addresses.url_problem(url, is_private_allowed=limits.webhook_private_allowed)
+    return [] if found is None else [Problem(field="webhook_url", message=found)]
 
 
 def _cost_problems(cost: str | int | decimal.Decimal | None) -> list[Problem]:

@@ -214,6 +214,40 @@ class Settings:
         2_000_000, "Steps in line, of everybody, beyond which runs are refused.", unit="steps", low=1, high=100_000_000
     )
 
+    # Webhooks
+    webhook_private_allowed: bool = _setting(
+        False, "Whether webhooks may go to any address and port, this machine included; for development and tests."
+    )
+    webhook_timeout_s: float = _setting(
+        15.0, "Longest time one try to deliver a webhook may take.", unit="s", low=1, high=30
+    )
+    webhook_in_flight_max: int = _setting(
+        200,
+        "Most webhooks one worker sends at once; at most half to receivers that fail.",
+        unit="events",
+        low=2,
+        high=5_000,
+    )
+    webhook_receiver_max: int = _setting(
+        4, "Most webhooks one worker sends at once to one receiver.", unit="events", low=1, high=100
+    )
+    webhook_output_bytes_max: int = _setting(
+        8_192, "Largest output that a webhook carries; a larger one is linked.", unit="bytes", low=0, high=65_536
+    )
+    webhook_look_s: float = _setting(
+        1.0, "Longest time between two looks of a worker for webhooks that are due.", unit="s", low=0.05, high=60
+    )
+    webhook_rotation_s: float = _setting(
+        86_400.0,
+        "Time after a rotation in which webhooks are signed with the secret before it, too.",
+        unit="s",
+        low=0,
+        high=2_592_000,
+    )
+    webhook_keep_days: int = _setting(
+        14, "Time delivered and given up webhooks are kept to be shown and redelivered.", unit="days", low=1, high=365
+    )
+
     # Telemetry
     log_level: str = _choice("info", "Least level that is logged.", "debug", "info", "warning", "error")
     log_format: str = _choice(

@@ -29,6 +29,9 @@ verdict      what follows from an outcome: complete, retry at, fall back, poll a
 artifact     media by reference: tenant, sha256, media type and size; the bytes live in object storage
 callback     a provider telling us
 webhook      us telling a customer
+event        what a customer is told of a run; named by the run and by the number of its end
+outbox       events that customers do not have yet
+receiver     where one tenant's webhooks go: scheme, host and port; what stands or falls together
 inbox        verified callbacks that no step has consumed yet
 doorbell     a hint that work may be ready; losing one costs time, never work
 dead letter  a step that ended in failure and can be replayed

@@ -13,7 +13,9 @@ from heddle.engine import hold as hold_module
 from heddle.ports import blobs as blobs_port
 from heddle.ports import clock as clock_port
 from heddle.ports import compute as compute_port
+from heddle.ports import courier as courier_port
 from heddle.ports import load as load_port
+from heddle.ports import outbox as outbox_port
 from heddle.ports import provider as provider_port
 from heddle.ports import session as session_port
 from heddle.ports import store as store_port
@@ -21,6 +23,8 @@ from heddle.ports import transport as transport_port
 
 BuildProvider = Callable[[store_port.EndpointRow], provider_port.Provider]
 CallbackUrl = Callable[[str, str], str | None]
+Compose = Callable[[outbox_port.DueEvent], str | None]
+"""Write the body of an event; None when its run is not stored any more."""
 
 
 class Settling(Protocol):
@@ -96,6 +100,8 @@ class Parts:
     clock: clock_port.Clock
     build_provider: BuildProvider
     callback_url: CallbackUrl
+    courier: courier_port.Courier
+    compose: Compose
     name: str
     hold: hold_module.Hold = dataclasses.field(default_factory=hold_module.Hold)
     endpoints: dict[int, Endpoint] = dataclasses.field(default_factory=dict)

@@ -17,6 +17,7 @@ from heddle.engine import (
     activate,
     books,
     claim,
+    deliver,
     execute,
     govern,
     heartbeat,
@@ -66,6 +67,7 @@ class Worker:
         self._operator = operate.Operator(parts, self._sweeper)
         self._observer = observe.Observer(parts, self._sweeper)
         self._governor = govern.Governor(parts, self._sweeper)
+        self._deliverer = deliver.Deliverer(parts, self._sweeper)
         self._load_keeper = load.LoadKeeper(parts, self._sweeper)
         self._book_keeper = books.BookKeeper(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
@@ -89,6 +91,8 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "govern", self._governor.one_pass)),
             asyncio.create_task(supervise.forever(parts, "operate", self._operator.one_pass)),
             asyncio.create_task(supervise.forever(parts, "operate", self._operator.keep_house)),
+            asyncio.create_task(supervise.forever(parts, "deliver", self._deliverer.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "deliver", self._deliverer.keep_house)),
             asyncio.create_task(supervise.forever(parts, "heartbeat", self._reconcile_hold)),
             asyncio.create_task(supervise.forever(parts, "observe", self._observer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "observe", self._refresh)),
@@ -355,6 +359,7 @@ class Worker:
             await asyncio.wait(leftover, timeout=_CANCEL_S)
         try:
             await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
+            await asyncio.wait_for(self._deliverer.drained(), timeout=max(1.0, parts.settings.drain_s))
             await parts.store.give_back(leases=refs)
             await asyncio.to_thread(self._heartbeat.close)
             await parts.store.retire(worker=parts.worker)
@@ -366,6 +371,7 @@ class Worker:
         parts = self._parts
         self._heartbeat.close()
         self._activator.close()
+        await self._deliverer.close()
         await parts.compute.close(0.0)
         await parts.doorbell.close()
         for endpoint in parts.endpoints.values():

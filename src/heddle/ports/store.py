@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
 from heddle.core.policy import budget
-from heddle.ports import govern, leases, load, operating, recurring, reusing, session, spending, stopping
+from heddle.ports import govern, leases, load, operating, outbox, recurring, reusing, session, spending, stopping
 
 LeaseRef = leases.LeaseRef
 Charged = stopping.Charged
@@ -285,6 +285,7 @@ class EngineStore(
     load.LoadStore,
     reusing.Reusing,
     spending.SpendStore,
+    outbox.OutboxStore,
     Protocol,
 ):
     """Keep runs and steps for workers."""

@@ -7,6 +7,7 @@ import enum
 import errno
 import socket
 from typing import Any, Final
+from urllib import parse
 
 import aiohttp
 
@@ -40,6 +41,15 @@ def make(kind: Kind, *, connections_max: int, request_class: type[aiohttp.Client
         trust_env=False,
         request_class=request_class,
     )
+
+
+def is_web(url: str) -> bool:
+    """Tell whether a stranger's URL is http or https with a host and a port; the client trips over others."""
+    try:
+        parts = parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _public_socket(info: tuple[Any, ...]) -> socket.socket:

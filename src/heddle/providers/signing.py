@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 TOLERANCE_S: Final = 300.0  # the reference implementations' WEBHOOK_TOLERANCE_IN_SECONDS, in both directions
@@ -45,6 +45,17 @@ def sign(*, secret: str, message_id: str, timestamp_s: int, body: bytes) -> dict
         "webhook-timestamp": str(timestamp_s),
         "webhook-signature": f"v1,{signature.decode()}",
     }
+
+
+def sign_with_all(*, secrets: Sequence[str], message_id: str, timestamp_s: int, body: bytes) -> dict[str, str]:
+    """Give the headers with one signature for each secret, at most 16, as during a rotation. Raises SecretMalformed."""
+    if not secrets:
+        raise SecretMalformed("nothing is sent without a signature, and there is no secret to sign with")
+    signed = [
+        sign(secret=secret, message_id=message_id, timestamp_s=timestamp_s, body=body)
+        for secret in secrets[:SIGNATURES_MAX]
+    ]
+    return {**signed[0], "webhook-signature": " ".join(each["webhook-signature"] for each in signed)}
 
 
 def verify(*, secret: str, headers: Mapping[str, str], body: bytes, now_s: float) -> str:

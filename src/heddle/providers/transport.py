@@ -204,6 +204,8 @@ class Transport:
         """Send once and give the client's answer, body unread, which the caller closes. For ``open`` alone."""
         if call.timeout_s <= 0:  # the client would read 0 as "no limit"
             return NotSent(cause=Cause.NO_TIME, message="the time allowed was over before the request began")
+        if call.is_public_only and not sessions.is_web(call.url):
+            return NotSent(cause=Cause.ADDRESS, message=f"{_place(call)} is no http or https address")
         kind = (
             sessions.Kind.PUBLIC
             if call.is_public_only

@@ -20,6 +20,7 @@ from heddle.core.policy import budget
 from heddle.ports import store
 from heddle.store import (
     connections,
+    delivering,
     limits,
     load,
     lookout,
@@ -47,6 +48,7 @@ class PostgresStore(
     spending.SpendCounting,
     load.PostgresLoad,
     reusing.Reusing,
+    delivering.Outbox,
 ):
     """Keep runs and steps for the workers of one process."""
 

@@ -148,11 +148,12 @@ def _facts(connection: psycopg.Connection[Any], found: WeekTables) -> retention.
     """Count what lives in a week, each kind to 1,000 at most."""
     held = connection.execute(statements.load("week_held"), _bounds(found.week)).fetchone()
     assert held is not None, "a select of counts gives a row"
-    running, reserved = held
+    running, reserved, undelivered = held
     return retention.PartitionFacts(
         week=found.week,
         open_runs=_count(connection, found, "run", "state in ('queued', 'running')") or running,
         unknown_steps=_count(connection, found, "attempt", "state = 'unknown'"),
+        undelivered_webhooks=undelivered,
         open_reservations=reserved,
     )
 

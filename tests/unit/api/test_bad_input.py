@@ -55,7 +55,7 @@ BODIES: list[tuple[str, Any, int, str, str]] = [
     ("long label", {**GOOD, "labels": {"brand": "x" * 300}}, 422, "invalid_input", "labels.brand"),
     ("label with a bad name", {**GOOD, "labels": {"a b": "x"}}, 422, "invalid_input", "labels.a b"),
     ("label that is no text", {**GOOD, "labels": {"a": 1}}, 422, "invalid_input", "labels.a"),
-    ("webhook, not delivered yet", {**GOOD, "webhook_url": "https://h/x"}, 422, "invalid_input", "webhook_url"),
+    ("webhook to an inside", {**GOOD, "webhook_url": "https://h/x"}, 422, "invalid_input", "webhook_url"),
     ("cost as a number", {**GOOD, "max_cost_usd": 1.5}, 422, "invalid_input", "max_cost_usd"),
     ("cost below zero", {**GOOD, "max_cost_usd": "-1"}, 422, "invalid_input", "max_cost_usd"),
     ("cost that is no number", {**GOOD, "max_cost_usd": "NaN"}, 422, "invalid_input", "max_cost_usd"),

@@ -143,6 +143,11 @@ def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: dj
         "/v1/runs/quote",
         "/v1/usage",
         "/v1/budgets",
+        "/v1/webhooks/deliveries",
+        "/v1/webhooks/deliveries/{delivery_id}/redeliver",
+        "/v1/webhooks/disabled",
+        "/v1/webhooks/enable",
+        "/v1/webhooks/secrets",
     }
     body = paths["/v1/runs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert set(body["properties"]) >= {"workflow", "input", "deadline_s", "max_cost_usd"}

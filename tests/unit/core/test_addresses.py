@@ -3,6 +3,7 @@
 import pytest
 
 from heddle.core import addresses
+from tests import hostile_urls
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,16 @@ def test_address_when_of_the_internet_then_public(address: str) -> None:
         "ff02::1",
         "2001:db8::1",
         "fec0::1",
+        "168.63.129.16",
+        "192.0.0.192",
+        "192.88.99.1",
+        "100::1",
+        "3fff::1",
+        "5f00::1",
+        "2001::1",
+        "2001:20::1",
+        "64:ff9b::a9fe:a9fe",
+        "1::1",
         "localhost",
         "",
         "2130706433",
@@ -53,3 +64,33 @@ def test_address_when_of_the_internet_then_public(address: str) -> None:
 )
 def test_address_when_inside_or_none_then_not_public(address: str) -> None:
     assert not addresses.is_public(address)
+
+
+@pytest.mark.parametrize("url", hostile_urls.BY_FORM)
+def test_url_when_hostile_by_its_form_then_it_is_refused_with_the_one_sentence(url: str) -> None:
+    assert addresses.url_problem(url, is_private_allowed=False) == addresses.NOT_PUBLIC
+
+
+@pytest.mark.parametrize("url", hostile_urls.LEGITIMATE)
+def test_url_when_legitimate_then_nothing_is_in_its_way(url: str) -> None:
+    assert addresses.url_problem(url, is_private_allowed=False) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/hooks", "http://localhost:9000/", "https://[::1]:8443/x", "http://receiver/hooks"]
+)
+def test_url_when_private_ones_are_allowed_then_this_machine_is_taken(url: str) -> None:
+    assert addresses.url_problem(url, is_private_allowed=True) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://127.0.0.1/", "http://user@127.0.0.1/", "http://127.0.0.1:70000/", "http://127.0.0.1/#x", "http://0x7f.1/"],
+)
+def test_url_when_it_is_none_then_it_is_refused_also_where_private_ones_are_allowed(url: str) -> None:
+    assert addresses.url_problem(url, is_private_allowed=True) == addresses.NOT_A_URL
+
+
+def test_corpus_then_it_has_as_many_as_the_bar_asks() -> None:
+    assert len(set(hostile_urls.BY_FORM)) + len(hostile_urls.BY_ADDRESS) >= 60
+    assert len(set(hostile_urls.LEGITIMATE)) >= 20

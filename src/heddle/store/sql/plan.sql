@@ -1,6 +1,6 @@
 -- Purpose: write what a batch of activations decided: new calls with their edges, ready entries and timers, and where each function stands.
 -- Caller: engine.activate, after plan_facts in the same transaction; every decision was made in core.plan.
--- Rows: step (inserts; children of existing parents), ready, timer, lease (the activation's), event, run.
+-- Rows: step (inserts; children of existing parents), ready, timer, lease (the activation's), event, outbox (inserts), run.
 -- Calls: one row each; what is called stands once in kinds … tenants and is named by its place, the run by its place in run_ids. A column that is
 --   usual throughout is empty: `unnest` fills it with nulls.
 -- A call marked direct is leased to the planning worker at once, where nothing is ready in its lane: nobody is overtaken, and fairness is among
@@ -93,12 +93,15 @@ with moment as materialized (
   from standing t cross join moment
   where r.id = t.run_id
   returning r.id, r.state, r.event_seq, r.started_at = now as is_started, t.is_over, t.is_woken, r.lane, r.tenant_id, r.parent_run,
-    r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at
+    r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at, r.webhook_url
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at)
   select id, event_seq - case when is_over then 1 else 0 end, 'run.started', null::int, now from runs cross join moment where is_started
   union all
   select id, event_seq, 'run.' || state, null::int, now from runs cross join moment where is_over
+), posted as (
+  insert into heddle_outbox (run_id, seq, tenant_id, type, url, at, next_at)
+  select id, event_seq, tenant_id, 'run.' || state, webhook_url, finished_at, finished_at from runs where is_over and webhook_url is not null
 ), woken as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, id, 0 from runs where is_woken

@@ -2,7 +2,7 @@
 --   wake-up of their activations, limits given back, events (one row for all that a batch tells of a run; `store.reading` takes it apart), and the
 --   end of runs with nothing left open. A local step that succeeds at once leaves no attempt row: its step row says who ran it, from when to when.
 -- Caller: engine.settle, after lock_runs in the same transaction.
--- Rows: attempt (facts, never fenced), lease, step, ready, timer, slot, limit_delta, ledger, event, run.
+-- Rows: attempt (facts, never fenced), lease, step, ready, timer, slot, limit_delta, ledger, event, run; inserts outbox (what a customer is told).
 -- A claim waits for nothing, so it may lease a step while the run is being stopped: such a step stays as it was stopped, its slot is let go,
 --   and a job that the provider took for it is asked to stop (`asked`).
 -- What a worker that lost its lease says of a job that somebody else is asking after closes nothing, unless it is the result: the job
@@ -327,7 +327,7 @@ with recursive moment as materialized (
   cross join moment
   where r.id = j.id
   returning r.id, r.state, r.event_seq, j.is_woken, j.is_over, r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority,
-    r.created_at, r.finished_at, j.ordinals,
+    r.created_at, r.finished_at, r.webhook_url, j.ordinals,
     case when j.is_over then j.events || ('run.' || r.state) else j.events end as events, j.details
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at, detail)
@@ -338,6 +338,9 @@ with recursive moment as materialized (
       from unnest(r.ordinals, r.events, r.details) with ordinality as n (ordinal, event, detail, place)) end
   from runs r cross join moment
   where r.events is not null
+), posted as (
+  insert into heddle_outbox (run_id, seq, tenant_id, type, url, at, next_at)
+  select id, event_seq, tenant_id, 'run.' || state, webhook_url, finished_at, finished_at from runs where is_over and webhook_url is not null
 ), woken as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, id, 0 from runs where is_woken

@@ -3,7 +3,7 @@
 -- A run that is still queued ends at once: its function has never run, so there is nothing to clean up.
 -- Caller: doors' cancel, the deadline timer, engine.activate; after lock_runs in the same transaction. A second call changes nothing for a
 --   reason already recorded, except `forced` (the cleanup time is over): then the function is over too.
--- Rows: step, lease, slot, limit_delta, timer, ready, event, run. Locks in order: run (held) -> step -> ready -> lease.
+-- Rows: step, lease, slot, limit_delta, timer, ready, event, outbox (inserts), run. Locks in order: run (held) -> step -> ready -> lease.
 -- An accepted provider job is asked to stop by a worker: its step gets a ready row in its endpoint's poll lane. One that may have been
 --   accepted (cut off while it was being sent, or unknown before) is looked up first, when nothing can be sent any more. Both keep their slot
 --   until it is known that the job is over.
@@ -80,12 +80,15 @@ with moment as materialized (
   from w cross join moment
   where r.id = w.id
   returning r.id, r.state, r.event_seq, w.reason, w.is_over, w.is_first, w.is_activation_due as was_due, r.lane, r.tenant_id, r.parent_run,
-    r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at
+    r.parent_ordinal, r.workflow, r.priority, r.created_at, r.finished_at, r.webhook_url
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at)
   select id, event_seq - case when is_over then 1 else 0 end, 'run.stopping', null::int, now from runs cross join moment where is_first
   union all
   select id, event_seq, 'run.' || state, null::int, now from runs cross join moment where is_over
+), posted as (
+  insert into heddle_outbox (run_id, seq, tenant_id, type, url, at, next_at)
+  select id, event_seq, tenant_id, 'run.' || state, webhook_url, finished_at, finished_at from runs where is_over and webhook_url is not null
 ), woken as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, id, 0 from runs where not is_over and not was_due

@@ -206,6 +206,23 @@ STATES: Final = (
         description="A rotated secret, a wrong clock, or somebody trying. Polling finds the results meanwhile.",
     ),
     _alert(
+        "HeddleWebhooksLate",
+        f"{metrics.WEBHOOKS_OVERDUE_AGE.name} > 300",
+        PAGE,
+        for_s=120,
+        summary="Webhooks have been due for {{ $value | humanizeDuration }} and nobody sends them.",
+        description="Their receivers are well: no worker delivers, or all places are taken.",
+    ),
+    _alert(
+        "HeddleWebhooksGivenUp",
+        # The gauge and not the counter: the first step of a counter that was not there before is no increase.
+        f'max(delta({metrics.WEBHOOKS_KEPT.name}{{state="dead"}}[1h])) > 0',
+        TICKET,
+        for_s=0,
+        summary="{{ $value | humanize }} webhooks were given up after their last try.",
+        description="A customer was not told how a run ended. They are kept, and can be redelivered.",
+    ),
+    _alert(
         "HeddleComputeCrashing",
         f'sum by (outcome) (increase({metrics.COMPUTE_CALLS.name}{{outcome=~"crashed|timed_out"}}[10m])) > 5',
         TICKET,

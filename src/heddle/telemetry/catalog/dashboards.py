@@ -143,6 +143,15 @@ DOORS: Final = Row(
         _panel("Artifact bytes", BYTES, _rate(metrics.ARTIFACT_BYTES, "direction"), meaning="Bytes a second."),
     ),
 )
+TOLD: Final = Row(
+    title="Are customers told?",
+    panels=(
+        _panel("Webhook tries", PER_SECOND, _rate(metrics.WEBHOOK_TRIES, "outcome")),
+        _panel("Webhook try duration", SECONDS, _quantile(metrics.WEBHOOK_DURATION, 0.95), danger_above=10),
+        _panel("Webhooks not delivered", COUNT, _value(metrics.WEBHOOKS_KEPT, "state")),
+        _panel("Oldest webhook overdue", SECONDS, _value(metrics.WEBHOOKS_OVERDUE_AGE), danger_above=300),
+    ),
+)
 MACHINES: Final = Row(
     title="How are the machines?",
     panels=(
@@ -183,7 +192,7 @@ OVERVIEW: Final = Dashboard(
     uid="heddle-overview",
     title="Heddle",
     meaning="Promises first, then what waits, then why.",
-    rows=(PROMISES, WAITING, WALK, ENDPOINTS, SPENDING, DOORS, MACHINES),
+    rows=(PROMISES, WAITING, WALK, ENDPOINTS, SPENDING, DOORS, TOLD, MACHINES),
 )
 
 ALL: Final[tuple[Dashboard, ...]] = (OVERVIEW,)

@@ -196,6 +196,14 @@ WEBHOOK_DELIVERED = _event(
     "webhook.delivered", INFO, "A customer's receiver took an event.", "webhook_id", "status", "duration_s"
 )
 WEBHOOK_FAILED = _event("webhook.failed", WARNING, "A delivery failed.", "webhook_id", "status", "error", "retry_at")
+WEBHOOK_DIED = _event(
+    "webhook.died",
+    ERROR,
+    "The last try of a delivery failed; it waits to be redelivered.",
+    "webhook_id",
+    "status",
+    "error",
+)
 WEBHOOK_DISABLED = _event("webhook.disabled", WARNING, "A receiver gets no more deliveries.", "url", "reason")
 REQUEST_FAILED = _event("request.failed", ERROR, "A request could not be answered as asked.", "path", "status", "error")
 KEY_REFUSED = _event("key.refused", WARNING, "A key was missing, unknown, expired or not allowed.", "key", "reason")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from heddle.core import attempt, faults, run, step
+from heddle.core import attempt, faults, outbox, run, step
 from heddle.core.policy import budget, invoice
 from heddle.telemetry.catalog.records import Label
 
@@ -103,6 +103,14 @@ LOOK_OUTCOME = _closed(
     "outcome",
     "What a model call that may take another's result found.",
     ("first", "under_way", "found"),
+)
+WEBHOOK_OUTCOME = _closed(
+    "outcome", "What followed from one try to deliver a webhook.", ("delivered", "retried", "dead", "gone")
+)
+EVENT_STATE = _closed(
+    "state",
+    "Where an event that is not delivered is.",
+    _values(state for state in outbox.EventState if state != "delivered"),
 )
 DIRECTION = _closed("direction", "Which way the bytes went.", ("stored", "served"))
 SLO = _closed(

@@ -309,6 +309,31 @@ CALLBACKS = _counter(
 ARTIFACTS = _counter("heddle_artifacts_total", "artifacts", "Artifacts stored or served.", labels.DIRECTION)
 ARTIFACT_BYTES = _counter("heddle_artifacts_bytes_total", "bytes", "Bytes stored or served.", labels.DIRECTION)
 
+# Webhooks.
+WEBHOOK_TRIES = _counter(
+    "heddle_webhook_tries_total", "tries", "Tries to deliver a webhook, by what followed.", labels.WEBHOOK_OUTCOME
+)
+WEBHOOK_DURATION = _histogram(
+    "heddle_webhook_duration_seconds",
+    "seconds",
+    "How long one try to deliver a webhook took.",
+    buckets=HTTP_BUCKETS,
+    source=HTTP_SOURCE,
+)
+WEBHOOKS_KEPT = _gauge(
+    "heddle_webhooks_undelivered",
+    "events",
+    "Events that customers do not have: due, given up after the last try, or for an address that is gone.",
+    labels.EVENT_STATE,
+    merge=Merge.LATEST_OF_LIVING,
+)
+WEBHOOKS_OVERDUE_AGE = _gauge(
+    "heddle_webhooks_overdue_age_seconds",
+    "seconds",
+    "How long an event has been due that nobody sent, though its receiver is well; 0 when there is none.",
+    merge=Merge.LATEST_OF_LIVING,
+)
+
 # Promises (RELIABILITY R23: two counters of our own).
 SLO_VALID = _counter("heddle_slo_valid_total", "things", "Things an objective is about.", labels.SLO)
 SLO_BAD = _counter("heddle_slo_bad_total", "things", "Those of them that broke the objective.", labels.SLO)

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Sequence
 
-from heddle.testing.memory import books
+from heddle.testing.memory import books, outbox
 from heddle.testing.memory.tables import Rows, RunRow, Statement, Tables
 
 
@@ -71,6 +71,7 @@ def _go_on(tables: Tables, old: RunRow, run_id: uuid.UUID, *, given: object, ver
     tables.runs[run_id] = made
     tables.tell(made, "run.queued")
     old.continued_as = run_id
+    outbox.unpost(tables, old.id)
     tables.runs[old.chain_first or old.id].chain_last = run_id
     above = None
     if old.parent_run is not None and old.parent_ordinal is not None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from heddle.testing.memory import outbox
 from heddle.testing.memory.tables import Key, RunRow, StepRow, Tables
 
 
@@ -139,10 +140,11 @@ def end_run(tables: Tables, row: RunRow) -> list[Any]:
 
 
 def finish_run(tables: Tables, row: RunRow, state: str) -> list[Any]:
-    """Put a run into a terminal state, and tell its parent."""
+    """Put a run into a terminal state, tell its parent, and post what the customer is told."""
     tables.move_run(row, state)
     row.finished_at = tables.now_s()
     tables.tell(row, f"run.{state}")
+    outbox.post(tables, row)
     tables.drop_timers(row.id, ordinals=lambda ordinal: ordinal == 0)
     if row.parent_run is not None and row.parent_ordinal is not None:
         tables.timers.setdefault((row.parent_run, row.parent_ordinal, "child"), tables.now_s())

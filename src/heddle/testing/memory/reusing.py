@@ -4,8 +4,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from heddle.testing.memory.results import ResultRow
 from heddle.testing.memory.settling import holds
-from heddle.testing.memory.tables import Key, ResultRow, Rows, Statement, StepRow, Tables
+from heddle.testing.memory.tables import Key, Rows, Statement, StepRow, Tables
 
 _CLASSES = ("interactive", "standard", "batch")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from heddle.core import attempt, run, step
+from heddle.testing.memory import results
 from heddle.testing.memory.deployed import (
     NEVER_S,
     NOTHING_SHOWN,
@@ -27,6 +28,7 @@ from heddle.testing.memory.deployed import (
     TenantRow,
     WorkflowRow,
 )
+from heddle.testing.memory.posted import OutboxRow
 
 Rows = list[tuple[Any, ...]]
 Statement = Callable[..., Rows]
@@ -115,15 +117,6 @@ class StepRow:
     def is_detached(self) -> bool:
         """Tell whether its failure leaves the run alone."""
         return bool((self.options or {}).get("detach"))
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class ResultRow:
-    """Hold which call's result equal calls take, and until when."""
-
-    run_id: uuid.UUID
-    ordinal: int
-    until: float
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -270,7 +263,7 @@ class Tables:
         self.routes: list[RouteRow] = []
         self.models: dict[str, ModelRow] = {}
         self.tenants: dict[int, TenantRow] = {1: TenantRow(id=1, name="default")}
-        self.results: dict[tuple[int, str], ResultRow] = {}
+        self.results: dict[tuple[int, str], results.ResultRow] = {}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
         self.ledger: dict[tuple[uuid.UUID, int, int, str], LedgerRow] = {}
@@ -279,6 +272,11 @@ class Tables:
         self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
         self.budget_days: dict[tuple[int, int], int] = {}
         self.budget_calls: set[tuple[int, int, uuid.UUID, int, int]] = set()
+        self.outbox: dict[tuple[uuid.UUID, int], OutboxRow] = {}
+        self.outbox_due: dict[tuple[uuid.UUID, int], OutboxRow] = {}
+        self.receivers: dict[tuple[int, str], tuple[int, float, float]] = {}
+        self.disabled: dict[tuple[int, str], str] = {}
+        self.secrets: dict[tuple[int, int], tuple[uuid.UUID, float, float | None]] = {}
         self.sessions: set[str] = set()
         self.leader: tuple[int | None, float] = (None, NEVER_S)
         self.watch: Callable[[str], None] = lambda _line: None

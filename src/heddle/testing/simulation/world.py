@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
+from heddle.client import letters
 from heddle.config import deployment, settings
 from heddle.core import artifact, ids
 from heddle.core import run as run_law
@@ -19,6 +20,7 @@ from heddle.engine import worker as worker_module
 from heddle.ports import blobs, records, transport
 from heddle.ports import store as store_port
 from heddle.program import definitions
+from heddle.testing import couriers
 from heddle.testing.memory import store as memory_store
 from heddle.testing.simulation import loop as loop_module
 from heddle.testing.simulation import machine, provider, weather
@@ -184,6 +186,8 @@ class World:
             clock=clock,
             build_provider=self._provider,
             callback_url=lambda _endpoint, _attempt: None,
+            courier=couriers.ScriptedCourier(),
+            compose=letters.composer(public_url=""),
             name=name,
         )
         hand = Hand(

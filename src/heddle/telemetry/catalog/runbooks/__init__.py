@@ -7,7 +7,7 @@ After: the documentation that ``generate`` writes, and whoever is on call.
 from typing import Final
 
 from heddle.telemetry.catalog.records import Runbook
-from heddle.telemetry.catalog.runbooks import machines, money, promises, work
+from heddle.telemetry.catalog.runbooks import machines, money, promises, webhooks, work
 
-ALL: Final[tuple[Runbook, ...]] = (*machines.ALL, *work.ALL, *money.ALL, *promises.ALL)
+ALL: Final[tuple[Runbook, ...]] = (*machines.ALL, *work.ALL, *money.ALL, *webhooks.ALL, *promises.ALL)
 """Every runbook."""

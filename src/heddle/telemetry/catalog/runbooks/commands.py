@@ -1,13 +1,21 @@
 """Hold the commands that several runbooks use, so that each is written and tried once.
 
 They take their values from the shell: ``HEDDLE_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``STEP``,
-``ENDPOINT``.
+``ENDPOINT``, ``WEBHOOK_ID``.
 This module runs nothing. Before it: the command line and the HTTP contract. After: the runbooks beside it.
 """
 
 from heddle.telemetry.catalog.records import Action, Command, Metric
 
-VARIABLES: tuple[str, ...] = ("HEDDLE_URL", "HEDDLE_API_KEY", "DATABASE_URL", "RUN_ID", "ENDPOINT", "STEP")
+VARIABLES: tuple[str, ...] = (
+    "HEDDLE_URL",
+    "HEDDLE_API_KEY",
+    "DATABASE_URL",
+    "RUN_ID",
+    "ENDPOINT",
+    "STEP",
+    "WEBHOOK_ID",
+)
 
 DOCTOR = Command(line="heddle doctor", expect="every dependency healthy; a line that is not says what to do")
 READY = Command(line='curl -sS "$HEDDLE_URL/readyz"', expect="each dependency by name, with its state")
@@ -19,6 +27,17 @@ RUN_CANCEL = Command(
 SETTLE_RETRY = Command(
     line='heddle settle "$RUN_ID" "$STEP" --as retry',
     expect="settled as retry; the next attempt follows; kept in the audit trail",
+    is_read_only=False,
+)
+WEBHOOKS_DEAD = Command(
+    line="heddle webhooks list --state dead", expect="what was given up, with address, tries and the last answer"
+)
+WEBHOOKS_DUE = Command(
+    line="heddle webhooks list --state due", expect="what is to be sent, with its next time and the last answer"
+)
+WEBHOOK_REDELIVER = Command(
+    line='heddle webhooks redeliver "$WEBHOOK_ID"',
+    expect="due again from the start, under the same id; kept in the audit trail",
     is_read_only=False,
 )
 WORKER = Command(line="heddle worker", expect="worker.started in its log; it claims at once", is_read_only=False)

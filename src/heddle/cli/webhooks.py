@@ -1,0 +1,91 @@
+"""`heddle webhooks list`, `redeliver`, `enable`, `rotate`: look after what customers are told, on the machine itself.
+
+They speak to the database and need neither the web server nor a key, as `heddle pause` does. Every change names the
+user and the machine in the audit trail. Before it: an operator. After it: ``heddle.client.webhooks``.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from heddle.cli import complaints, operate, table
+from heddle.service import database, setup
+
+if TYPE_CHECKING:
+    from heddle import client
+
+
+def index(given: argparse.Namespace) -> int:
+    """List events, or addresses that get none."""
+    with _desk() as desk:
+        if given.disabled:
+            gone = [
+                (f"{each.at:%Y-%m-%d %H:%M:%S}", each.url, each.reason) for each in desk.disabled(tenant=given.tenant)
+            ]
+            print(json.dumps(gone, indent=2) if given.json else table.columns(gone, heads=("AT (UTC)", "URL", "WHY")))
+            return complaints.Exit.DONE
+        found = desk.deliveries(tenant=given.tenant, state=given.state, run_id=given.run_id, limit=given.limit)
+    rows = [
+        {
+            "id": str(each.id),
+            "type": each.type,
+            "state": each.state.value,
+            "tries": each.tries,
+            "next_at": None if each.next_at is None else f"{each.next_at:%Y-%m-%d %H:%M:%S}",
+            "last": each.last_error or ("" if each.last_status is None else str(each.last_status)),
+            "url": each.url,
+        }
+        for each in found
+    ]
+    if given.json:
+        print(json.dumps(rows, indent=2))
+        return complaints.Exit.DONE
+    lines = [tuple("-" if value is None else str(value) for value in row.values()) for row in rows]
+    print(table.columns(lines, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL")))
+    return complaints.Exit.DONE
+
+
+def redeliver(given: argparse.Namespace) -> int:
+    """Send events again."""
+    with _desk() as desk:
+        for event_id in given.ids:
+            view = desk.redeliver(event_id, tenant=given.tenant, actor=operate.actor())
+            print(f"{view.id}: {view.type} is due again, to {view.url}")
+    return complaints.Exit.DONE
+
+
+def enable(given: argparse.Namespace) -> int:
+    """Let an address be sent to again."""
+    with _desk() as desk:
+        desk.enable(given.url, tenant=given.tenant, actor=operate.actor())
+    print(f"{given.url}: sent to again; what was not sent meanwhile: heddle webhooks list --state disabled")
+    return complaints.Exit.DONE
+
+
+def rotate(given: argparse.Namespace) -> int:
+    """Make the next secret and print it: alone on standard output, so that a script can take it."""
+    with _desk() as desk:
+        secret, version = desk.rotate(tenant=given.tenant, actor=operate.actor())
+    print(secret)
+    print(f"Version {version} for tenant {given.tenant}; keep it, it is not shown again.", file=sys.stderr)
+    return complaints.Exit.DONE
+
+
+@contextlib.contextmanager
+def _desk() -> Iterator["client.Webhooks"]:
+    """Give what webhooks are looked after through, on the database that the settings name."""
+    limits = setup.beside_service()
+    with database.using(limits) as address:
+        setup.complete(os.environ, limits=limits, database_url=address)
+        setup.django()
+        from heddle import wiring
+        from heddle.ports import operators
+
+        try:
+            yield wiring.webhooks()
+        except (operators.SubjectMissing, operators.ChangeRefused) as error:
+            raise complaints.CommandRefused(str(error)) from error

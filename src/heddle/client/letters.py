@@ -1,0 +1,46 @@
+"""Write what a webhook says: the type of the event, when it happened, and the run as it is shown.
+
+The run comes without its input, which the customer knows, and with its output when that is small; else with the link
+where it is. Written once, before the first try; later tries and redeliveries send the same bytes. Before it:
+``engine.deliver``. After it: the courier, which signs what is written here.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from heddle.client import shown
+from heddle.core import run
+from heddle.ports import outbox
+
+
+def composer(*, public_url: str) -> Callable[[outbox.DueEvent], str | None]:
+    """Give the function that writes bodies. public_url: where the API is reached, without a slash at the end."""
+    root = f"{public_url}/v1/runs"
+
+    def compose(event: outbox.DueEvent) -> str | None:
+        return body(event, root=root)
+
+    return compose
+
+
+def body(event: outbox.DueEvent, *, root: str) -> str | None:
+    """Write the body of one event; None when its run is not stored any more.
+
+    The state is the one that the event tells of, also when somebody has retried the run since. A run that went on as
+    others is told of once, at the end of the chain; ``submitted_as`` is then the first, which the customer knows.
+    """
+    view = event.view
+    if view is None:
+        return None
+    state = event.type.removeprefix("run.")
+    data: dict[str, Any] = shown.run(view, root=root, has_values=False)
+    data |= {"state": state, "shown_state": state, "submitted_as": str(event.submitted_as)}
+    data["finished_at"] = data["finished_at"] or shown.instant(event.at)
+    if state == run.RunState.SUCCEEDED.value:
+        if event.is_whole:
+            data["output"] = view.output
+        else:
+            data["output_url"] = data["links"]["self"]
+    said = {"type": event.type, "timestamp": shown.instant(event.at), "data": data}
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,98 @@
+"""What people may do to webhooks: see what became of events, send one again, enable an address, rotate the secret.
+
+Synchronous, on the host's own connection. Everything is one tenant's; every change names its actor and writes one row
+of ``heddle_audit`` in the transaction of the change. Neighbours: doors and the command line above, ``store.webhooks``
+below; ``engine.deliver`` sends.
+"""
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Protocol
+
+from heddle.core import outbox
+from heddle.ports import operators, records
+from heddle.ports import outbox as outbox_port
+
+
+class EventMissing(operators.SubjectMissing):
+    """Say that the tenant has no such event, or no such disabled address."""
+
+
+class RotationBusy(operators.ChangeRefused):
+    """Say that another rotation of the same tenant's secret was faster; asking again makes a further one."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventView:
+    """Show one event and what became of it. ``next_at``: None when it is over."""
+
+    id: outbox.EventId
+    type: str
+    url: str
+    state: outbox.EventState
+    tries: int
+    at: datetime.datetime
+    next_at: datetime.datetime | None
+    last_at: datetime.datetime | None
+    last_status: int | None
+    last_error: str | None
+    ended_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Say which events are asked for. ``before``: those of earlier runs, the newest first."""
+
+    state: outbox.EventState | None = None
+    run_id: str | None = None
+    before: outbox.EventId | None = None
+    limit: int = 50
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SecretView:
+    """Show one version of a signing secret, never the secret. ``retires_at``: None for the newest."""
+
+    version: int
+    created_at: datetime.datetime
+    retires_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DisabledView:
+    """Show one address that gets nothing any more."""
+
+    url: str
+    reason: str
+    at: datetime.datetime
+
+
+class WebhookDesk(Protocol):
+    """Show and steer one tenant's webhooks."""
+
+    def deliveries(self, *, tenant: records.Tenant, where: EventFilter) -> Sequence[EventView]:
+        """Show events, those of the newest runs first."""
+        ...
+
+    def redeliver(self, *, tenant: records.Tenant, event: outbox.EventId, actor: str) -> EventView:
+        """Send an event again from the start, under the same id. A second call does so again. Raises EventMissing."""
+        ...
+
+    def disabled(self, *, tenant: records.Tenant, limit: int) -> Sequence[DisabledView]:
+        """Show the addresses that get nothing any more."""
+        ...
+
+    def enable(self, *, tenant: records.Tenant, url: str, actor: str) -> None:
+        """Let an address be sent to again; what was not sent meanwhile is redelivered one by one. Raises
+        EventMissing.
+        """
+        ...
+
+    def secrets(self, *, tenant: records.Tenant) -> Sequence[SecretView]:
+        """Show the versions that events are signed with, newest first."""
+        ...
+
+    def rotate(self, *, tenant: records.Tenant, grace_s: float, actor: str) -> outbox_port.SigningKey:
+        """Make the next version; those before it sign for ``grace_s`` more. Raises RotationBusy."""
+        ...

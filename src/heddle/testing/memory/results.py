@@ -1,0 +1,13 @@
+"""Hold which call's result equal calls take, for ``reusing``."""
+
+import dataclasses
+import uuid
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class ResultRow:
+    """Hold which call's result equal calls take, and until when."""
+
+    run_id: uuid.UUID
+    ordinal: int
+    until: float

@@ -1,0 +1,203 @@
+"""A tenant looks after its webhooks over HTTP: deliveries, redelivery, addresses that are gone, signing secrets."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import django.test
+import pytest
+
+from heddle import client, wiring
+from heddle.client import needs
+from heddle.config import settings
+from heddle.core import outbox
+from heddle.ports import records
+from heddle.store import django as django_store
+from heddle.store import webhooks as webhooks_store
+from tests import pg
+from tests.races import scene
+
+URL = "https://shop.example/hooks"
+
+
+@pytest.fixture(autouse=True)
+def house(database: pg.Database, monkeypatch: pytest.MonkeyPatch) -> client.Heddle:
+    """Build clients on this file's database, as the wiring does."""
+    limits = settings.Settings(secret_key="a secret")
+    desk = webhooks_store.DjangoWebhooks()
+    made = client.Heddle(
+        doors=django_store.DjangoDoors(),
+        media=None,  # type: ignore[arg-type]
+        programs=needs.Programs(workflows=list, workflow=None, models=list),  # type: ignore[arg-type]
+        limits=limits,
+        verify_callback=None,  # type: ignore[arg-type]
+        checks={},
+    )
+    webhooks = client.Webhooks(desk=desk, tenants=lambda name: desk.tenant(name=name), limits=limits)
+    monkeypatch.setattr(wiring, "client", lambda: made)
+    monkeypatch.setattr(wiring, "webhooks", lambda: webhooks)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def paths() -> Iterator[None]:
+    with django.test.override_settings(ROOT_URLCONF="heddle.api.urls", MIDDLEWARE=["heddle.api.middleware.Door"]):
+        yield
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+def web(house: client.Heddle, tenant: str, *scopes: str) -> django.test.Client:
+    key, _ = house.create_key(tenant=tenant, name="tests", scopes=frozenset(scopes or {"read", "write"}))
+    return django.test.Client(headers={"authorization": f"Bearer {key}"})
+
+
+def told(house: client.Heddle, tenant: str, count: int = 1) -> list[str]:
+    """End runs that somebody wants to know of, and give their ids, the newest first."""
+    owner, doors = house.tenant(tenant), django_store.DjangoDoors()
+    made = []
+    for _ in range(count):
+        submission = doors.submit(
+            records.NewRun(tenant=owner, workflow=scene.WORKFLOW, version=1, input={}, webhook_url=URL)
+        )
+        doors.cancel(tenant=owner, run_id=submission.run_id)
+        made.insert(0, str(submission.run_id))
+    return made
+
+
+def post(door: django.test.Client, path: str, body: Any = None) -> Any:
+    return door.post(path, data=json.dumps(body or {}), content_type="application/json")
+
+
+def test_deliveries_when_listed_then_the_newest_come_first_page_by_page(house: client.Heddle, tenant: str) -> None:
+    runs, door = told(house, tenant, 3), web(house, tenant)
+
+    first = door.get("/v1/webhooks/deliveries", {"limit": 2, "state": "due"}).json()
+    rest = door.get("/v1/webhooks/deliveries", {"limit": 2, "cursor": first["next_cursor"]}).json()
+    of_one = door.get("/v1/webhooks/deliveries", {"run": runs[0]}).json()
+
+    assert [each["run"] for each in (*first["items"], *rest["items"])] == runs
+    assert rest["next_cursor"] is None
+    assert [each["run"] for each in of_one["items"]] == [runs[0]]
+    assert first["items"][0]["type"] == "run.cancelled"
+    assert (first["items"][0]["url"], first["items"][0]["tries"], first["items"][0]["state"]) == (URL, 0, "due")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [({"state": "lost"}, "state"), ({"limit": "9999"}, "limit"), ({"cursor": "x"}, "cursor")],
+)
+def test_deliveries_when_the_question_is_none_then_the_field_is_named(
+    house: client.Heddle, tenant: str, query: dict[str, str], field: str
+) -> None:
+    answer = web(house, tenant).get("/v1/webhooks/deliveries", query)
+
+    assert answer.status_code == 422
+    assert field in answer.json()["errors"][0]["field"]
+
+
+def test_redeliver_when_an_event_is_dead_then_it_is_due_from_the_start_and_audited(
+    house: client.Heddle, tenant: str, database: pg.Database
+) -> None:
+    told(house, tenant)
+    door = web(house, tenant)
+    event = door.get("/v1/webhooks/deliveries").json()["items"][0]["id"]
+    with database.connect() as connection:
+        connection.execute("update heddle_outbox set state = 'dead', tries = 10, ended_at = now()")
+
+        answer = post(door, f"/v1/webhooks/deliveries/{event}/redeliver")
+
+        audited = connection.execute(
+            "select actor, subject from heddle_audit where action = 'webhooks.redeliver' order by id desc limit 1"
+        ).fetchall()
+    assert answer.status_code == 202
+    assert (answer.json()["state"], answer.json()["tries"]) == ("due", 0)
+    assert audited == [(f"key tests of {tenant}", f"tenant {tenant}: {event}")]
+
+
+@pytest.mark.parametrize("event", ["msg_1", f"msg_{uuid.uuid4().hex}_3"])
+def test_redeliver_when_there_is_no_such_event_then_404(house: client.Heddle, tenant: str, event: str) -> None:
+    assert post(web(house, tenant), f"/v1/webhooks/deliveries/{event}/redeliver").status_code == 404
+
+
+def test_webhooks_when_they_are_anothers_then_they_look_like_none(house: client.Heddle, tenant: str) -> None:
+    told(house, tenant)
+    event = web(house, tenant).get("/v1/webhooks/deliveries").json()["items"][0]["id"]
+    stranger = web(house, f"{tenant}-2")
+
+    assert stranger.get("/v1/webhooks/deliveries").json()["items"] == []
+    assert post(stranger, f"/v1/webhooks/deliveries/{event}/redeliver").status_code == 404
+    assert stranger.get("/v1/webhooks/secrets").json()["items"] == []
+
+
+def test_webhooks_when_the_key_may_only_read_then_nothing_is_changed(house: client.Heddle, tenant: str) -> None:
+    door = web(house, tenant, "read")
+
+    answers = [
+        post(door, path).status_code
+        for path in ("/v1/webhooks/secrets", "/v1/webhooks/enable", "/v1/webhooks/deliveries/msg_1/redeliver")
+    ]
+
+    assert answers == [403, 403, 403]
+
+
+def test_enable_when_an_address_is_gone_then_it_is_listed_and_enabled_once(
+    house: client.Heddle, tenant: str, database: pg.Database
+) -> None:
+    door, owner = web(house, tenant), house.tenant(tenant)
+    with database.connect() as connection:
+        connection.execute(
+            "insert into heddle_webhook_disabled (tenant_id, url, reason) values (%s, %s, 'gone')", [owner.id, URL]
+        )
+
+    listed = door.get("/v1/webhooks/disabled").json()["items"]
+    answers = [post(door, "/v1/webhooks/enable", {"url": URL}).status_code for _ in range(2)]
+
+    assert [(each["url"], each["reason"]) for each in listed] == [(URL, "gone")]
+    assert answers == [200, 404]
+
+
+def test_secret_when_rotated_then_it_is_shown_once_and_its_versions_after(house: client.Heddle, tenant: str) -> None:
+    door = web(house, tenant)
+
+    made = [post(door, "/v1/webhooks/secrets") for _ in range(2)]
+    listed = door.get("/v1/webhooks/secrets")
+
+    assert [each.status_code for each in made] == [201, 201]
+    assert [each.json()["version"] for each in made] == [1, 2]
+    assert [(each["version"], each["retires_at"] is None) for each in listed.json()["items"]] == [(2, True), (1, False)]
+    assert "whsec_" not in listed.content.decode()
+
+
+def test_secrets_when_the_whole_database_is_read_then_none_is_in_it(
+    house: client.Heddle, tenant: str, database: pg.Database
+) -> None:
+    door = web(house, tenant)
+    secrets = [post(door, "/v1/webhooks/secrets").json()["secret"] for _ in range(3)]
+    told(house, tenant)
+
+    with database.connect() as connection:
+        tables = [name for (name,) in connection.execute("select tablename from pg_tables where schemaname = 'public'")]
+        text = "\n".join(
+            str(row) for name in tables for row in connection.execute(f'select t::text from "{name}" t').fetchall()
+        )
+
+    assert tenant in text
+    for secret in secrets:
+        assert secret not in text
+        assert secret.removeprefix("whsec_") not in text
+
+
+def test_secret_when_derived_by_another_installation_then_it_is_another(house: client.Heddle, tenant: str) -> None:
+    made = post(web(house, tenant), "/v1/webhooks/secrets").json()["secret"]
+    key = webhooks_store.DjangoWebhooks()._rows("webhook_secret_keys", {"tenants": [house.tenant(tenant).id]})[0]
+
+    same, other = (
+        outbox.secret(secret_key=each, tenant_id=key[0], version=key[1], salt=key[2]) for each in ("a secret", "b")
+    )
+
+    assert same == made != other
