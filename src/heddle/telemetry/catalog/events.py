@@ -198,6 +198,7 @@ WEBHOOK_DELIVERED = _event(
 WEBHOOK_FAILED = _event("webhook.failed", WARNING, "A delivery failed.", "webhook_id", "status", "error", "retry_at")
 WEBHOOK_DISABLED = _event("webhook.disabled", WARNING, "A receiver gets no more deliveries.", "url", "reason")
 REQUEST_FAILED = _event("request.failed", ERROR, "A request could not be answered as asked.", "path", "status", "error")
+GATEWAY_LISTENING = _event("gateway.listening", INFO, "A gateway takes requests.", "address", "worker")
 KEY_REFUSED = _event("key.refused", WARNING, "A key was missing, unknown, expired or not allowed.", "key", "reason")
 ARTIFACT_STORED = _event("artifact.stored", DEBUG, "An artifact was stored.", "size_bytes")
 ARTIFACT_REFUSED = _event("artifact.refused", INFO, "An upload was refused.", "reason", "size_bytes")
