@@ -10,6 +10,7 @@ STAMP := $(VENV)/.heddle-environment
 # Environments of the queues that we are measured beside; nothing of theirs is in ours.
 PEERS := .bench-peers
 PEERS_STAMP := $(PEERS)/.environments
+GATEWAY_STAMP := $(PEERS)/.gateway-environment
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	if "$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$$name"; break; fi; done)
 # UV_PYTHON and friends of the caller must not send packages elsewhere than into our environment.
@@ -21,7 +22,7 @@ SEEDS ?= 500
 SEED ?=
 ARGS ?=
 
-.PHONY: help env up demo test test-fault quick check format lock bench bench-peers plots sim drill clean
+.PHONY: help env up demo test test-fault quick check format lock bench bench-peers bench-gateway plots sim drill clean
 
 help: ## Show these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +70,7 @@ lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions)
 	@printf 'setuptools>=77\nuv>=0.7\n' | $(UV) pip compile $(COMPILE) - --output-file requirements-uv.txt $(ARGS) > /dev/null
 	@for name in requirements requirements-arq; do \
 		$(UV) pip compile $(COMPILE) bench/peers/$$name.in --output-file bench/peers/$$name.txt $(ARGS) > /dev/null; done
+	@$(UV) pip compile $(COMPILE) bench/gateway/requirements.in --output-file bench/gateway/requirements.txt $(ARGS) > /dev/null
 
 bench: env ## Measure throughput and latency here and print the machine beside the figures.
 	@$(BIN)/python -m bench $(ARGS)
@@ -81,6 +83,14 @@ $(PEERS_STAMP): bench/peers/requirements.txt bench/peers/requirements-arq.txt | 
 		folder=$(PEERS)/$${pair%%:*}; \
 		if ! [[ -x $$folder/bin/python ]]; then "$(PYTHON)" -m venv --without-pip $$folder; fi; \
 		VIRTUAL_ENV=$(abspath $(PEERS))/$${pair%%:*} $(BIN)/uv --quiet pip sync --require-hashes bench/peers/$${pair#*:}.txt; done
+	@touch $@
+
+bench-gateway: env $(GATEWAY_STAMP) ## Measure what the gateway adds to a call, beside LiteLLM's proxy.
+	@$(BIN)/python -m bench.gateway $(ARGS)
+
+$(GATEWAY_STAMP): bench/gateway/requirements.txt | env
+	@folder=$(PEERS)/venv-litellm; if ! [[ -x $$folder/bin/python ]]; then "$(PYTHON)" -m venv --without-pip $$folder; fi; \
+		VIRTUAL_ENV=$(abspath $(PEERS))/venv-litellm $(BIN)/uv --quiet pip sync --require-hashes $<
 	@touch $@
 
 plots: env ## Draw the newest results of bench/results into docs/pictures.

@@ -112,6 +112,12 @@ class House:
         text = "".join(
             ENDPOINT.format(name=f"instant-{number}", concurrency=CONCURRENCY) for number in range(1, count + 1)
         )
+        with self.deployed(text):
+            yield
+
+    @contextlib.contextmanager
+    def deployed(self, text: str) -> Iterator[None]:
+        """Deploy what a text of a heddle.toml says besides what is deployed; none of it afterwards."""
         self._deploy(text)
         try:
             yield
@@ -139,7 +145,7 @@ class House:
                 told(pids)
             yield pids
             for process, log in zip(processes, logs, strict=True):
-                _refuse_dead(process, log)
+                refuse_dead(process, log)
         finally:
             for process in processes:
                 process.terminate()
@@ -154,7 +160,7 @@ class House:
         with self.connect() as connection:
             while time.monotonic() < until_s:
                 for process, log in zip(processes, logs, strict=True):
-                    _refuse_dead(process, log)
+                    refuse_dead(process, log)
                 found = connection.execute("select count(*) from heddle_worker where state = 'alive'").fetchone()
                 if found is not None and found[0] >= len(processes):
                     return
@@ -248,7 +254,8 @@ def _start(name: str, log: pathlib.Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _refuse_dead(process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+def refuse_dead(process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+    """Raise WorkersFailed with the end of its log when a process has ended."""
     if process.poll() is not None:
         tail = log.read_text(errors="replace")[-2_000:]
         raise WorkersFailed(f"a worker ended with status {process.returncode}; {log} ends: {tail}")

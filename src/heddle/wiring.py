@@ -13,25 +13,31 @@ import pathlib
 import random
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from heddle import client as client_room
 from heddle.client import letters, needs, tokens
 from heddle.client import operating as client_operating
 from heddle.config import deployment, settings
-from heddle.core import artifact, faults, ids
+from heddle.core import ids
 from heddle.core.policy import schedule
-from heddle.ports import blobs as blobs_port
+from heddle.ports import compute as compute_port
 from heddle.ports import doors as doors_port
 from heddle.ports import provider, store
 from heddle.ports import spending as spending_port
-from heddle.program import artifacts, direct, errors, registry
+from heddle.program import artifacts, direct, registry
 from heddle.program import schedules as program_schedules
 from heddle.providers import courier, transport
 from heddle.providers import prices as price_lists
 from heddle.providers import registry as adapters
 from heddle.store import blobs as blob_store
+from heddle.store import step_artifacts
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
+
+if TYPE_CHECKING:
+    from heddle.engine import parts
+    from heddle.store import threads
 
 POOL_PRELOAD = "heddle.service.pool_child"
 # A route that was just applied is known to every door this soon.
@@ -129,36 +135,9 @@ def blobs() -> blob_store.FilesystemBlobs:
     )
 
 
-class StepArtifacts:
-    """Serve steps from the artifact storage, refusals turned into the faults that their step fails with."""
-
-    def __init__(self, storage: blob_store.FilesystemBlobs) -> None:
-        self._storage = storage
-
-    def read(self, *, tenant: str, reference: artifact.Artifact) -> bytes:
-        """Read a whole artifact. Raises ArgumentsRefused when the tenant has none of this hash."""
-        try:
-            return b"".join(self._storage.read_sync(tenant=tenant, sha256=reference.sha256))
-        except blobs_port.BlobMissing as error:
-            message = f"the artifact {reference.id} is not in the storage of tenant {tenant}: {error}"
-            raise errors.ArgumentsRefused(_fault(faults.Fault.REJECTED_PERMANENT, message)) from error
-
-    def write(self, *, tenant: str, content: bytes, media_type: str | None) -> artifact.Artifact:
-        """Store bytes. Raises OutputRefused when they are too large or not what they are said to be."""
-        try:
-            return self._storage.write_sync(tenant=tenant, chunks=(content,), claimed_media_type=media_type)
-        except blobs_port.BlobRefused as error:
-            kind = faults.Fault.TOO_LARGE if error.code.startswith("too_") else faults.Fault.BAD_OUTPUT
-            raise errors.OutputRefused(_fault(kind, f"an artifact was not stored: {error}")) from error
-
-
 def install_artifacts() -> None:
     """Let the steps of this process read and write artifacts."""
-    artifacts.install(StepArtifacts(blobs()))
-
-
-def _fault(kind: faults.Fault, message: str) -> faults.StepFault:
-    return faults.StepFault(fault=kind, message=message, where="artifacts")
+    artifacts.install(step_artifacts.StepArtifacts(blobs()))
 
 
 # Doors
@@ -170,16 +149,31 @@ def client() -> client_room.Heddle:
     from heddle.store import django as django_store
 
     made = django_store.DjangoDoors(cleanup_s=house_settings().cleanup_s)
+    return _client(made, house_settings(), functools.partial(direct.find, is_routed=RoutedModels(made)))
+
+
+def gateway_client(limits: settings.Settings, *, is_routed: Callable[[str], bool]) -> client_room.Heddle:
+    """Give the client of a gateway, which knows the routes itself and takes larger values of a call inline."""
+    from heddle.store import django as django_store
+
+    bytes_max = limits.gateway_inline_bytes_max
+    return _client(
+        django_store.DjangoDoors(cleanup_s=limits.cleanup_s),
+        dataclasses.replace(limits, inline_bytes_max=bytes_max),
+        functools.partial(direct.find, is_routed=is_routed, bytes_max=bytes_max),
+    )
+
+
+def _client(
+    made: doors_port.Doors, limits: settings.Settings, find: Callable[[str], direct.DirectCall | None]
+) -> client_room.Heddle:
     return client_room.Heddle(
         doors=made,
         media=blobs(),
         programs=needs.Programs(
-            workflows=registry.workflows,
-            workflow=registry.workflow,
-            models=registry.models,
-            direct=functools.partial(direct.find, is_routed=RoutedModels(made)),
+            workflows=registry.workflows, workflow=registry.workflow, models=registry.models, direct=find
         ),
-        limits=house_settings(),
+        limits=limits,
         verify_callback=CallbackVerifiers(),
         checks=checks(),
         quotes=_quote,
@@ -331,7 +325,18 @@ def _count_retry(stage: str, error: Exception) -> None:
 async def run_worker(stop: asyncio.Event, *, name: str) -> None:
     """Run one worker until `stop`, then drain it; everything it holds is closed when this returns."""
     from heddle.compute import pool
-    from heddle.engine import parts, worker
+    from heddle.engine import worker
+
+    processes = house_settings().compute_processes
+    sizes = {"children": processes} if processes else {}
+    install_artifacts()
+    compute = pool.ProcessPool(pool.PoolOptions(preload=(POOL_PRELOAD,), **sizes))
+    await worker.Worker(worker_parts(name=name, compute=compute)).run(stop)
+
+
+def worker_parts(*, name: str, compute: compute_port.Compute, is_models_only: bool = False) -> "parts.Parts":
+    """Give the parts of one worker of this process, nothing opened yet."""
+    from heddle.engine import parts
     from heddle.store import postgres, pulse
     from heddle.transports import postgres as doorbell
 
@@ -340,9 +345,7 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
     clock = SystemClock()
     # Polls are made beside a full house of calls and must not wait for a call's connection.
     connections = transport.Transport(connections_max=limits.worker_in_flight_max + limits.worker_batch)
-    sizes = {"children": limits.compute_processes} if limits.compute_processes else {}
-    install_artifacts()
-    made = parts.Parts(
+    return parts.Parts(
         settings=limits,
         store=postgres.PostgresStore(
             dsn=address,
@@ -359,7 +362,7 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
         ),
         pulse=pulse.PostgresPulse(dsn=direct, timeout_s=limits.database_timeout_s),
         doorbell=doorbell.PostgresDoorbell(dsn=direct, debounce_s=limits.doorbell_debounce_s, clock=clock),
-        compute=pool.ProcessPool(pool.PoolOptions(preload=(POOL_PRELOAD,), **sizes)),
+        compute=compute,
         blobs=blobs(),
         clock=clock,
         build_provider=lambda row: provider_of(row, connections),
@@ -367,5 +370,19 @@ async def run_worker(stop: asyncio.Event, *, name: str) -> None:
         courier=courier.make(limits, now_s=clock.unix_s),
         compose=letters.composer(public_url=public_root(limits)),
         name=name,
+        is_models_only=is_models_only,
     )
-    await worker.Worker(made).run(stop)
+
+
+def gateway_parts(*, name: str) -> "parts.Parts":
+    """Give the parts of a gateway's worker: model calls only, no compute pool."""
+    from heddle.compute import absent
+
+    return worker_parts(name=name, compute=absent.NoCompute(), is_models_only=True)
+
+
+def door_threads() -> "threads.DoorThreads":
+    """Give threads from which a loop asks the client of this process."""
+    from heddle.store import threads
+
+    return threads.DoorThreads()

@@ -39,6 +39,7 @@ class Program:
         kept.pop("PHOTOS", None)
         python_path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH", "")])])
         ours = {"HEDDLE_STATE_DIR": str(self.state_dir), "HEDDLE_WEB_PORT": "0", "PYTHONPATH": python_path}
+        ours |= {"HEDDLE_GATEWAY_PORT": "0"}
         return {**kept, **ours, **more}
 
     def start(self, *words: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:

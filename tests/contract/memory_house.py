@@ -76,7 +76,14 @@ class MemoryHouse(scene.House):
 
     def count(self, table: str) -> int:
         """Count the rows of a table."""
-        return len({"run": self.tables.runs, "timer": self.tables.timers, "slot": self.tables.slots}[table])
+        tables = self.tables
+        found = {
+            "run": tables.runs,
+            "timer": tables.timers,
+            "slot": tables.slots,
+            "idempotency": tables.idempotency,
+        }
+        return len(found[table])
 
     def charges(self) -> list[tuple[str, int]]:
         """Give what was charged."""

@@ -18,6 +18,7 @@ from tests.contract import (
     store_outbox_suite,
     store_reuse_suite,
     store_suite,
+    store_waited_suite,
     store_work_suite,
 )
 
@@ -27,7 +28,7 @@ NOT_PROMISED = {"session_own", "planner", "session"}
 NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
-    *("chains", "delivering", "limits", "load", "quotas", "session", "stopping", "why"),
+    *("chains", "calling", "delivering", "limits", "load", "quotas", "session", "stopping", "why"),
 )
 
 
@@ -54,6 +55,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, in memory."""
+
+
+class TestWaited(store_waited_suite.WaitedSuite):
+    """Calls that somebody waits for, in memory."""
 
 
 class TestMoney(store_money_suite.MoneySuite):

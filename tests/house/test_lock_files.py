@@ -13,6 +13,7 @@ LOCKS = (
     "requirements-uv.txt",
     "bench/peers/requirements.txt",
     "bench/peers/requirements-arq.txt",
+    "bench/gateway/requirements.txt",
 )
 ENTRY = re.compile(
     r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)((?: ;[^\\\n]*)?) ?((?:\\\n {4}--hash=sha256:[0-9a-f]{64} ?)*)$", re.MULTILINE

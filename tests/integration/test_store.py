@@ -16,6 +16,7 @@ from tests.contract import (
     store_race_suite,
     store_reuse_suite,
     store_suite,
+    store_waited_suite,
     store_work_suite,
 )
 from tests.races import fixtures, invariants, scene
@@ -61,6 +62,10 @@ class TestWait(store_work_suite.WaitSuite):
 
 class TestDirect(store_direct_suite.DirectSuite):
     """Steps leased as they are planned, on PostgreSQL."""
+
+
+class TestWaited(store_waited_suite.WaitedSuite):
+    """Calls that somebody waits for, on PostgreSQL."""
 
 
 class TestMoney(store_money_suite.MoneySuite):

@@ -71,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "web", "serve HTTP: the API, the console, the admin", "heddle.cli.web:run")
     worker = _add(commands, "worker", "run one worker", "heddle.cli.worker:run")
     worker.add_argument("--name", help="name in logs and in the console (default: host and process number)")
+    gateway = _add(commands, "gateway", "serve OpenAI's and Replicate's shapes", "heddle.cli.gateway:run")
+    gateway.add_argument("--name", help="name in logs and in the console (default: gateway, host and process number)")
     _add(commands, "migrate", "migrate the database, make partitions, apply heddle.toml", "heddle.cli.migrate:run")
     doctor = _add(commands, "doctor", "tell how everything is, and what to do", "heddle.cli.doctor:run")
     doctor.add_argument("--json", action="store_true", help="print JSON")

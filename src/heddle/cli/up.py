@@ -15,6 +15,8 @@ def run(_given: argparse.Namespace) -> int:
         _tell("")
         _tell(f"  console  {started.addresses.console_url}")
         _tell(f"  api      {started.addresses.api_url}/v1")
+        if started.addresses.gateway_url:
+            _tell(f"  gateway  {started.addresses.gateway_url}")
         if started.addresses.api_key:
             _tell(f"  key      {started.addresses.api_key}")
         _tell("")

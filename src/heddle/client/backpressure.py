@@ -83,6 +83,12 @@ class Backpressure:
         """
         return self._by_quota(new, before=before) or self._by_load(new)
 
+    def is_ready(self, tenant: records.Tenant) -> bool:
+        """Tell whether a request of this tenant can be judged by what is known, without a look at the store."""
+        with self._lock:
+            is_fresh = self._read_at_s is not None and self._monotonic_s() - self._read_at_s < REMEMBERED_S
+        return is_fresh and not tenant.quota.is_any
+
     def use(self, tenant: records.Tenant) -> quota.Use | None:
         """Give what a tenant has taken, at most a second old; None when nothing bounds it."""
         if not tenant.quota.is_any:
@@ -118,7 +124,7 @@ class Backpressure:
         if found is None:
             return None
         return QuotaExceeded(
-            _WORDS[found.bound].format(tenant=tenant.name, quota=tenant.quota),
+            sentence_of(found.bound, tenant),
             retry_after_s=found.retry_after_s * (1.0 + self._options.jitter * self._rng.random()),
             bound=found.bound,
         )
@@ -171,6 +177,11 @@ _WORDS = {
     quota.Bound.OPEN_RUNS: "The tenant {tenant} may have {quota.open_runs_max} runs that are not over, and has.",
     quota.Bound.BUDGET: "The tenant {tenant} has spent its budget of this day; a new one begins at 00:00 UTC.",
 }
+
+
+def sentence_of(bound: quota.Bound, tenant: records.Tenant) -> str:
+    """Say which of a tenant's bounds is used up."""
+    return _WORDS[bound].format(tenant=tenant.name, quota=tenant.quota)
 
 
 def _sentence(answer: admission.Refused, priority: run.Priority) -> str:

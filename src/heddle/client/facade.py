@@ -16,6 +16,7 @@ from typing import Any
 from heddle.client import (
     admission,
     backpressure,
+    calls,
     keys,
     needs,
     outcomes,
@@ -37,7 +38,7 @@ SIGNAL_CHARACTERS_MAX = 100
 EVENTS_MAX = 1_000
 
 
-class Heddle(schedules.Schedules):
+class Heddle(schedules.Schedules, calls.Calling):
     """Reach the house. Every method names a tenant and sees nothing of another's.
 
     Raises of every call: the exceptions of ``ports.doors`` and ``InvalidInput``. What the database raises when it is

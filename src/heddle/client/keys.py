@@ -56,6 +56,12 @@ class Keyring:
         self._lock = threading.Lock()
         self._remembered: collections.OrderedDict[str, tuple[float, records.ApiKeyView]] = collections.OrderedDict()
 
+    def remembered(self, hashed: str) -> records.ApiKeyView | None:
+        """Tell whose key this hash is of, without asking; None when it has to be asked."""
+        with self._lock:
+            found = self._remembered.get(hashed)
+        return found[1] if found is not None and found[0] > self._monotonic_s() else None
+
     def find(self, hashed: str) -> records.ApiKeyView | None:
         """Tell whose key this hash is of; None when unknown, revoked or expired."""
         now_s = self._monotonic_s()

@@ -200,6 +200,33 @@ class Settings:
     )
     batch_items_max: int = _setting(1_000, "Most items of one batch.", unit="items", low=1, high=10_000)
 
+    # Gateway
+    gateway_up: bool = _setting(True, "Whether `heddle up` runs a gateway.")
+    gateway_host: str = _setting("127.0.0.1", "Address the gateway binds to.")
+    gateway_port: int = _setting(8_710, "Port of the gateway; 0: any free one.", unit="port", low=0, high=65_535)
+    gateway_url: str = _setting(
+        "", "Address under which customers reach the gateway; http://gateway_host:gateway_port when empty."
+    )
+    gateway_prefixes: str = _setting(
+        "", "Comma-separated prefixes taken off a model's name, such as openai for openai/gpt-5."
+    )
+    gateway_requests_max: int = _setting(
+        1_000, "Most requests one gateway holds open; more are answered 503.", unit="requests", low=1, high=20_000
+    )
+    gateway_wait_s: float = _setting(
+        600.0, "Longest time a request is held open; its run goes on after it.", unit="s", low=1, high=3_600
+    )
+    gateway_on_leave: str = _choice(
+        "finish", "What becomes of the run of a caller who goes away before the answer.", "finish", "cancel"
+    )
+    gateway_inline_bytes_max: int = _setting(
+        1_048_576, "Largest JSON value of a call at the gateway.", unit="bytes", low=1_024, high=16 * 1024**2
+    )
+    gateway_request_bytes_max: int = _setting(
+        32 * 1024**2, "Largest body at the gateway, data URLs included.", unit="bytes", low=1_024, high=256 * 1024**2
+    )
+    gateway_link_s: float = _setting(3_600.0, "Time a link to a result's file works.", unit="s", low=1, high=604_800)
+
     # Backpressure
     wait_interactive_s: float = _setting(
         30.0, "Predicted wait beyond which interactive runs are refused.", unit="s", low=0.1, high=604_800

@@ -241,6 +241,17 @@ def unescape(key: str) -> str:
     return key[1:] if key.startswith("$$") else key
 
 
+def sendable(value: identity.JsonValue) -> identity.JsonValue:
+    """Give the form of a resolved encoded value that adapters see: no escapes, artifacts marked as they are."""
+    if isinstance(value, dict):
+        if artifact.MARK in value:
+            return value
+        return {unescape(key): sendable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [sendable(item) for item in value]
+    return value
+
+
 def references(value: identity.JsonValue) -> Iterator[int]:
     """Yield the ordinals of the calls inside an encoded value, in order of appearance."""
     if isinstance(value, dict):

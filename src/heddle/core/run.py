@@ -50,6 +50,20 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 }
 
 
+CALL_PREFIX = "model:"
+"""What the workflow of a run of one call begins with; no workflow's name has a colon."""
+
+
+def call_name(model: str) -> str:
+    """Give the name under which runs of one call of a model are shown."""
+    return CALL_PREFIX + model
+
+
+def called_model(workflow: str) -> str | None:
+    """Give the model that a run of this name calls, None when it is a workflow's."""
+    return workflow.removeprefix(CALL_PREFIX) if workflow.startswith(CALL_PREFIX) else None
+
+
 def may_move(*, source: RunState, target: RunState) -> bool:
     """Tell whether a run may go from one state to another."""
     return target in TRANSITIONS[source]

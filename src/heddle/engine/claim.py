@@ -24,6 +24,7 @@ from heddle.telemetry.catalog import metrics
 ACTIVATIONS, ASYNC_STEPS, SYNC_STEPS, POLLS = 1, 2, 3, 4
 _IDLE_FIRST_S = 0.004
 _ACTIVATE_EVERY_S = 0.1
+_POLLS_EVERY_S = 0.1
 # What an activation is taken to plan before the first is seen: a guess too low floods the queue once, at the start.
 _STEPS_PER_ACTIVATION = 32.0
 _MOMENT_S = 1e-6
@@ -37,10 +38,12 @@ class Wishes:
     models: tuple[store.ModelWish, ...]
 
 
-def wishes(endpoints: Sequence[store.EndpointRow]) -> Wishes:
-    """List the lanes of everything registered in this process and of every model with an endpoint."""
+def wishes(endpoints: Sequence[store.EndpointRow], *, is_models_only: bool = False) -> Wishes:
+    """List the lanes of everything registered in this process, unless it takes models only, and of every model with an
+    endpoint.
+    """
     local: list[store.LaneWish] = []
-    for priority, share in run_law.CLASS_SHARE.items():
+    for priority, share in () if is_models_only else run_law.CLASS_SHARE.items():
         versions = [(workflow.name, workflow.version) for workflow in registry.workflows()]
         # Runs of heddle.map come of workflows; they need none of their own.
         for name, version in [(mapping.NAME, mapping.VERSION), *versions] if versions else []:
@@ -95,12 +98,15 @@ class Claimer:
         self._steps_per_activation = _STEPS_PER_ACTIVATION
         self._has_step_backlog = False
         self._activated_at_s = 0.0
+        self._is_expecting = False
+        self._asked_for_polls_at_s = -math.inf
         # Held from before a claim until what it took is handed over: a drain that has held it once finds everything.
         self.claiming = asyncio.Lock()
 
     def refresh(self) -> None:
         """Look anew which lanes can be served."""
-        self._wishes = wishes([endpoint.row for endpoint in self._parts.endpoints.values()])
+        rows = [endpoint.row for endpoint in self._parts.endpoints.values()]
+        self._wishes = wishes(rows, is_models_only=self._parts.is_models_only)
         self._step_groups = {wish.lane: wish.group for wish in self._wishes.local if wish.purpose == "execute"}
 
     def direct(self) -> store.Direct | None:
@@ -112,6 +118,10 @@ class Claimer:
         return store.Direct(
             worker=parts.worker, claim_id=claim_id, lanes=self._step_groups, places=self._free_step_places()
         )
+
+    def expect(self) -> None:
+        """Learn that a call of a model has just become ready: the next claim need not ask whether one is."""
+        self._is_expecting = True
 
     def doubt(self, offer: store.Direct | None) -> None:
         """Note that a commit's outcome is not known: what it may have leased is read back before the next claim."""
@@ -206,13 +216,20 @@ class Claimer:
         made_here = {local_id, model_id}
         self._unknown |= made_here
         waiting = []
-        if any(caps) and self._wishes.local:
+        is_expected, self._is_expecting = self._is_expecting, False
+        if any(caps) and self._wishes.local and self._is_time_for_local(started_s):
             waiting.append(
                 parts.store.claim_local(worker=worker, claim_id=local_id, lanes=self._wishes.local, caps=caps)
             )
         if want and self._wishes.models:
             waiting.append(
-                parts.store.claim_models(worker=worker, claim_id=model_id, lanes=self._wishes.models, want=want)
+                parts.store.claim_models(
+                    worker=worker,
+                    claim_id=model_id,
+                    lanes=self._wishes.models,
+                    want=want,
+                    is_expected=is_expected,
+                )
             )
         results = await asyncio.gather(*waiting, return_exceptions=True)
         claimed = [item for result in results if isinstance(result, list) for item in result]
@@ -224,6 +241,15 @@ class Claimer:
         # What one of the two did take is worked on; what the other may have taken is read back before the next claim.
         self._hand_over(claimed, started_s)
         raise lost
+
+    def _is_time_for_local(self, now_s: float) -> bool:
+        """Tell whether to ask for more than models: always, but for a worker of models only, whose calls somebody waits
+        for. It would ask for polls with each of them.
+        """
+        if self._parts.is_models_only and now_s - self._asked_for_polls_at_s < _POLLS_EVERY_S:
+            return False
+        self._asked_for_polls_at_s = now_s
+        return True
 
     def _note_claimed(self, claimed: Sequence[store.Claimed]) -> None:
         """Remember whether steps are left waiting, and when a run was begun last."""

@@ -342,12 +342,14 @@ class Executor:
             # refusal.
             idempotency_key=ids.idempotency_key(run=claimed.run_id, ordinal=claimed.ordinal, epoch=claimed.number),
             model=claimed.name,
-            input=arguments,
+            # The stored form keeps user keys from being read as marks; the endpoint is sent what the user wrote.
+            input={plan.unescape(key): plan.sendable(value) for key, value in arguments.items()},
             timeout_s=self._allowed_s(claimed, timeout_s),
             deadline_s=remaining_s(claimed, elapsed_s=self._elapsed_s(claimed)),
             artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
             callback_url=self._parts.callback_url(endpoint.row.name, attempt_id) if calls_back else None,
             priority=run.Priority(claimed.priority),
+            on_delta=self._parts.listening.on_piece(claimed),
         )
 
     async def answer(

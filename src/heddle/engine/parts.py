@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from heddle.config import settings as settings_module
+from heddle.core import identity
 from heddle.engine import hold as hold_module
 from heddle.ports import blobs as blobs_port
 from heddle.ports import clock as clock_port
@@ -50,6 +51,10 @@ class Claiming(Protocol):
         """Offer the free places; None while nothing more is taken."""
         ...
 
+    def expect(self) -> None:
+        """Learn that a call of a model has just become ready."""
+        ...
+
     def doubt(self, offer: store_port.Direct | None) -> None:
         """Note that it is not known what was leased under an offer."""
         ...
@@ -79,6 +84,28 @@ class Tally(Protocol):
         ...
 
 
+class Listening(Protocol):
+    """Hear what becomes of calls, for doors of this process that hold requests open (``engine.calls``)."""
+
+    def on_piece(self, claimed: store_port.Claimed) -> Callable[[identity.JsonValue], None] | None:
+        """Give what takes the pieces of a call's answer as they come, None when nobody listens."""
+        ...
+
+    def settled(self, batch: Sequence[store_port.Settlement], report: store_port.SettleReport) -> None:
+        """Take what was just written."""
+        ...
+
+
+class Deaf:
+    """Hear nothing: no door is in this process."""
+
+    def on_piece(self, claimed: store_port.Claimed) -> None:
+        """Listen to nothing."""
+
+    def settled(self, batch: Sequence[store_port.Settlement], report: store_port.SettleReport) -> None:
+        """Take nothing."""
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Endpoint:
     """Hold one endpoint with the adapter built for it."""
@@ -89,7 +116,9 @@ class Endpoint:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Parts:
-    """Hold the parts of one worker. ``worker`` is its id in the store, new after it was declared dead."""
+    """Hold the parts of one worker. ``worker`` is its id in the store, new after it was declared dead.
+    ``is_models_only``: it takes model calls and what is to be asked of their endpoints, no activation and no step.
+    """
 
     settings: settings_module.Settings
     store: store_port.EngineStore
@@ -103,6 +132,8 @@ class Parts:
     courier: courier_port.Courier
     compose: Compose
     name: str
+    is_models_only: bool = False
+    listening: Listening = dataclasses.field(default_factory=Deaf)
     hold: hold_module.Hold = dataclasses.field(default_factory=hold_module.Hold)
     endpoints: dict[int, Endpoint] = dataclasses.field(default_factory=dict)
     tenants: dict[int, str] = dataclasses.field(default_factory=dict)

@@ -202,6 +202,7 @@ class SettleQueue:
             if item.verdict == "complete":
                 self._parts.tally.ended(self._parts.hold.get((item.run_id, item.ordinal)), now_s=now_s)
             self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
+        self._parts.listening.settled(batch, report)
         self._parts.claiming.take(report.leased)
         self._parts.wake(readied=report.readied)
         _record(batch, report, self._parts, started_s)

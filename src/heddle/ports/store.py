@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
 from heddle.core.policy import budget
-from heddle.ports import govern, leases, load, operating, outbox, recurring, reusing, session, spending, stopping
+from heddle.ports import calls, govern, leases, load, operating, outbox, recurring, reusing, session, spending, stopping
 
 LeaseRef = leases.LeaseRef
 Charged = stopping.Charged
@@ -123,12 +123,15 @@ class Direct:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EndedRun:
-    """Tell that a run came to its end: in which state, and how many seconds after its admission."""
+    """Tell that a run came to its end: in which state, and how many seconds after its admission. ``run_id``: None where
+    only that it ended is told.
+    """
 
     workflow: str
     state: str
     priority: str
     duration_s: float
+    run_id: uuid.UUID | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +286,7 @@ class EngineStore(
     recurring.Schedules,
     operating.OperatingStore,
     load.LoadStore,
+    calls.CallStore,
     reusing.Reusing,
     spending.SpendStore,
     outbox.OutboxStore,
@@ -317,9 +321,11 @@ class EngineStore(
         ...
 
     async def claim_models(
-        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[ModelWish], want: int
+        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[ModelWish], want: int, is_expected: bool = False
     ) -> list[Claimed]:
-        """Lease model calls, each with one endpoint whose every scope has room. Waits for nothing."""
+        """Lease model calls, each with one endpoint whose every scope has room. Waits for nothing. ``is_expected``: a
+        call has just become ready, so that it is not worth a look whether any is.
+        """
         ...
 
     async def readback(self, *, worker: int, claim_ids: Sequence[uuid.UUID]) -> list[LeaseRef]:

@@ -25,6 +25,10 @@ class Doorbell(Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """Wake this process alone: it has work of its own making, and places for it. Never blocks or raises."""
+        ...
+
     def tell_stopped(self, run_id: uuid.UUID) -> None:
         """Tell every process of a stopped run, so that its calls in flight end at once. Never blocks or raises."""
         ...

@@ -230,14 +230,17 @@ class ModelDefinition:
         """Give the JSON Schema of the output, None when it gives any."""
         return None if self.output_codec is None else self.output_codec.output_schema
 
-    def validate_input(self, raw: collections.abc.Mapping[str, object]) -> dict[str, identity.JsonValue]:
+    def validate_input(
+        self, raw: collections.abc.Mapping[str, object], *, bytes_max: int = encoding.INLINE_BYTES_MAX
+    ) -> dict[str, identity.JsonValue]:
         """Turn an input from a door into the stored form. Raises InputRefused naming each field."""
         what = f"the input of model {self.name}"
         if self.input_codec is None:
-            return fitting.stored(what, raw)
+            return fitting.stored(what, raw, bytes_max=bytes_max)
         try:
             checked = self.input_codec.adapter.validate_python(dict(raw))
-            return fitting.stored(what, self.input_codec.adapter.dump_python(checked, by_alias=True))
+            dumped = self.input_codec.adapter.dump_python(checked, by_alias=True)
+            return fitting.stored(what, dumped, bytes_max=bytes_max)
         except pydantic.ValidationError as error:
             raise InputRefused(what, types.errors(error)) from error
         except pydantic_core.PydanticSerializationError as error:

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any
 
 from heddle.core import identity, plan, step
-from heddle.program import registry
+from heddle.program import encoding, registry
 from heddle.program.definitions import ModelDefinition, StepDefinition
 from heddle.program.errors import NotRegistered
 
@@ -22,6 +22,7 @@ class DirectCall:
 
     kind: step.StepKind
     definition: ModelDefinition | StepDefinition
+    bytes_max: int = encoding.INLINE_BYTES_MAX
 
     @property
     def name(self) -> str:
@@ -35,7 +36,9 @@ class DirectCall:
 
     def validate_input(self, raw: dict[str, Any]) -> dict[str, identity.JsonValue]:
         """Turn an input from a door into the stored form. Raises InputRefused naming each field."""
-        return self.definition.validate_input(raw)
+        if isinstance(self.definition, StepDefinition):
+            return self.definition.validate_input(raw)
+        return self.definition.validate_input(raw, bytes_max=self.bytes_max)
 
     def planned(self, encoded: dict[str, identity.JsonValue]) -> plan.PlannedCall:
         """Plan the call that the run is."""
@@ -51,11 +54,16 @@ class DirectCall:
         )
 
 
-def find(name: str, *, is_routed: collections.abc.Callable[[str], bool]) -> DirectCall | None:
+def find(
+    name: str,
+    *,
+    is_routed: collections.abc.Callable[[str], bool],
+    bytes_max: int = encoding.INLINE_BYTES_MAX,
+) -> DirectCall | None:
     """Give the call that a name of the form ``model:NAME`` or ``step:NAME`` stands for, None for any other form.
 
     is_routed: tells whether the deployment has a route for a model; one that no code declares takes and gives any JSON.
-    Raises NotRegistered.
+    bytes_max: the largest value of a model's input that is kept inline. Raises NotRegistered.
     """
     kind, separator, called = name.partition(":")
     if not separator or kind not in KINDS:
@@ -63,7 +71,7 @@ def find(name: str, *, is_routed: collections.abc.Callable[[str], bool]) -> Dire
     if kind == step.StepKind.STEP:
         return DirectCall(kind=step.StepKind.STEP, definition=registry.step(called))
     try:
-        return DirectCall(kind=step.StepKind.MODEL, definition=registry.model(called))
+        return DirectCall(kind=step.StepKind.MODEL, definition=registry.model(called), bytes_max=bytes_max)
     except NotRegistered:
         if not is_routed(called):
             raise
@@ -77,4 +85,4 @@ def find(name: str, *, is_routed: collections.abc.Callable[[str], bool]) -> Dire
             required=frozenset(),
             call_options=plan.CallOptions(),
         )
-        return DirectCall(kind=step.StepKind.MODEL, definition=undeclared)
+        return DirectCall(kind=step.StepKind.MODEL, definition=undeclared, bytes_max=bytes_max)

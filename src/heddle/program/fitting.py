@@ -78,8 +78,10 @@ def changed_options(
     )
 
 
-def stored(what: str, fields: collections.abc.Mapping[str, object]) -> dict[str, identity.JsonValue]:
-    """Write the fields of an input. Raises InputRefused naming each that cannot be stored or is too large."""
+def stored(
+    what: str, fields: collections.abc.Mapping[str, object], *, bytes_max: int = encoding.INLINE_BYTES_MAX
+) -> dict[str, identity.JsonValue]:
+    """Write the fields of an input. Raises InputRefused naming each that cannot be stored or is over ``bytes_max``."""
     encoded: dict[str, identity.JsonValue] = {}
     problems: list[tuple[str, str]] = []
     for name, value in fields.items():
@@ -88,7 +90,7 @@ def stored(what: str, fields: collections.abc.Mapping[str, object]) -> dict[str,
         except identity.NotJson as error:
             problems.append((name, str(error)))
             continue
-        too_large = encoding.oversize(encoded[plan.escape(name)], place=name)
+        too_large = encoding.oversize(encoded[plan.escape(name)], place=name, bytes_max=bytes_max)
         if too_large is not None:
             problems.append((name, too_large))
     if problems:

@@ -35,4 +35,7 @@ def choose(*, host: str = "127.0.0.1") -> int:
         with contextlib.suppress(OSError):
             if is_free(port=port, host=host):
                 return port
-    raise NoFreePort(f"No free port was found on {host} between {LOWEST} and {HIGHEST}: name one with HEDDLE_WEB_PORT.")
+    raise NoFreePort(
+        f"No free port was found on {host} between {LOWEST} and {HIGHEST}: "
+        "name one with HEDDLE_WEB_PORT or HEDDLE_GATEWAY_PORT."
+    )

@@ -23,7 +23,7 @@ DEPLOYMENT_FILE = "heddle.toml"
 LOCK_FILE = "up.lock"
 METRICS_FOLDER = "metrics"
 # What commands beside a running service take over; its database is found through the state directory.
-_CHOSEN = ("HEDDLE_CONFIG_FILE", "HEDDLE_WORKFLOWS", "HEDDLE_WEB_PORT", "PYTHONPATH")
+_CHOSEN = ("HEDDLE_CONFIG_FILE", "HEDDLE_WORKFLOWS", "HEDDLE_WEB_PORT", "HEDDLE_GATEWAY_PORT", "PYTHONPATH")
 POSTGRES = "postgres"
 POSTGRES_CHECK_S = 0.3
 WEB_STOP_S = 15.0
@@ -46,6 +46,7 @@ class Addresses:
 
     api_url: str
     console_url: str
+    gateway_url: str
     api_key: str
 
 
@@ -127,7 +128,11 @@ class _House:
         is_development = self._limits.environment == "development"
         key = devkey.ensure(state_dir=self._state_dir) if is_development else ""
         connections.close_all()
-        self._addresses = Addresses(api_url=base, console_url=f"{base}/console/", api_key=key)
+        limits = self._limits
+        gateway = f"http://{_shown_host(limits.gateway_host)}:{limits.gateway_port}/v1" if limits.gateway_up else ""
+        self._addresses = Addresses(
+            api_url=base, console_url=f"{base}/console/", gateway_url=limits.gateway_url or gateway, api_key=key
+        )
         return self._addresses
 
     def supervise(self, shoot: example.Example | None) -> supervisor.Supervisor:
@@ -137,6 +142,8 @@ class _House:
         children = [] if shoot is None else shoot.children(environ=environ, log_dir=log_dir)
         children += [self._worker(number, log_dir=log_dir) for number in range(1, self._limits.workers + 1)]
         children.append(self._web(log_dir=log_dir))
+        if self._limits.gateway_up:
+            children.append(self._gateway(log_dir=log_dir))
         services = []
         if self._server is not None:
             is_alive = self._server.is_alive
@@ -190,6 +197,19 @@ class _House:
             stage="workers",
         )
 
+    def _gateway(self, *, log_dir: pathlib.Path) -> child.ChildSpec:
+        url = f"http://{_shown_host(self._limits.gateway_host)}:{self._limits.gateway_port}/readyz"
+        return child.ChildSpec(
+            name="gateway",
+            argv=_command("gateway", "--name", "gateway"),
+            env=dict(os.environ),
+            log_path=log_dir / "gateway.log",
+            # Open requests are given their time first, then the worker behind them.
+            stop_timeout_s=2 * self._limits.drain_s + WORKER_STOP_MARGIN_S,
+            ready=lambda: example.answers(url),
+            ready_timeout_s=60.0,
+        )
+
     def _web(self, *, log_dir: pathlib.Path) -> child.ChildSpec:
         url = f"http://{_shown_host(self._limits.web_host)}:{self._limits.web_port}/readyz"
         return child.ChildSpec(
@@ -217,17 +237,25 @@ def _only_one(state_dir: pathlib.Path) -> Iterator[None]:
 
 
 def _with_ports(limits: settings.Settings, *, tell: Tell) -> settings.Settings:
-    """Give settings whose web port is a free one: the named one, or any where none is named or the default is taken."""
-    if limits.web_port != 0 and ports.is_free(port=limits.web_port, host=limits.web_host):
+    """Give settings whose ports are free ones: the named one, or any where none is named or the default is taken."""
+    web_port = _free_port("web", host=limits.web_host, port=limits.web_port, tell=tell)
+    limits = dataclasses.replace(limits, web_port=web_port)
+    if not limits.gateway_up:
         return limits
-    if limits.web_port != 0 and "HEDDLE_WEB_PORT" in os.environ:
-        raise StartRefused(
-            f"HEDDLE_WEB_PORT is {limits.web_port}, and something listens there already; name another, or 0 for any"
-        )
-    chosen = ports.choose(host=limits.web_host)
-    if limits.web_port != 0:
-        tell(f"web: port {limits.web_port} is taken; using {chosen}")
-    return dataclasses.replace(limits, web_port=chosen)
+    gateway_port = _free_port("gateway", host=limits.gateway_host, port=limits.gateway_port, tell=tell)
+    return dataclasses.replace(limits, gateway_port=gateway_port)
+
+
+def _free_port(name: str, *, host: str, port: int, tell: Tell) -> int:
+    variable = f"HEDDLE_{name.upper()}_PORT"
+    if port != 0 and ports.is_free(port=port, host=host):
+        return port
+    if port != 0 and variable in os.environ:
+        raise StartRefused(f"{variable} is {port}, and something listens there already; name another, or 0 for any")
+    chosen = ports.choose(host=host)
+    if port != 0:
+        tell(f"{name}: port {port} is taken; using {chosen}")
+    return chosen
 
 
 def _example(limits: settings.Settings, *, state_dir: pathlib.Path) -> example.Example | None:
@@ -247,6 +275,7 @@ def _write_environment(
 
     setup.complete(os.environ, limits=limits, database_url=address)
     os.environ["HEDDLE_WEB_PORT"] = str(limits.web_port)
+    os.environ["HEDDLE_GATEWAY_PORT"] = str(limits.gateway_port)
     os.environ["PYTHONUNBUFFERED"] = "1"
     multiprocess.prepare(directory=state_dir / METRICS_FOLDER, environment=os.environ)
     if limits.compute_processes == 0:

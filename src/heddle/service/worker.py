@@ -48,13 +48,17 @@ def run(*, name: str | None) -> None:
 
 async def _work(name: str, leaving: threading.Timer) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    prepare(stop, name=name)
+    await wiring.run_worker(stop, name=name)
+    leaving.start()
+
+
+def prepare(stop: asyncio.Event, *, name: str) -> None:
+    """Make this process ready to be a worker: collector, open files, signals that set ``stop``."""
     spare_collector()
     _make_room(name)
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, _on_signal, stop)
-    await wiring.run_worker(stop, name=name)
-    leaving.start()
+        asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop)
 
 
 def _leave() -> None:

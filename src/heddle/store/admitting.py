@@ -19,7 +19,8 @@ import psycopg
 from django.db import transaction
 
 from heddle.core import ids
-from heddle.ports import doors, records, transport
+from heddle.ports import records, transport
+from heddle.store import keys as keys_module
 from heddle.store import schedule, statements
 
 _LOG = logging.getLogger("heddle.store")
@@ -28,7 +29,6 @@ RING_LEAST_S = 0.02
 """Least time between two doorbells of one process: a worker that was just woken looks again within this anyway."""
 
 _Rows = list[tuple[Any, ...]]
-_Key = tuple[int, str, str]
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -37,34 +37,6 @@ class _Clock:
 
     offset_s: float = 0.0
     measured_s: float | None = None
-
-
-class Keys:
-    """Collect the parameters of idempotency_take and idempotency_read."""
-
-    def __init__(self) -> None:
-        names = ("key_tenants", "key_operations", "key_names", "fingerprints", "key_runs", "statuses", "bodies")
-        self.values: dict[str, list[Any]] = {name: [] for name in (*names, "locations")}
-
-    @property
-    def is_any(self) -> bool:
-        """Tell whether a request has a key."""
-        return bool(self.values["key_names"])
-
-    def add(self, new: records.NewRun, run_id: uuid.UUID) -> None:
-        """Add the key of one request, with the first answer it is given."""
-        answer = None if new.answer_for is None else new.answer_for(run_id)
-        for name, value in {
-            "key_tenants": new.tenant.id,
-            "key_operations": new.operation,
-            "key_names": new.idempotency_key,
-            "fingerprints": new.fingerprint,
-            "key_runs": run_id,
-            "statuses": None if answer is None else answer.status,
-            "bodies": None if answer is None else answer.body,
-            "locations": None if answer is None else answer.location,
-        }.items():
-            self.values[name].append(value)
 
 
 class Admitting:
@@ -100,27 +72,27 @@ class Admitting:
 
     def submit_many(self, new: Sequence[records.NewRun]) -> list[records.Submission | Exception]:
         """Write runs in one transaction and one round trip; one outcome per item, in order."""
-        keys, arrays = Keys(), schedule.NewRuns()
+        keys, arrays = keys_module.Keys(), schedule.NewRuns()
         run_ids = [self._add(item, keys, arrays) for item in new]
         holders = {row[:3]: row[3:] for row in self._write(keys, arrays)} if new else {}
         return [
-            _outcome(item, run_id, holders.get((item.tenant.id, item.operation, item.idempotency_key or "")))
+            keys_module.outcome(item, run_id, holders.get((item.tenant.id, item.operation, item.idempotency_key or "")))
             for item, run_id in zip(new, run_ids, strict=True)
         ]
 
     def replay(self, new: records.NewRun) -> records.Submission | None:
         """Give what was admitted under a request's key."""
-        keys = Keys()
+        keys = keys_module.Keys()
         keys.add(dataclasses.replace(new, answer_for=None), uuid.UUID(int=0))
         found = self._rows("idempotency_read", keys.values)
         if not found:
             return None
-        outcome = _outcome(new, uuid.UUID(int=0), found[0][3:])
+        outcome = keys_module.outcome(new, uuid.UUID(int=0), found[0][3:])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def _add(self, new: records.NewRun, keys: Keys, arrays: schedule.NewRuns) -> uuid.UUID:
+    def _add(self, new: records.NewRun, keys: keys_module.Keys, arrays: schedule.NewRuns) -> uuid.UUID:
         now_s = self._now_s()
         run_id = self._new_run_id(int(now_s * 1000))
         if new.idempotency_key is not None:
@@ -156,7 +128,7 @@ class Admitting:
             clock = self._clock = _Clock(offset_s=database_s - (asked_s + now_s) / 2, measured_s=now_s)
         return now_s + clock.offset_s
 
-    def _write(self, keys: Keys, arrays: schedule.NewRuns) -> _Rows:
+    def _write(self, keys: keys_module.Keys, arrays: schedule.NewRuns) -> _Rows:
         """Write what was collected and give who has the keys: rows of idempotency_read."""
         names = [*(["idempotency_take"] if keys.is_any else []), "new_runs"]
         connection = django.db.connections[self._using]
@@ -194,18 +166,3 @@ class Admitting:
                 if not connection.connection.closed:
                     connection.connection.rollback()
                 raise
-
-
-def _outcome(new: records.NewRun, run_id: uuid.UUID, holder: Sequence[Any] | None) -> records.Submission | Exception:
-    """Tell what became of one request, by who has its key: fingerprint, run, status, body, location."""
-    if new.idempotency_key is None:
-        return records.Submission(run_id=run_id, is_replay=False)
-    if holder is None:
-        return doors.IdempotencyBusy("the first request under this key was withdrawn; send it again")
-    fingerprint, first_id, status, body, location = holder
-    if first_id == run_id:
-        return records.Submission(run_id=run_id, is_replay=False)
-    if fingerprint != new.fingerprint:
-        return doors.IdempotencyConflict("this Idempotency-Key was used with another request")
-    answer = None if status is None else records.StoredAnswer(status=status, body=body, location=location)
-    return records.Submission(run_id=first_id, is_replay=True, answer=answer)

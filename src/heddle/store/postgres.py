@@ -19,6 +19,7 @@ from heddle.core import ids, plan
 from heddle.core.policy import budget
 from heddle.ports import store
 from heddle.store import (
+    calling,
     connections,
     delivering,
     limits,
@@ -47,6 +48,7 @@ class PostgresStore(
     upkeep.Upkeep,
     spending.SpendCounting,
     load.PostgresLoad,
+    calling.Calling,
     reusing.Reusing,
     delivering.Outbox,
 ):
@@ -212,11 +214,17 @@ class PostgresStore(
         return taken
 
     async def claim_models(
-        self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[store.ModelWish], want: int
+        self,
+        *,
+        worker: int,
+        claim_id: uuid.UUID,
+        lanes: Sequence[store.ModelWish],
+        want: int,
+        is_expected: bool = False,
     ) -> list[store.Claimed]:
         """Lease model calls with an endpoint each; a short look first, since most passes find none."""
         numbers = [wish.lane for wish in lanes]
-        if not await self._rows("model_ready", {"lanes": numbers}, stage="claim"):
+        if not is_expected and not await self._rows("model_ready", {"lanes": numbers}, stage="claim"):
             return []
         found = await self._rows(
             "claim_model",

@@ -120,8 +120,14 @@ def entry(row: Sequence[Any]) -> tuple[uuid.UUID, plan.JournalEntry]:
 def ended(value: Any) -> tuple[store.EndedRun, ...]:
     """Read the runs a statement brought to their end."""
     return tuple(
-        store.EndedRun(workflow=workflow, state=state, priority=priority, duration_s=duration_s)
-        for workflow, state, priority, duration_s in value or ()
+        store.EndedRun(
+            workflow=workflow,
+            state=state,
+            priority=priority,
+            duration_s=duration_s,
+            run_id=uuid.UUID(run_id[0]) if run_id else None,
+        )
+        for workflow, state, priority, duration_s, *run_id in value or ()
     )
 
 

@@ -55,6 +55,10 @@ class PostgresDoorbell:
         self._rung.set()
         self._to_send.set()
 
+    def wake(self) -> None:
+        """Wake this process alone."""
+        self._rung.set()
+
     def tell_stopped(self, run_id: uuid.UUID) -> None:
         """Tell of a stopped run with the next ring."""
         self._stopped.append(run_id)

@@ -241,6 +241,7 @@ async def test_claim_when_its_outcome_is_unknown_then_the_next_pass_reads_it_bac
         is_draining=False,
         clock=types.SimpleNamespace(rng=random.Random(7), monotonic_s=lambda: 1.0),
         endpoints={7: types.SimpleNamespace(row=claims.endpoint())},
+        is_models_only=False,
     )
 
     def hand_over(taken: list[store.Claimed], asked_at_s: float) -> None:

@@ -360,7 +360,7 @@ select
     + (select count(*) from done where state = 'due')::int as readied,
   (select count(*) from done where verdict in ('retry', 'poll', 'reconcile'))::int + (select count(*) from moved where state = 'waiting')::int
     + (select count(*) from runs where is_over and parent_run is not null)::int + (select count(*) from salvaged)::int as timed,
-  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8)) from runs where is_over) as ended,
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8, id)) from runs where is_over) as ended,
   (select json_agg(json_build_array(p.run_id, p.ordinal, p.direct_fence, p.attempts + 1, p.tenant_id, p.name, p.version, p.input, p.options,
       p.attempts_before, p.epoch, p.crashes, p.parents, (
         select json_object_agg(s.ordinal, s.output) from heddle_step s

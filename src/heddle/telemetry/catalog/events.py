@@ -206,6 +206,7 @@ WEBHOOK_DIED = _event(
 )
 WEBHOOK_DISABLED = _event("webhook.disabled", WARNING, "A receiver gets no more deliveries.", "url", "reason")
 REQUEST_FAILED = _event("request.failed", ERROR, "A request could not be answered as asked.", "path", "status", "error")
+GATEWAY_LISTENING = _event("gateway.listening", INFO, "A gateway takes requests.", "address", "worker")
 KEY_REFUSED = _event("key.refused", WARNING, "A key was missing, unknown, expired or not allowed.", "key", "reason")
 ARTIFACT_STORED = _event("artifact.stored", DEBUG, "An artifact was stored.", "size_bytes")
 ARTIFACT_REFUSED = _event("artifact.refused", INFO, "An upload was refused.", "reason", "size_bytes")

@@ -303,6 +303,27 @@ HTTP_DURATION = _histogram(
     buckets=HTTP_BUCKETS,
     source=HTTP_SOURCE,
 )
+GATEWAY_REQUESTS = _counter(
+    "heddle_gateway_requests_total",
+    "requests",
+    "Requests that a gateway answered in another vendor's shape.",
+    labels.ROUTE,
+    labels.STATUS,
+)
+GATEWAY_DURATION = _histogram(
+    "heddle_gateway_request_duration_seconds",
+    "seconds",
+    "How long a gateway took to answer, the provider's time included; streams are not observed.",
+    labels.ROUTE,
+    buckets=CALL_BUCKETS,
+    source=CALL_SOURCE,
+)
+GATEWAY_HELD = _gauge(
+    "heddle_gateway_held_requests", "requests", "Requests that gateways hold open.", merge=Merge.SUM_OF_LIVING
+)
+GATEWAY_LEFT = _counter(
+    "heddle_gateway_left_requests_total", "requests", "Callers who went away before the answer of their call."
+)
 CALLBACKS = _counter(
     "heddle_callbacks_total", "callbacks", "Providers' callbacks by outcome.", labels.ENDPOINT, labels.CALLBACK_OUTCOME
 )

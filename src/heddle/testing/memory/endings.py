@@ -148,4 +148,4 @@ def finish_run(tables: Tables, row: RunRow, state: str) -> list[Any]:
     tables.drop_timers(row.id, ordinals=lambda ordinal: ordinal == 0)
     if row.parent_run is not None and row.parent_ordinal is not None:
         tables.timers.setdefault((row.parent_run, row.parent_ordinal, "child"), tables.now_s())
-    return [row.workflow, state, row.priority, row.finished_at - row.created_at]
+    return [row.workflow, state, row.priority, row.finished_at - row.created_at, str(row.id)]

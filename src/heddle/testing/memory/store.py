@@ -18,12 +18,14 @@ import psycopg
 from heddle.config import deployment
 from heddle.core import ids
 from heddle.ports import operating, transport
-from heddle.store import admitting, apply, postgres, schedule, statements
+from heddle.store import apply, postgres, schedule, statements
 from heddle.store import django as django_store
+from heddle.store import keys as keys_module
 from heddle.testing.memory import (
     absent,
     admission,
     attempts,
+    calls,
     chains,
     claims,
     deploying,
@@ -47,6 +49,7 @@ STATEMENTS: Mapping[str, Statement] = {
     **absent.STATEMENTS,
     **admission.STATEMENTS,
     **attempts.STATEMENTS,
+    **calls.STATEMENTS,
     **chains.STATEMENTS,
     **claims.STATEMENTS,
     **deploying.STATEMENTS,
@@ -310,7 +313,7 @@ class MemoryDoors(django_store.DjangoDoors):
     def _now_s(self) -> float:
         return self._memory.tables.now_s()
 
-    def _write(self, keys: admitting.Keys, arrays: schedule.NewRuns) -> Rows:
+    def _write(self, keys: keys_module.Keys, arrays: schedule.NewRuns) -> Rows:
         with self._atomic():
             if keys.is_any:
                 self._rows("idempotency_take", keys.values)

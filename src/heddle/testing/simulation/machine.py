@@ -153,6 +153,10 @@ class Doorbell:
         self._rung.set()
         self._exchange.ring(but=self)
 
+    def wake(self) -> None:
+        """Wake this process alone."""
+        self._rung.set()
+
     def tell_stopped(self, run_id: uuid.UUID) -> None:
         """Tell every process of a stopped run."""
         self._exchange.tell_stopped(run_id)

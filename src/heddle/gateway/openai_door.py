@@ -1,0 +1,156 @@
+"""Serve OpenAI's shape: chat completions with streaming, embeddings, images, models.
+
+Thin: a body is read and mapped, ``carry`` does the work, ``openai_form`` writes the answer.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from heddle.core import run
+from heddle.engine import calls
+from heddle.gateway import asking, carry, files, mapping, openai_form, openai_stream, refusals
+from heddle.gateway import house as house_module
+
+DOOR = "openai"
+_InputOf = Callable[..., dict[str, Any]]
+
+
+def _handled(work: Callable[[web.Request], Any]) -> Callable[[web.Request], Any]:
+    """Turn whatever a handler raises into OpenAI's error."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        has_key = asking.KEY_HEADER in request.headers
+        try:
+            answer: web.StreamResponse = await work(request)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border to the caller: classified or logged whole
+            return openai_form.error(refusals.of_exception(error, has_key=has_key))
+        return answer
+
+    return handler
+
+
+@_handled
+async def chat(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/chat/completions."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    asked, given = await _asked(request, house, mapping.chat_input, usual=run.Priority.INTERACTIVE)
+    async with carry.place(house):
+        if given.get("stream") is True:
+            pieces = openai_stream.Pieces()
+            options = given.get("stream_options")
+            pieces.wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+            watch = await carry.admit(house, asked, take_piece=pieces.take)
+            return await openai_stream.stream(request, house, watch, asked, pieces)
+        watch = await carry.admit(house, asked)
+        output = await carry.output(house, watch, asked)
+        body = openai_form.completion(output, run_id=str(watch.run_id), model=asked.model)
+        return await _answer(house, asked, watch, body, started_s)
+
+
+@_handled
+async def embeddings(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/embeddings."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    asked, given = await _asked(request, house, mapping.embeddings_input, usual=run.Priority.INTERACTIVE)
+    async with carry.place(house):
+        watch = await carry.admit(house, asked)
+        output = await carry.output(house, watch, asked)
+        is_base64 = given.get("encoding_format") == "base64"
+        body = openai_form.embeddings(output, run_id=str(watch.run_id), model=asked.model, is_base64=is_base64)
+        return await _answer(house, asked, watch, body, started_s)
+
+
+@_handled
+async def images(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/images/generations."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    asked, given = await _asked(request, house, mapping.images_input, usual=run.Priority.INTERACTIVE)
+    async with carry.place(house):
+        watch = await carry.admit(house, asked)
+        output = await carry.output(house, watch, asked)
+        is_base64 = given.get("response_format") == "b64_json"
+        body = await _images(house, asked, output, run_id=str(watch.run_id), is_base64=is_base64)
+        return await _answer(house, asked, watch, body, started_s)
+
+
+@_handled
+async def models(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/models."""
+    await asking.caller(request, "read")
+    data = [openai_form.model(name) for name in house_module.of(request).models()]
+    return web.json_response({"object": "list", "data": data})
+
+
+@_handled
+async def model(request: web.Request) -> web.StreamResponse:
+    """Answer GET /v1/models/{name}."""
+    await asking.caller(request, "read")
+    return web.json_response(openai_form.model(house_module.of(request).find_model(request.match_info["name"])))
+
+
+async def _asked(
+    request: web.Request, house: house_module.House, input_of: _InputOf, *, usual: run.Priority
+) -> tuple[carry.Asked, Mapping[str, Any]]:
+    view = await asking.caller(request, "write")
+    given = await asking.body(request)
+    model_name = house.find_model(given.get("model"))
+    is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
+    taken, has_artifacts = await files.taken_in(house, view.tenant, given)
+    asked = carry.Asked(
+        tenant=view.tenant,
+        model=model_name,
+        door=DOOR,
+        input=input_of(taken, is_vendor_shaped=is_vendor_shaped),
+        priority=asking.priority_of(given, usual=usual),
+        key=asking.idempotency_key(request, house),
+        traceparent=request.headers.get("traceparent"),
+        has_artifacts=has_artifacts,
+    )
+    return asked, given
+
+
+async def _answer(
+    house: house_module.House, asked: carry.Asked, watch: calls.Watch, body: dict[str, Any], started_s: float
+) -> web.Response:
+    headers = {
+        "x-request-id": str(watch.run_id),
+        "openai-processing-ms": str(round((time.perf_counter() - started_s) * 1_000)),
+        **(await asking.rate_headers(house, asked.tenant)),
+    }
+    if watch.is_replay:
+        headers["Idempotent-Replayed"] = "true"
+    return web.json_response(body, headers=headers)
+
+
+async def _images(
+    house: house_module.House, asked: carry.Asked, output: Any, *, run_id: str, is_base64: bool
+) -> dict[str, Any]:
+    """Give the pictures of an answer, each as a link or in base64, with what the vendor said besides."""
+    items = output.get("data") if isinstance(output, dict) and isinstance(output.get("data"), list) else None
+    found = [[item, mapping.artifacts_of(item)] for item in (items if items is not None else [output])]
+    data: list[dict[str, Any]] = []
+    for item, pictures in found:
+        if not pictures and items is not None and isinstance(item, dict):
+            data.append(item)
+        for picture in pictures:
+            told = (
+                {"revised_prompt": item["revised_prompt"]}
+                if isinstance(item, dict) and "revised_prompt" in item
+                else {}
+            )
+            if is_base64:
+                data.append({"b64_json": await files.in_base64(house, asked.tenant, picture), **told})
+            else:
+                data.append({"url": files.link(house, asked.tenant, picture), **told})
+    if not data:
+        raise openai_form.image_refused(run_id)
+    more = {name: output[name] for name in ("usage", "size", "quality") if isinstance(output, dict) and name in output}
+    return {"created": int(time.time()), "data": data, **more}
