@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import pathlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.twins import invented
 ENVIRON = {"KEY": options.DEFAULT_API_KEY, "HOOK": options.DEFAULT_WEBHOOK_SECRET}
 MESSAGES = [{"role": "user", "content": "What is on the table?"}]
 POLLS_MAX = 1_000
+CUTS_MAX = 4_000
 
 
 @pytest.fixture
@@ -48,7 +50,24 @@ def running(folder: pathlib.Path, *, latency_s: float = 0.02, **plan: Any) -> se
     return server.Running(twin.OpenaiTwin(options.Options(ledger=folder / "paid.jsonl", plan=made)))
 
 
-def adapter(url: str, operation: str, **more: Any) -> provider.Provider:
+Make = Callable[..., provider.Provider]
+
+
+@pytest.fixture
+async def adapter() -> AsyncIterator[Make]:
+    """Makes adapters, and closes them in the end."""
+    made: list[provider.Provider] = []
+
+    def make(url: str, operation: str, **more: Any) -> provider.Provider:
+        made.append(_adapter(url, operation, **more))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+def _adapter(url: str, operation: str, **more: Any) -> provider.Provider:
     endpoint = deployment.Endpoint(
         name="there",
         adapter="openai",
@@ -78,11 +97,30 @@ async def finished(made: provider.Provider, handle: str, request: provider.Provi
     raise AssertionError(f"{handle} did not end in {POLLS_MAX} polls")
 
 
+async def refunded(folder: pathlib.Path) -> None:
+    """Wait until a refund is in the books; a job is seen to be over a moment before."""
+    for _ in range(POLLS_MAX):
+        if books(folder).refunded:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def cut_at_every_byte(
+    twin_there: server.Running, made: provider.Provider, request: provider.ProviderRequest, *, step: int
+) -> list[settle.Outcome]:
+    """Send again and again, the answer cut a little later each time, until one comes whole."""
+    outcomes: list[settle.Outcome] = []
+    while len(outcomes) < CUTS_MAX and not any(isinstance(each, settle.Completed) for each in outcomes[-1:]):
+        twin_there.twin.plan = dataclasses.replace(twin_there.twin.plan, cut_at_bytes=len(outcomes) * step)
+        outcomes.append(await made.send(request))
+    return outcomes
+
+
 def books(folder: pathlib.Path) -> ledger.Summary:
     return ledger.summarise(folder / "paid.jsonl")
 
 
-async def test_check_when_the_key_is_taken_or_not_then_said_so(tmp_path: pathlib.Path) -> None:
+async def test_check_when_the_key_is_taken_or_not_then_said_so(tmp_path: pathlib.Path, adapter: Make) -> None:
     async with running(tmp_path) as twin_there:
         taken = await adapter(twin_there.url, "chat").check()
         twin_there.twin.options = dataclasses.replace(twin_there.twin.options, api_key="another")
@@ -103,7 +141,7 @@ async def test_check_when_the_key_is_taken_or_not_then_said_so(tmp_path: pathlib
     ],
 )
 async def test_text_when_made_then_booked_as_the_invoice_says(
-    operation: str, given: dict[str, Any], tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    operation: str, given: dict[str, Any], tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
     model = "text-embedding-3-small" if operation == "embeddings" else "gpt-4o-mini"
     async with running(tmp_path) as twin_there:
@@ -118,7 +156,7 @@ async def test_text_when_made_then_booked_as_the_invoice_says(
 
 @pytest.mark.parametrize(("operation", "given"), [("chat", {"messages": MESSAGES}), ("responses", {"input": "hi"})])
 async def test_text_when_streamed_then_the_answer_is_that_without_a_stream(
-    operation: str, given: dict[str, Any], tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    operation: str, given: dict[str, Any], tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
     pieces: list[Any] = []
     request = dataclasses.replace(asked, input=given, on_delta=pieces.append)
@@ -140,7 +178,12 @@ async def test_text_when_streamed_then_the_answer_is_that_without_a_stream(
     ],
 )
 async def test_pictures_when_made_then_artifacts(
-    operation: str, model: str, given: dict[str, Any], tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    operation: str,
+    model: str,
+    given: dict[str, Any],
+    tmp_path: pathlib.Path,
+    adapter: Make,
+    asked: provider.ProviderRequest,
 ) -> None:
     picture = (await asked.artifacts.write(media.png("a"), media_type=None)).as_json()
     filled = {key: [picture, picture] if value == ["PICTURE", "PICTURE"] else value for key, value in given.items()}
@@ -157,7 +200,7 @@ async def test_pictures_when_made_then_artifacts(
 
 
 async def test_video_when_questions_fail_now_and_then_then_still_fetched_once_paid(
-    tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
     request = dataclasses.replace(asked, input={"prompt": "steam", "seconds": "4"})
     async with running(tmp_path, ask_failed=0.5) as twin_there:
@@ -169,11 +212,12 @@ async def test_video_when_questions_fail_now_and_then_then_still_fetched_once_pa
 
 
 async def test_job_when_failed_then_a_passing_fault_and_refunded(
-    tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
     request = dataclasses.replace(asked, input={"prompt": "steam"})
     async with running(tmp_path, failed=1.0) as twin_there:
         outcome = await over(adapter(twin_there.url, "videos"), request)
+        await refunded(tmp_path)
 
     assert isinstance(outcome, settle.Faulted)
     assert outcome.fault.fault is faults.Fault.REJECTED_TRANSIENT
@@ -181,7 +225,7 @@ async def test_job_when_failed_then_a_passing_fault_and_refunded(
 
 
 async def test_batch_when_its_answer_is_cut_then_found_by_our_mark_and_paid_once(
-    tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
     request = dataclasses.replace(asked, input={"requests": [{"messages": MESSAGES}] * 3})
     async with running(tmp_path, cut=1.0) as twin_there:
@@ -201,7 +245,9 @@ async def test_batch_when_its_answer_is_cut_then_found_by_our_mark_and_paid_once
     assert dict(books(tmp_path).payments) == {"att_1": 1}
 
 
-async def test_batch_when_cancelled_then_said_so(tmp_path: pathlib.Path, asked: provider.ProviderRequest) -> None:
+async def test_batch_when_cancelled_then_said_so(
+    tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
+) -> None:
     request = dataclasses.replace(asked, input={"requests": [{"messages": MESSAGES}]})
     async with running(tmp_path, latency_s=100.0) as twin_there:
         made = adapter(twin_there.url, "batch")
@@ -233,6 +279,7 @@ async def test_chat_when_spoiled_then_never_called_done_and_never_sent_again(
     expected: faults.Fault | None,
     paid: int,
     tmp_path: pathlib.Path,
+    adapter: Make,
     asked: provider.ProviderRequest,
 ) -> None:
     async with running(tmp_path, drip_s=0.2, **{fault: 1.0}) as twin_there:
@@ -246,35 +293,23 @@ async def test_chat_when_spoiled_then_never_called_done_and_never_sent_again(
     assert (found, books(tmp_path).paid, sends) == (expected, paid, 1)
 
 
-@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(("step", "on_delta"), [(1, None), (3, lambda piece: None)], ids=["whole", "streamed"])
 async def test_chat_when_cut_at_every_byte_then_unknown_until_the_whole_answer_is_there(
-    is_streamed: bool, tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    step: int, on_delta: Any, tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
-    request = dataclasses.replace(
-        asked,
-        input={"messages": MESSAGES, "max_completion_tokens": 2},
-        on_delta=(lambda piece: None) if is_streamed else None,
-    )
-    done_from: int | None = None
-    at_bytes = 0
+    given = {"messages": MESSAGES, "max_completion_tokens": 2}
+    request = dataclasses.replace(asked, input=given, on_delta=on_delta)
     async with running(tmp_path, latency_s=0.0, cut=1.0) as twin_there:
-        made = adapter(twin_there.url, "chat")
-        for at_bytes in range(0, 4_000, 1 if not is_streamed else 3):
-            twin_there.twin.plan = dataclasses.replace(twin_there.twin.plan, cut_at_bytes=at_bytes)
-            outcome = await made.send(request)
-            if isinstance(outcome, settle.Completed):
-                done_from = at_bytes
-                break
-            assert isinstance(outcome, settle.Unknown), (at_bytes, outcome)
+        outcomes = await cut_at_every_byte(twin_there, adapter(twin_there.url, "chat"), request, step=step)
 
-    assert done_from is not None
-    assert done_from > 500
-    sends = books(tmp_path).paid
-    assert sends == at_bytes // (1 if not is_streamed else 3) + 1
+    assert isinstance(outcomes[-1], settle.Completed)
+    assert {type(each) for each in outcomes[:-1]} == {settle.Unknown}
+    assert len(outcomes) * step > 500
+    assert books(tmp_path).paid == len(outcomes)
 
 
 async def test_webhook_when_forged_late_and_doubled_then_only_the_true_ones_are_believed(
-    tmp_path: pathlib.Path, asked: provider.ProviderRequest
+    tmp_path: pathlib.Path, adapter: Make, asked: provider.ProviderRequest
 ) -> None:
     request = dataclasses.replace(asked, input={"requests": [{"messages": MESSAGES}]})
     faulty = {"callback_forged": 1.0, "callback_duplicated": 1.0, "callback_late": 1.0, "late_s": 0.05}
