@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from heddle.core import artifact, faults, settle
+from heddle.ports import provider
 from tests.contract import openai_replies, provider_suite, scripted_server, tenant_artifacts
 from tests.contract.test_openai_adapter import artifacts, made, polled, request, sent, server
 
@@ -21,6 +22,13 @@ RESPONSE: dict[str, Any] = {
     "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hi"}]}],
     "usage": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
 }
+
+
+async def cancelled(url: str, handle: str, asked: provider.ProviderRequest, /, **options: Any) -> bool:
+    adapter = made(url, **options)
+    is_cancelled = await adapter.cancel(handle, asked)
+    await adapter.close()
+    return is_cancelled
 
 
 async def test_response_when_in_the_background_then_accepted_polled_and_cancelled(
@@ -38,7 +46,7 @@ async def test_response_when_in_the_background_then_accepted_polled_and_cancelle
     assert isinstance(accepted, settle.Accepted)
     running = await polled(server.url, accepted.handle, asked, operation="responses")
     done = await polled(server.url, accepted.handle, asked, operation="responses", list_prices=True)
-    is_cancelled = await made(server.url, operation="responses").cancel(accepted.handle, asked)
+    is_cancelled = await cancelled(server.url, accepted.handle, asked, operation="responses")
 
     assert accepted.handle == f"{server.url}/responses/resp_1"
     assert running == settle.StillRunning(poll_after_s=2.0, note="in_progress")
@@ -99,7 +107,7 @@ async def test_poll_when_the_handle_leads_elsewhere_then_nothing_is_asked(
     asked = request(artifacts, {})
 
     outcome = await polled(server.url, "https://elsewhere.example/v1/videos/video_1", asked, operation=operation)
-    is_cancelled = await made(server.url, operation=operation).cancel("https://elsewhere.example/v1/x/1", asked)
+    is_cancelled = await cancelled(server.url, "https://elsewhere.example/v1/x/1", asked, operation=operation)
 
     assert isinstance(outcome, settle.Unknown)
     assert not is_cancelled
@@ -258,7 +266,9 @@ async def test_batch_when_looked_up_then_found_by_our_mark_or_proven_absent(
 ) -> None:
     server.script(*(scripted_server.json_reply(200, page) for page in pages))
 
-    outcome = await made(server.url, operation="batch").lookup(request(artifacts, {}))
+    adapter = made(server.url, operation="batch")
+    outcome = await adapter.lookup(request(artifacts, {}))
+    await adapter.close()
 
     assert type(outcome) is expected
     assert len(server.requests) <= 20

@@ -17,6 +17,7 @@ from heddle.config import reference
 from heddle.core import attempt, faults, run, step
 from heddle.telemetry.catalog import alerts, metrics, slos
 from heddle.telemetry.catalog.records import Metric, Severity
+from tests.docs import provider_page
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEAD = "<!-- Written by `python -m tests.docs.generated` from {source}. Change that, not this file. -->\n\n"
@@ -31,6 +32,7 @@ def pages() -> dict[str, str]:
         "docs/reference/cli.md": command_page(),
         "docs/reference/faults.md": fault_page(),
         "docs/reference/states.md": state_page(),
+        "docs/providers.md": provider_page.page(HEAD.format(source="src/heddle/providers")),
     }
 
 

@@ -1,10 +1,12 @@
-"""Know the adapters by name and make one for each configured endpoint.
+"""Know the adapters by name, or by module and class, and make one for each configured endpoint.
 
 This is the one place that turns ``secret = "env:NAME"`` into a value; a refusal names the variable and never the value.
 It speaks to nobody: a wrong address shows when the provider is checked or called. Before it: ``wiring`` with the
 deployment file. After it: execute and poll, with a provider per endpoint.
 """
 
+import importlib
+import re
 import types
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -81,6 +83,7 @@ DECLARATIONS: Final[Mapping[str, provider.Declaration]] = types.MappingProxyType
     }
 )
 TIMEOUT_MAX_S: Final = 86_400.0
+_OWN_FORM: Final = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)\Z")
 _SECRET_FORM: Final = "env:"  # noqa: S105 - how a secret is named, not one
 
 
@@ -96,10 +99,7 @@ def build(
     Give the worker's one transport to every endpoint; without one the provider gets its own. Nothing is opened yet.
     Raises EndpointRefused.
     """
-    factory = ADAPTERS.get(endpoint.adapter)
-    if factory is None:
-        known = ", ".join(sorted(ADAPTERS))
-        raise EndpointRefused(f"[endpoints.{endpoint.name}] adapter is {endpoint.adapter!r}; known are: {known}")
+    factory = ADAPTERS.get(endpoint.adapter) or _own_adapter(endpoint)
     if not _is_timeout(endpoint.timeout_s):
         raise EndpointRefused(
             f"[endpoints.{endpoint.name}] timeout_s is {endpoint.timeout_s!r}; it must be above 0 and at most 86400 s"
@@ -125,6 +125,23 @@ def build(
             "write paid = true, where the adapter takes it"
         )
     return made if shape is None else shaping.ShapedProvider(made, shape, where=f"endpoint {endpoint.name}")
+
+
+def _own_adapter(endpoint: deployment.Endpoint) -> Factory:
+    """Load an adapter that the project brings itself, named ``module:Class``. Raises EndpointRefused."""
+    place = f"[endpoints.{endpoint.name}] adapter is {endpoint.adapter!r}"
+    match = _OWN_FORM.match(endpoint.adapter)
+    if match is None:
+        known = ", ".join(sorted(ADAPTERS))
+        raise EndpointRefused(f"{place}; known are: {known}; one of your own is written module:Class")
+    try:
+        found = getattr(importlib.import_module(match[1]), match[2], None)
+    except ImportError as error:
+        raise EndpointRefused(f"{place}, and {match[1]} cannot be imported: {error}") from None
+    if not callable(found):
+        raise EndpointRefused(f"{place}, and {match[1]} has no {match[2]}")
+    factory: Factory = found
+    return factory
 
 
 def _is_timeout(value: object) -> bool:

@@ -21,7 +21,32 @@ def refusal(environ: dict[str, str] | None = None, **changes: object) -> str:
 def test_build_when_the_adapter_is_unknown_then_the_known_ones_are_listed() -> None:
     known = ", ".join(sorted(registry.ADAPTERS))
 
-    assert refusal(adapter="htpp") == f"[endpoints.there] adapter is 'htpp'; known are: {known}"
+    assert (
+        refusal(adapter="htpp")
+        == f"[endpoints.there] adapter is 'htpp'; known are: {known}; one of your own is written module:Class"
+    )
+
+
+@pytest.mark.parametrize(
+    ("adapter", "trouble"),
+    [
+        ("no_such_module.here:Glow", "no_such_module.here cannot be imported: No module named 'no_such_module'"),
+        ("examples.providers.glow:Glimmer", "examples.providers.glow has no Glimmer"),
+        ("examples.providers.glow:__doc__", "examples.providers.glow has no __doc__"),
+    ],
+)
+def test_build_when_an_adapter_of_ones_own_is_not_there_then_said_which_part(adapter: str, trouble: str) -> None:
+    assert refusal(adapter=adapter) == f"[endpoints.there] adapter is {adapter!r}, and {trouble}"
+
+
+def test_build_when_an_adapter_of_ones_own_is_named_then_made_and_held_to_the_same_rules() -> None:
+    mine = dataclasses.replace(ENDPOINT, adapter="examples.providers.glow:GlowProvider", secret="env:KEY")
+
+    made = registry.build(dataclasses.replace(mine, price_nano_usd=1), {"KEY": "k"})
+
+    assert made.capabilities.idempotency is attempt.IdempotencyClass.A
+    with pytest.raises(registry.EndpointRefused, match="mood is no option"):
+        registry.build(dataclasses.replace(mine, options={"mood": "x"}), {"KEY": "k"})
 
 
 def test_build_when_the_secret_is_absent_then_the_variable_is_named() -> None:

@@ -75,6 +75,10 @@ class Job:
         """Give the job's id."""
         return self.paid.id
 
+    def as_accepted(self) -> "Job":
+        """Give the job as it was at the moment it was accepted, which is what a vendor's first answer shows."""
+        return Job(paid=self.paid, status=Status.QUEUED, over_at_s=None)
+
 
 Watcher = Callable[[Job], Awaitable[None]]
 

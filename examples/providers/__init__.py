@@ -1,0 +1,1 @@
+"""Adapters of one's own, named in heddle.toml by module and class."""
