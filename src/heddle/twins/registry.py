@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Name to module and class, so that the help needs no server.
 TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
+        "anthropic": "heddle.twins.anthropic.twin:AnthropicTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",

@@ -19,7 +19,7 @@ from heddle.ports import provider
 from heddle.providers import answers, media, prices
 
 REQUEST_BYTES_MAX: Final = 32 * 1024**2  # …/api/errors, "Request size limits": Messages API 32 MB
-VERSION: Final = "2023-06-01"
+VERSION: Final = "2026-10-21"  # …/api/versioning: "recommends using the latest API version"; 2023-06-01 is served too
 # Base64ImageSourceParam and Base64PDFSourceParam of the package.
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _OURS: Final = ("model", "stream")
