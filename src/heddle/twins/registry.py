@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
         "anthropic": "heddle.twins.anthropic.twin:AnthropicTwin",
+        "cog": "heddle.twins.cog.twin:CogTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
