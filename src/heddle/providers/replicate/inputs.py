@@ -51,7 +51,8 @@ class Sender:
     ) -> Mapping[str, identity.JsonValue]:
         """Give the input with every artifact replaced by a data URL or the address of its upload.
 
-        Small ones go inside as long as they are not too many; without uploads all of them do. left_s: what is left of the attempt's time, in seconds. Raises NotOrdered.
+        Small ones go inside as long as they are not too many; without uploads all of them do. left_s: what is left of
+        the attempt's time, in seconds. Raises NotOrdered.
         """
 
         inside_bytes = 0
