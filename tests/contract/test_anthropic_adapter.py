@@ -45,7 +45,7 @@ class TestAnthropic(AnthropicReplies):
         assert (outcome.output, outcome.cost_nano_usd) == (recorded.message(), recorded.COST_NANO_USD)
         assert (outcome.told.tokens, outcome.told.reports[0].limit_per_min) == (110, 1_000)
         assert server.requests[0].json == {"max_tokens": 64, "messages": MESSAGES, "model": recorded.MODEL}
-        assert server.requests[0].headers["anthropic-version"] == "2023-06-01"
+        assert server.requests[0].headers["anthropic-version"] == "2026-10-21"
         assert [name for name in server.requests[0].headers if name.startswith("x-stainless")] == []
         assert adapter_under_test.capabilities.idempotency is attempt.IdempotencyClass.C
 

@@ -92,8 +92,9 @@ class TestCogWaiting(CogReplies):
             (scripted_server.json_reply(200, prediction("failed", error="CUDA out of memory")), "rejected_permanent"),
             (scripted_server.json_reply(200, prediction("canceled")), "cancelled"),
             (scripted_server.json_reply(200, prediction("paused")), None),
+            (scripted_server.json_reply(200, {**DONE, "id": "another"}), None),
         ],
-        ids=range(7),
+        ids=range(8),
     )
     async def test_send_when_no_result_comes_then_its_row(
         self,

@@ -56,6 +56,23 @@ class TestReplicateFiles(replicate.ReplicateReplies):
         assert data in server.requests[0].body
         assert server.requests[1].json["input"] == {"image": address}
 
+    async def test_send_when_pictures_are_large_together_then_the_last_ones_are_uploaded(
+        self,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        kept = [await provider_suite.stored(request_of.artifacts, large_picture(250, seed=seed)) for seed in range(3)]
+        request = dataclasses.replace(request_of, input={"images": [each.as_json() for each in kept]})
+        address = f"{replicate.HOME}/v1/files/abc"
+        server.script(scripted_server.json_reply(201, {"id": "abc", "urls": {"get": address}}), self.replies().done)
+
+        await adapter_under_test.send(request)
+
+        images = server.requests[1].json["input"]["images"]
+        assert [image[:5] for image in images] == ["data:", "data:", "https"]
+        assert len(server.requests[1].body) < 1_048_576
+
     async def test_send_when_there_are_too_many_pictures_then_refused(
         self,
         server: scripted_server.ScriptedServer,
@@ -120,10 +137,11 @@ class TestReplicateWithoutUploads(replicate.ReplicateReplies):
         assert server.requests == []
 
 
-def large_picture() -> bytes:
+def large_picture(side_px: int = 320, *, seed: int = 7) -> bytes:
     """A picture larger than what goes inside a request: noise that does not compress."""
     encoded = io.BytesIO()
-    Image.frombytes("RGB", (320, 320), random.Random(7).randbytes(320 * 320 * 3)).save(encoded, format="png")
+    noise = random.Random(seed).randbytes(side_px * side_px * 3)
+    Image.frombytes("RGB", (side_px, side_px), noise).save(encoded, format="png")
     return encoded.getvalue()
 
 

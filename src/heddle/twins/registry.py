@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # Name to module and class, so that the help needs no server.
 TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
+        "anthropic": "heddle.twins.anthropic.twin:AnthropicTwin",
+        "cog": "heddle.twins.cog.twin:CogTwin",
+        "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
         "openai": "heddle.twins.openai.twin:OpenaiTwin",

@@ -8,7 +8,6 @@ it: the transport, and on the way back the adapter.
 
 import base64
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -19,14 +18,15 @@ from heddle.ports import provider
 from heddle.providers import answers, media, prices
 
 REQUEST_BYTES_MAX: Final = 32 * 1024**2  # …/api/errors, "Request size limits": Messages API 32 MB
-VERSION: Final = "2023-06-01"
+VERSION: Final = "2026-10-21"  # …/api/versioning: "recommends using the latest API version"; 2023-06-01 is served too
 # Base64ImageSourceParam and Base64PDFSourceParam of the package.
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _OURS: Final = ("model", "stream")
 _DATED: Final = re.compile(r"-[0-9]{8}\Z")
-# Cache writes in multiples of the input price, the same for every model listed (…/about-claude/pricing).
-_WRITE_5M: Final = 1.25
-_WRITE_1H: Final = 2.0
+# Cache writes cost 1.25 times the input price, or twice for an hour, with every model listed (…/about-claude/pricing).
+_WRITE_5M_QUARTERS: Final = 5
+_WRITE_1H_QUARTERS: Final = 8
+_MILLION: Final = 1_000_000
 
 
 class RequestRefused(ValueError):
@@ -134,18 +134,18 @@ def cost_nano_usd(usage: answers.JsonObject, *, model: str) -> int | None:
     if listed is None or plain is None or output is None or _is_unlisted(usage):
         return None
     read = answers.read_count(usage, "cache_read_input_tokens") or 0
-    counted = price.Usage(
-        input_tokens=plain + _written_tokens(usage) + read, cached_input_tokens=read, output_tokens=output
-    )
-    return price.cost_nano_usd(listed, counted)
+    counted = price.Usage(input_tokens=plain + read, cached_input_tokens=read, output_tokens=output)
+    cost = price.cost_nano_usd(listed, counted)
+    return None if cost is None else cost + _cost_of_writes(usage, listed.input_per_mtok)
 
 
-def _written_tokens(usage: answers.JsonObject) -> int:
-    """Give the cache writes as so many plain input tokens as they cost."""
+def _cost_of_writes(usage: answers.JsonObject, input_per_mtok: int) -> int:
+    """Give what cache writes cost, rounded up to a nano-dollar as every other part is."""
     written = answers.read_count(usage, "cache_creation_input_tokens") or 0
     by_hour = answers.read_count(answers.read_part(usage, "cache_creation"), "ephemeral_1h_input_tokens") or 0
     by_hour = min(by_hour, written)
-    return math.ceil(_WRITE_5M * (written - by_hour) + _WRITE_1H * by_hour)
+    quarters = _WRITE_5M_QUARTERS * (written - by_hour) + _WRITE_1H_QUARTERS * by_hour
+    return -(-input_per_mtok * quarters // (4 * _MILLION))
 
 
 def _is_unlisted(usage: answers.JsonObject) -> bool:

@@ -156,7 +156,7 @@ class CogProvider:
             if not isinstance(opened, transport.Opened):
                 return self._loss(opened)
             if opened.status == 200 and transport.media_type(opened.headers) == "text/event-stream":
-                found = await self._followed(opened, request)
+                found = await self._followed(opened, request, url)
                 return await self._judged(found, request, left_s) if isinstance(found, wire.Prediction) else found
             reply = await transport.whole(opened)
         if not isinstance(reply, transport.Reply):
@@ -164,20 +164,20 @@ class CogProvider:
         if not 200 <= reply.status < 300:
             return self._refused(reply)
         try:
-            prediction = wire.read_prediction(answers.read_object(reply.body))
+            prediction = wire.read_prediction(answers.read_object(reply.body), url=url)
         except answers.AnswerRefused as error:
             return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
         return await self._judged(prediction, request, left_s)
 
     async def _followed(
-        self, opened: transport.Opened, request: provider.ProviderRequest
+        self, opened: transport.Opened, request: provider.ProviderRequest, url: str
     ) -> wire.Prediction | settle.Outcome:
         """Read a prediction's events to its last one."""
         try:
             async for event in sse.events(opened.chunks, event_bytes_max=self._options.response_bytes_max):
                 match event.name:
                     case "completed":
-                        return wire.read_prediction(answers.read_object(event.data))
+                        return wire.read_prediction(answers.read_object(event.data), url=url)
                     case "output":
                         piece = answers.read_object(event.data)
                         if request.on_delta is not None:

@@ -65,8 +65,11 @@ def headers(mode: Mode, *, is_attaching: bool) -> dict[str, str]:
     return {**written, "Accept": "text/event-stream"}
 
 
-def read_prediction(value: answers.JsonObject) -> Prediction:
-    """Read a prediction. Raises AnswerRefused."""
+def read_prediction(value: answers.JsonObject, *, url: str) -> Prediction:
+    """Read the prediction that was put at an address. Raises AnswerRefused, also when it names another one."""
+    named = answers.read_text(value, "id")
+    if named and named != parse.unquote(url.rpartition("/")[2]):
+        raise answers.AnswerRefused(f"it is of another prediction, {named[:80]!r}")
     try:
         status = Status(answers.read_text(value, "status"))
     except ValueError:

@@ -18,6 +18,8 @@ from heddle.providers.replicate import faults as replicate_faults
 from heddle.providers.replicate import wire
 
 INLINE_BYTES_MAX: Final = 256_000
+# Of one input, so that a webhook, which repeats the input, stays below what our door reads (``request_bytes_max``).
+INLINE_SUM_BYTES_MAX: Final = 512_000
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 
 
@@ -49,12 +51,18 @@ class Sender:
     ) -> Mapping[str, identity.JsonValue]:
         """Give the input with every artifact replaced by a data URL or the address of its upload.
 
-        left_s: what is left of the attempt's time, in seconds. Raises NotOrdered.
+        Small ones go inside as long as they are not too many; without uploads all of them do. left_s: what is left of
+        the attempt's time, in seconds. Raises NotOrdered.
         """
 
+        inside_bytes = 0
+
         async def write(reference: artifact.Artifact, place: str) -> str:
+            nonlocal inside_bytes
             data = await request.artifacts.read(reference)
-            if len(data) <= INLINE_BYTES_MAX:
+            is_room = not self.is_uploading or inside_bytes + len(data) <= INLINE_SUM_BYTES_MAX
+            if len(data) <= INLINE_BYTES_MAX and is_room:
+                inside_bytes += len(data)
                 return media.data_url(reference.media_type, data)
             if not self.is_uploading:
                 raise media.MediaRefused(

@@ -1,0 +1,228 @@
+"""Answer as the HTTP server of a Cog container does.
+
+Before it: ``heddle twin cog`` or a test. After it: ``kit.jobs`` with a run, ``predictions`` with what it looks like.
+Sources: replicate/cog ``docs/http.md`` and coglet 0.21 ``transport/http/routes.rs``, read 2026-11-29.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
+
+from heddle.core import identity
+from heddle.twins.cog import predictions
+from heddle.twins.kit import answers, callbacks, calls, jobs, options, server
+
+SLOTS: Final = 4  # concurrency.max of the container
+LOOK_S: Final = 0.01
+INPUT_BYTES_MAX: Final = 3 * 1024**2
+STARTED_AT: Final = "2026-11-29T00:00:00.000000+00:00"
+
+
+class CogTwin(server.Twin):
+    """The twin of a Cog container."""
+
+    name: ClassVar[str] = "cog"
+
+    def __init__(self, given: options.Options, *, now_s: Callable[[], float] = time.time) -> None:
+        super().__init__(given, now_s=now_s)
+        # Prediction id to job id, of those that run: the container remembers no others, and none after a restart.
+        self._running: dict[str, str] = {}
+
+    def routes(self) -> Sequence[server.Route]:
+        """List the routes; the container asks for no key."""
+        put, post, get = "PUT", "POST", "GET"
+        return [
+            server.Route(method=get, path="/", handler=self._index, is_open=True),
+            server.Route(method=get, path="/health-check", handler=self._health, is_open=True),
+            server.Route(method=get, path="/openapi.json", handler=self._schema, is_open=True),
+            server.Route(method=post, path="/predictions", handler=self._create, is_open=True, is_paid=True),
+            server.Route(method=put, path="/predictions/{id}", handler=self._put, is_open=True, is_paid=True),
+            server.Route(method=post, path="/predictions/{id}/cancel", handler=self._cancel, is_open=True),
+        ]
+
+    def error(self, refused: calls.Refused) -> answers.Answer:
+        """Word a refusal: of a prediction as a failed one, of a body as a list of what is wrong with it."""
+        if refused.code == "prediction":
+            return answers.json_answer(refused.status, {"error": str(refused), "status": "failed"})
+        if refused.code == "body":
+            detail = [{"loc": ["body", refused.field], "msg": str(refused), "type": "value_error"}]
+            return answers.json_answer(refused.status, {"detail": detail})
+        return answers.json_answer(refused.status, {"detail": str(refused)})
+
+    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
+        """Write what a webhook says; Cog does not sign."""
+        body = json.dumps(predictions.shown(job), separators=(",", ":")).encode()
+        return callbacks.Letter(headers={"Content-Type": "application/json"}, body=body)
+
+    async def watch(self, job: jobs.Job) -> None:
+        """Tell the webhook of the events that it was asked to be told of."""
+        happened = [predictions.Event.START]
+        if job.status.is_over:
+            happened = [predictions.Event.COMPLETED]
+            if job.status is jobs.Status.SUCCEEDED:
+                happened = [predictions.Event.OUTPUT, predictions.Event.COMPLETED]
+        for event in happened:
+            if event.value in job.paid.data["events"]:
+                await self.callbacks.tell(_told(job, event))
+
+    def throttled(self, call: calls.Call, *, wait_s: float) -> calls.Refused:
+        """Word a container without a free slot."""
+        return calls.Refused(409, "prediction", "At capacity - all prediction slots busy")
+
+    def broken(self, call: calls.Call) -> calls.Refused:
+        """Word a container whose setup has not ended."""
+        return calls.Refused(503, "prediction", "Predictor not ready")
+
+    def lie(self, call: calls.Call, answer: answers.Answer) -> answers.Answer:
+        """Answer with another prediction's result; leave the last event of a stream out."""
+        if len(answer.pieces) > 1:
+            return answers.stream(list(answer.pieces[:-1]))
+        return answers.json_answer(answer.status, {**json.loads(answer.body), "id": "another"})
+
+    def fault_key(self, call: calls.Call) -> str:
+        """Draw chances for the prediction's id."""
+        return call.parameters.get("id") or call.digest
+
+    @property
+    def busy(self) -> int:
+        """Count the slots in use."""
+        self._running = {key: job_id for key, job_id in self._running.items() if self._is_open(job_id)}
+        return len(self._running)
+
+    def _is_open(self, job_id: str) -> bool:
+        job = self.jobs.find(job_id)
+        return job is not None and not job.status.is_over
+
+    async def _create(self, call: calls.Call) -> answers.Answer:
+        asked = self._asked(call)
+        given_id = asked.get("id")
+        prediction_id = given_id if isinstance(given_id, str) and given_id else f"pred_{call.digest[:16]}"
+        return await self._started(call, asked, prediction_id)
+
+    async def _put(self, call: calls.Call) -> answers.Answer:
+        asked, prediction_id = self._asked(call), call.parameters["id"]
+        if asked.get("id", prediction_id) != prediction_id:
+            message = "prediction ID must match the ID supplied in the URL"
+            raise calls.Refused(422, "body", message, field="id")
+        running = self._running.get(prediction_id)
+        job = None if running is None else self.jobs.find(running)
+        if job is None or job.status.is_over:
+            return await self._started(call, asked, prediction_id)
+        if _wants_events(call):
+            return self._followed(await self._over(call, job, is_dropped_with_it=False))
+        return answers.json_answer(202, predictions.shown(job))
+
+    async def _started(
+        self, call: calls.Call, asked: dict[str, identity.JsonValue], prediction_id: str
+    ) -> answers.Answer:
+        given = asked["input"]
+        if _wants_events(call) and not predictions.is_streaming(given):
+            raise calls.Refused(406, "", "The model does not stream its output.")
+        if self.busy >= SLOTS:
+            raise self.throttled(call, wait_s=1.0)
+        is_async = call.headers.get("prefer") == "respond-async"
+        is_later = is_async or _wants_events(call)
+        job = await self.jobs.pay(
+            jobs.Order(
+                operation="predictions",
+                model="container",
+                digest=call.digest,
+                amount_nano_usd=0,
+                id_prefix="run_",
+                client_reference=prediction_id,
+                callback_url=asked.get("webhook"),
+                data={
+                    "id": prediction_id,
+                    "input": given,
+                    "is_later": is_later,
+                    "events": asked.get("webhook_events_filter", list(predictions.Event)),
+                },
+            )
+        )
+        self._running[prediction_id] = job.id
+        if is_async:
+            return answers.json_answer(202, {"id": prediction_id, "status": "starting"})
+        job = await self._over(call, job, is_dropped_with_it=not is_later)
+        return self._followed(job) if is_later else answers.json_answer(200, predictions.shown(job))
+
+    async def _over(self, call: calls.Call, job: jobs.Job, *, is_dropped_with_it: bool) -> jobs.Job:
+        """Wait for a prediction's end; one that was asked for synchronously is cancelled when its client goes."""
+        while not job.status.is_over:
+            await asyncio.sleep(LOOK_S)
+            if call.request.transport is None or call.request.transport.is_closing():
+                if is_dropped_with_it:
+                    job = await self.jobs.cancel(job.id) or job
+                return job
+            job = self.jobs.find(job.id) or job
+        return job
+
+    def _followed(self, job: jobs.Job) -> answers.Answer:
+        return answers.stream(predictions.events(job))
+
+    async def _cancel(self, call: calls.Call) -> answers.Answer:
+        running = self._running.get(call.parameters["id"])
+        job = None if running is None else self.jobs.find(running)
+        if job is None or job.status.is_over or not job.paid.data["is_later"]:
+            return answers.json_answer(404, {})
+        await self.jobs.cancel(job.id)
+        return answers.json_answer(200, {})
+
+    async def _health(self, call: calls.Call) -> answers.Answer:
+        value = {
+            "status": "BUSY" if self.busy >= SLOTS else "READY",
+            "setup": {"started_at": STARTED_AT, "completed_at": STARTED_AT, "status": "succeeded", "logs": ""},
+            "version": {"coglet": "0.21.0", "cog": "0.21.0", "python": "3.13.0"},
+        }
+        return answers.json_answer(200, value)
+
+    async def _index(self, call: calls.Call) -> answers.Answer:
+        value = {
+            "cog_version": "0.21.0",
+            "openapi_url": "/openapi.json",
+            "healthcheck_url": "/health-check",
+            "predictions_url": "/predictions",
+            "predictions_idempotent_url": "/predictions/{prediction_id}",
+            "predictions_cancel_url": "/predictions/{prediction_id}/cancel",
+        }
+        return answers.json_answer(200, value)
+
+    async def _schema(self, call: calls.Call) -> answers.Answer:
+        properties = {"prompt": {"type": "string"}, "image": {"type": "string", "format": "uri"}}
+        schemas = {"Input": {"type": "object", "properties": properties}, "Output": {"title": "Output"}}
+        value = {"openapi": "3.0.2", "info": {"title": "Cog", "version": "0.1.0"}, "components": {"schemas": schemas}}
+        return answers.json_answer(200, value)
+
+    def _asked(self, call: calls.Call) -> dict[str, identity.JsonValue]:
+        """Read and check a body. Raises Refused."""
+        try:
+            asked = call.json()
+        except calls.Refused as refused:
+            raise calls.Refused(422, "body", str(refused), field="input") from None
+        given = asked.get("input")
+        if given is None:
+            given = asked["input"] = {}
+        if not isinstance(given, dict):
+            raise calls.Refused(422, "body", "Input should be an object", field="input")
+        if not {"prompt", "image"} & set(given):
+            raise calls.Refused(422, "prediction", "prompt: Field required")
+        if len(call.body) > INPUT_BYTES_MAX:
+            raise calls.Refused(413, "", "length limit exceeded")
+        webhook = asked.get("webhook")
+        if webhook is not None and (not isinstance(webhook, str) or not callbacks.is_loopback(webhook)):
+            raise calls.Refused(
+                422, "body", "must be an address on this machine, since this is a twin", field="webhook"
+            )
+        return asked
+
+
+def _wants_events(call: calls.Call) -> bool:
+    return "text/event-stream" in call.headers.get("accept", "")
+
+
+def _told(job: jobs.Job, event: predictions.Event) -> predictions.Told:
+    """Give a job as it was at one of its events: before the end it is still running."""
+    is_end = event is predictions.Event.COMPLETED
+    status = job.status if is_end else jobs.Status.RUNNING
+    return predictions.Told(paid=job.paid, status=status, over_at_s=job.over_at_s if is_end else None, event=event)
