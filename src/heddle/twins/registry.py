@@ -18,6 +18,7 @@ TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
         "fal": "heddle.twins.fal.twin:FalTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
+        "runpod": "heddle.twins.runpod.twin:RunPodTwin",
     }
 )
 
