@@ -19,6 +19,7 @@ TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "runpod": "heddle.twins.runpod.twin:RunPodTwin",
+        "sagemaker": "heddle.twins.sagemaker.twin:SageMakerTwin",
     }
 )
 
