@@ -20,6 +20,7 @@ TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "runpod": "heddle.twins.runpod.twin:RunPodTwin",
         "sagemaker": "heddle.twins.sagemaker.twin:SageMakerTwin",
+        "vertex": "heddle.twins.vertex.twin:VertexTwin",
     }
 )
 
