@@ -282,7 +282,7 @@ class TestFal(provider_suite.ProviderSuite):
                 ),
                 faults.Fault.DEADLINE,
             ),
-            (scripted_server.json_reply(502, {"detail": "gateway"}), None),
+            (scripted_server.json_reply(502, {"detail": "gateway", "error_type": "service_unavailable"}), None),
             (scripted_server.reply(200, b"{", media_type="application/json"), faults.Fault.BAD_OUTPUT),
         ],
         ids=range(7),

@@ -18,9 +18,13 @@ TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
         "cog": "heddle.twins.cog.twin:CogTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
+        "fal": "heddle.twins.fal.twin:FalTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
         "openai": "heddle.twins.openai.twin:OpenaiTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
+        "runpod": "heddle.twins.runpod.twin:RunPodTwin",
+        "sagemaker": "heddle.twins.sagemaker.twin:SageMakerTwin",
+        "vertex": "heddle.twins.vertex.twin:VertexTwin",
     }
 )
 

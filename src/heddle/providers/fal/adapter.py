@@ -195,7 +195,8 @@ class FalProvider(asynchronous.Asynchronous):
         if reply.status in (401, 403, 408, 429) or 300 <= reply.status < 400 or reply.status == 202:
             return self._again(f"the result of {job.request_id} was not given: answered {reply.status}", reply)
         error_type = wire.read_error_type(reply.headers, reply.body)
-        if reply.status >= 500 and not error_type and not _OWN_HEADERS & reply.headers.keys():
+        is_own = error_type in fal_faults.JOB_FAULTS or bool(_OWN_HEADERS & reply.headers.keys())
+        if reply.status >= 500 and not is_own:
             # fal's own answers bear its id (fal_client 1.0.3, _is_ingress_error): this one is a gateway's.
             return self._again(f"the result of {job.request_id} was not given: answered {reply.status}", reply)
         if reply.status != 200:

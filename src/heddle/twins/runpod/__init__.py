@@ -1,0 +1,1 @@
+"""Stand in for RunPod's serverless endpoints."""
