@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 # Name to module and class, so that the help needs no server.
 TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
-        "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
+        "mlflow": "heddle.twins.mlflow.twin:MlflowTwin",
+        "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
     }
 )
 
