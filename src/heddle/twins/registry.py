@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
+        "huggingface": "heddle.twins.huggingface.twin:HuggingfaceTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
         "mlflow": "heddle.twins.mlflow.twin:MlflowTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
