@@ -8,7 +8,7 @@ execute and poll. After it: settle.
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from heddle.core import artifact, attempt, faults, identity, ids, run, settle
@@ -77,14 +77,16 @@ class ComfyuiProvider:
             if len(files) > INPUT_FILES_MAX:
                 raise templates.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
             filled = templates.render(dict(self._options.nodes), request, _named(request.input))
+            digest = self._digest(request)
             is_front = request.priority is run.Priority.INTERACTIVE
-            body = wire.submission(filled=filled, attempt_id=request.attempt_id, is_front=is_front)
+            body = wire.submission(filled=filled, attempt_id=request.attempt_id, digest=digest, is_front=is_front)
         except (templates.WireRefused, ValueError) as error:
             return self._outcomes.unsent(error)
-        found = await self._earlier(request, wire.digest(filled), ends_at_s)
+        found = await self._earlier(request, digest, ends_at_s)
         if found is not None:
             return found
-        for file in {file.sha256: file for file in files}.values():
+        named = set(_texts(filled))
+        for file in {file.sha256: file for file in files if _input_name(file) in named}.values():
             refused = await self._stored(file, request, ends_at_s)
             if refused is not None:
                 return refused
@@ -149,6 +151,11 @@ class ComfyuiProvider:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._transport.release()
+
+    def _digest(self, request: provider.ProviderRequest) -> str:
+        """Name what is asked for, the same for every attempt at it, even where the graph names the attempt."""
+        any_attempt = dataclasses.replace(request, attempt_id="attempt", idempotency_key="key")
+        return wire.digest(templates.render(dict(self._options.nodes), any_attempt, _named(request.input)))
 
     async def _earlier(self, request: provider.ProviderRequest, digest: str, ends_at_s: float) -> settle.Outcome | None:
         """Look for jobs of earlier attempts at the same request, which a worker may have left behind when it died."""
@@ -268,6 +275,15 @@ def _named(value: identity.JsonValue) -> identity.JsonValue:
     if isinstance(value, dict):
         return {key: _named(item) for key, item in value.items()}
     return [_named(item) for item in value] if isinstance(value, list) else value
+
+
+def _texts(value: identity.JsonValue) -> Iterator[str]:
+    """Give every text inside a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _input_name(file: artifact.Artifact) -> str:

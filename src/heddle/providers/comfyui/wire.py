@@ -96,9 +96,9 @@ def digest(filled: identity.JsonValue) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def submission(*, filled: identity.JsonValue, attempt_id: str, is_front: bool) -> bytes:
+def submission(*, filled: identity.JsonValue, attempt_id: str, digest: str, is_front: bool) -> bytes:
     """Write the body of ``POST /prompt``. Raises ValueError for what JSON cannot carry."""
-    marks = {_ATTEMPT_KEY: attempt_id, _DIGEST_KEY: digest(filled)}
+    marks = {_ATTEMPT_KEY: attempt_id, _DIGEST_KEY: digest}
     body = {"prompt": filled, "prompt_id": prompt_id(attempt_id), "client_id": SUBFOLDER, "extra_data": marks}
     if is_front:
         body["front"] = True
