@@ -198,6 +198,15 @@ def read_ended(body: bytes, *, wanted: str) -> Ended | None:
     return Ended(code=code, message=message, outputs=entry["outputs"], digest=_digest_of(entry.get("prompt")))
 
 
+def read_oldest_ms(body: bytes) -> int | None:
+    """Read when the first job of ``GET /api/jobs`` was made; None when there is none. Raises AnswerRefused."""
+    listed = _object(body).get("jobs")
+    if not isinstance(listed, list):
+        raise AnswerRefused("it has no list of jobs")
+    made = listed[0].get("create_time") if listed and isinstance(listed[0], dict) else None
+    return made if type(made) is int else None
+
+
 def _failure(status: identity.JsonValue) -> tuple[str, str]:
     """Give what went wrong; two empty texts when nothing did. A server without a status keeps only what succeeded."""
     if not isinstance(status, dict) or status.get("status_str") == "success":
