@@ -43,12 +43,9 @@ def history(prompt_id: str, *, outputs: object = SAVED, digest: str = "", **stat
     return scripted_server.json_reply(200, {prompt_id: entry})
 
 
-PLAIN = {**GRAPH, "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}}}
-
-
-def plain_digest() -> str:
-    graph = json.dumps(PLAIN).replace('"{input.seed}"', "7").replace("{input.prompt}", "espresso on marble")
-    return wire.digest(json.loads(graph))
+def digest_of_request() -> str:
+    graph = json.dumps(GRAPH).replace('"{input.seed}"', "7").replace("{input.prompt}", "espresso on marble")
+    return wire.digest(json.loads(graph.replace("{attempt_id}", "attempt")))
 
 
 def made(url: str, **options: object) -> provider.Provider:

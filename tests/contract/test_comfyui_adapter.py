@@ -143,9 +143,10 @@ async def test_upload_when_it_fails_then_nothing_is_submitted(
 ) -> None:
     photo = await provider_suite.stored(artifacts, provider_suite.picture())
     server.script(answer)
-    there = recorded.made(server.url)
+    graph = {"10": {"class_type": "LoadImage", "inputs": {"image": "{input.photo}"}}}
+    there = recorded.made(server.url, graph=graph)
 
-    outcome = await there.send(dataclasses.replace(request_of, input={**request_of.input, "photo": photo.as_json()}))
+    outcome = await there.send(dataclasses.replace(request_of, input={"photo": photo.as_json()}))
     await there.close()
 
     assert provider_suite.fault_of(outcome) is expected
@@ -195,15 +196,30 @@ async def test_input_when_a_placeholder_finds_nothing_then_refused_and_nothing_s
     assert server.requests == []
 
 
+async def test_file_when_the_graph_does_not_name_it_then_it_stays_here(
+    server: scripted_server.ScriptedServer,
+    request_of: provider.ProviderRequest,
+    artifacts: tenant_artifacts.TenantArtifacts,
+) -> None:
+    photo = await provider_suite.stored(artifacts, provider_suite.picture())
+    server.script(scripted_server.json_reply(200, recorded.TAKEN))
+    there = recorded.made(server.url)
+
+    await there.send(dataclasses.replace(request_of, input={**request_of.input, "photo": photo.as_json()}))
+    await there.close()
+
+    assert scripted_server.paths(server.requests) == [("POST", "/prompt")]
+
+
 # Looking before another attempt
 
 
 async def test_second_attempt_when_the_first_ones_job_is_queued_then_taken_over(
     server: scripted_server.ScriptedServer, request_of: provider.ProviderRequest
 ) -> None:
-    pending = recorded.item(3, recorded.FIRST_ID, digest=recorded.plain_digest())
+    pending = recorded.item(3, recorded.FIRST_ID, digest=recorded.digest_of_request())
     server.script(scripted_server.json_reply(200, {"queue_running": [], "queue_pending": [pending]}))
-    there = recorded.made(server.url, graph=recorded.PLAIN)
+    there = recorded.made(server.url)
 
     outcome = await there.send(dataclasses.replace(request_of, attempt_id=recorded.SECOND))
     await there.close()
@@ -217,9 +233,9 @@ async def test_second_attempt_when_the_first_ones_job_has_ended_then_its_result_
 ) -> None:
     server.script(
         scripted_server.json_reply(200, recorded.EMPTY),
-        recorded.history(recorded.FIRST_ID, digest=recorded.plain_digest()),
+        recorded.history(recorded.FIRST_ID, digest=recorded.digest_of_request()),
     )
-    there = recorded.made(server.url, graph=recorded.PLAIN)
+    there = recorded.made(server.url)
 
     outcome = await there.send(dataclasses.replace(request_of, attempt_id=recorded.SECOND))
     await there.close()
@@ -231,7 +247,7 @@ async def test_second_attempt_when_the_first_ones_job_has_ended_then_its_result_
     "found",
     [
         recorded.history(recorded.FIRST_ID, digest="of another graph"),
-        recorded.history(recorded.FIRST_ID, digest=recorded.plain_digest(), status_str="error"),
+        recorded.history(recorded.FIRST_ID, digest=recorded.digest_of_request(), status_str="error"),
         scripted_server.json_reply(200, {}),
     ],
     ids=["another graph", "failed", "absent"],
@@ -243,7 +259,7 @@ async def test_second_attempt_when_the_first_left_nothing_of_use_then_submitted_
 ) -> None:
     taken = scripted_server.json_reply(200, {**recorded.TAKEN, "prompt_id": recorded.SECOND_ID})
     server.script(scripted_server.json_reply(200, recorded.EMPTY), found, taken)
-    there = recorded.made(server.url, graph=recorded.PLAIN)
+    there = recorded.made(server.url)
 
     outcome = await there.send(dataclasses.replace(request_of, attempt_id=recorded.SECOND))
     await there.close()
@@ -256,7 +272,7 @@ async def test_second_attempt_when_the_server_cannot_be_asked_then_nothing_is_su
     server: scripted_server.ScriptedServer, request_of: provider.ProviderRequest
 ) -> None:
     server.script(scripted_server.reply(503, b"", media_type="text/plain"))
-    there = recorded.made(server.url, graph=recorded.PLAIN)
+    there = recorded.made(server.url)
 
     outcome = await there.send(dataclasses.replace(request_of, attempt_id=recorded.SECOND))
     await there.close()

@@ -1,5 +1,6 @@
 """The ``comfyui`` adapter follows jobs: queue and history, ended jobs, their files, stopping them."""
 
+import dataclasses
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -84,6 +85,36 @@ async def test_poll_when_in_neither_queue_nor_history_then_absent(
     await there.close()
 
     assert outcome == settle.Absent()
+
+
+BEGAN_MS = 0x01926F3E0000  # in recorded.RUN
+
+
+@pytest.mark.parametrize(
+    ("jobs", "is_proof"),
+    [
+        ({"jobs": [{"id": "a", "create_time": BEGAN_MS - 60_001}]}, True),
+        ({"jobs": [{"id": "a", "create_time": BEGAN_MS - 59_999}]}, False),
+        ({"jobs": [{"id": "a"}]}, False),
+        ({"jobs": []}, False),
+        ({}, False),
+    ],
+    ids=range(5),
+)
+async def test_paid_job_when_in_neither_then_absent_only_if_no_restart_can_have_forgotten_it(
+    jobs: object, is_proof: bool, server: scripted_server.ScriptedServer, request_of: provider.ProviderRequest
+) -> None:
+    request = dataclasses.replace(request_of, attempt_id=recorded.SECOND)
+    nothing, empty = scripted_server.json_reply(200, {}), scripted_server.json_reply(200, recorded.EMPTY)
+    told = scripted_server.json_reply(200, jobs)
+    server.script(nothing, empty, nothing, told, empty, nothing, told)
+    there = recorded.made(server.url, paid=True)
+
+    outcomes = [await there.poll(recorded.handle_of(server), request), await there.lookup(request)]
+    await there.close()
+
+    assert [isinstance(outcome, settle.Absent) for outcome in outcomes] == [is_proof] * 2
+    assert [isinstance(outcome, settle.Unknown) for outcome in outcomes] == [not is_proof] * 2
 
 
 @pytest.mark.parametrize(

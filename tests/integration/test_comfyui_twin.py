@@ -236,6 +236,24 @@ async def test_cancel_when_running_or_waiting_then_over_and_the_next_one_runs(
     assert standing.queue.running is None
 
 
+async def test_paid_job_when_taken_out_of_the_queue_then_absent_if_the_server_remembers_an_older_one(
+    tmp_path: pathlib.Path, request_of: provider.ProviderRequest
+) -> None:
+    async with server.Running(made_twin(tmp_path, SLOW)) as there:
+        adapter = made(there.url, paid=True)
+        old, late = f"{RUN}.1.1", "ffffffff-ffff-7000-8000-000000000001.1.1"
+        await adapter.send(dataclasses.replace(request_of, attempt_id=old))
+        waiting = [dataclasses.replace(request_of, attempt_id=each) for each in (f"{RUN}.2.1", late)]
+        handles = [handle_of(await adapter.send(request)) for request in waiting]
+        said = [await adapter.cancel(handle, request_of) for handle in handles]
+        outcomes = [await adapter.poll(handle, request) for handle, request in zip(handles, waiting, strict=True)]
+        await adapter.close()
+
+    assert said == [True, True]
+    assert isinstance(outcomes[0], settle.Unknown)
+    assert outcomes[1] == settle.Absent()
+
+
 async def test_check_when_paid_then_the_server_takes_our_ids(there: server.Running) -> None:
     adapter = made(there.url, paid=True)
 

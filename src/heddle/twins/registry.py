@@ -25,6 +25,8 @@ TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
         "runpod": "heddle.twins.runpod.twin:RunPodTwin",
         "sagemaker": "heddle.twins.sagemaker.twin:SageMakerTwin",
         "vertex": "heddle.twins.vertex.twin:VertexTwin",
+        "huggingface": "heddle.twins.huggingface.twin:HuggingfaceTwin",
+        "mlflow": "heddle.twins.mlflow.twin:MlflowTwin",
     }
 )
 

@@ -15,7 +15,8 @@ DECLARATION: Final = provider.Declaration(
     idempotency=attempt.IdempotencyClass.B,
     guarantee=(
         "The job's id is made of the attempt's: a lost submission is looked up in queue and history before anything is "
-        "sent again, and a job that a restart of the server forgot is submitted anew."
+        "sent again, and a job that a restart of the server forgot is submitted anew; with `paid = true` it "
+        "stays unknown unless a restart can be ruled out."
     ),
     source="Comfy-Org/ComfyUI server.py, execution.py, comfy_execution/jobs.py (read 2026-11-29)",
     cancel="`POST /api/jobs/{id}/cancel`, on older servers `/queue` with `delete` or `/interrupt`",

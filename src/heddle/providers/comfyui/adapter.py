@@ -8,7 +8,7 @@ execute and poll. After it: settle.
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from heddle.core import artifact, attempt, faults, identity, ids, run, settle
@@ -21,6 +21,7 @@ from heddle.providers.http import wire as templates
 CHECK_TIMEOUT_S: Final = 5.0
 INPUT_FILES_MAX: Final = 16
 EARLIER_MAX: Final = 4
+CLOCKS_APART_MS: Final = 60_000  # how far the server's clock may be from the database's
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +78,16 @@ class ComfyuiProvider:
             if len(files) > INPUT_FILES_MAX:
                 raise templates.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
             filled = templates.render(dict(self._options.nodes), request, _named(request.input))
+            digest = self._digest(request)
             is_front = request.priority is run.Priority.INTERACTIVE
-            body = wire.submission(filled=filled, attempt_id=request.attempt_id, is_front=is_front)
+            body = wire.submission(filled=filled, attempt_id=request.attempt_id, digest=digest, is_front=is_front)
         except (templates.WireRefused, ValueError) as error:
             return self._outcomes.unsent(error)
-        found = await self._earlier(request, wire.digest(filled), ends_at_s)
+        found = await self._earlier(request, digest, ends_at_s)
         if found is not None:
             return found
-        for file in {file.sha256: file for file in files}.values():
+        named = set(_texts(filled))
+        for file in {file.sha256: file for file in files if _input_name(file) in named}.values():
             refused = await self._stored(file, request, ends_at_s)
             if refused is not None:
                 return refused
@@ -108,7 +111,7 @@ class ComfyuiProvider:
         if isinstance(ended, conversation.Unasked):
             return self._again(f"asked after {prompt_id}: {ended.message}")
         if ended is None:
-            return settle.Absent()
+            return await self._absent(prompt_id, there, request)
         if ended.code:
             fault = comfyui_faults.job_fault_of(ended.code)
             return self._outcomes.fault(fault, f"the job {prompt_id}: {self._outcomes.quoted(ended.message)}")
@@ -121,7 +124,9 @@ class ComfyuiProvider:
         found = await there.find(prompt_id)
         if isinstance(found, conversation.Unasked):
             return settle.Unknown(message=f"could not ask: {found.message}")
-        return settle.Absent() if found is None else self._accepted(prompt_id, there, is_open=_is_open(found))
+        if found is None:
+            return await self._absent(prompt_id, there, request)
+        return self._accepted(prompt_id, there, is_open=_is_open(found))
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Ask for a job to be stopped; no when it could not be asked or is over already."""
@@ -149,6 +154,26 @@ class ComfyuiProvider:
     async def close(self) -> None:
         """Let go of the connections."""
         await self._transport.release()
+
+    async def _absent(
+        self, prompt_id: str, there: conversation.Conversation, request: provider.ProviderRequest
+    ) -> settle.Outcome:
+        """Judge a job that is in neither queue nor history: never accepted, taken out, or forgotten by a restart.
+
+        On a GPU of one's own all three may be made anew. Where a job may have cost money, a restart since the run began
+        must be ruled out first.
+        """
+        if not self._options.is_paid:
+            return settle.Absent()
+        since_ms, began_ms = await there.remembers_since_ms(), _began_ms(request.attempt_id)
+        if isinstance(since_ms, int) and began_ms is not None and since_ms + CLOCKS_APART_MS < began_ms:
+            return settle.Absent()
+        return settle.Unknown(message=f"the server knows no job {prompt_id}, and may have forgotten it by a restart")
+
+    def _digest(self, request: provider.ProviderRequest) -> str:
+        """Name what is asked for, the same for every attempt at it, even where the graph names the attempt."""
+        any_attempt = dataclasses.replace(request, attempt_id="attempt", idempotency_key="key")
+        return wire.digest(templates.render(dict(self._options.nodes), any_attempt, _named(request.input)))
 
     async def _earlier(self, request: provider.ProviderRequest, digest: str, ends_at_s: float) -> settle.Outcome | None:
         """Look for jobs of earlier attempts at the same request, which a worker may have left behind when it died."""
@@ -270,6 +295,15 @@ def _named(value: identity.JsonValue) -> identity.JsonValue:
     return [_named(item) for item in value] if isinstance(value, list) else value
 
 
+def _texts(value: identity.JsonValue) -> Iterator[str]:
+    """Give every text inside a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
 def _input_name(file: artifact.Artifact) -> str:
     return f"{wire.SUBFOLDER}/{wire.upload_name(sha256=file.sha256, media_type=file.media_type)}"
 
@@ -282,6 +316,14 @@ def _earlier_attempts(attempt_id: str) -> list[str]:
         return []
     numbers = range(told.number - 1, max(0, told.number - 1 - EARLIER_MAX), -1)
     return [str(dataclasses.replace(told, number=number)) for number in numbers]
+
+
+def _began_ms(attempt_id: str) -> int | None:
+    """Tell when an attempt's run was made, in milliseconds since 1970: before anything of it can have been sent."""
+    try:
+        return ids.unix_ms(ids.AttemptId.parse(attempt_id).run_id)
+    except ValueError:
+        return None
 
 
 def _place_of(handle: str) -> tuple[str, str] | None:

@@ -88,6 +88,13 @@ class Conversation:
         body = json.dumps(told).encode()
         return not isinstance(await self._ask("POST", path, body=body, media_type="application/json"), Unasked)
 
+    async def remembers_since_ms(self) -> int | Unasked | None:
+        """Tell since when the server's memory is whole: when the oldest job it knows was made, milliseconds since 1970.
+
+        A restart forgets every job, so an older job proves that there was none since. None when it knows no job.
+        """
+        return await self._read("/api/jobs?sort_by=created_at&sort_order=asc&limit=1", wire.read_oldest_ms)
+
     async def has_jobs_api(self) -> bool | Unasked:
         """Ask whether the server is of the kind that lists jobs, and so takes job ids chosen by its clients."""
         reply = await self._ask("GET", "/api/jobs?limit=1")

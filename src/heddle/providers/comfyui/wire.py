@@ -96,9 +96,9 @@ def digest(filled: identity.JsonValue) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def submission(*, filled: identity.JsonValue, attempt_id: str, is_front: bool) -> bytes:
+def submission(*, filled: identity.JsonValue, attempt_id: str, digest: str, is_front: bool) -> bytes:
     """Write the body of ``POST /prompt``. Raises ValueError for what JSON cannot carry."""
-    marks = {_ATTEMPT_KEY: attempt_id, _DIGEST_KEY: digest(filled)}
+    marks = {_ATTEMPT_KEY: attempt_id, _DIGEST_KEY: digest}
     body = {"prompt": filled, "prompt_id": prompt_id(attempt_id), "client_id": SUBFOLDER, "extra_data": marks}
     if is_front:
         body["front"] = True
@@ -196,6 +196,15 @@ def read_ended(body: bytes, *, wanted: str) -> Ended | None:
         raise AnswerRefused(f"the job {wanted} has no outputs")
     code, message = _failure(entry.get("status"))
     return Ended(code=code, message=message, outputs=entry["outputs"], digest=_digest_of(entry.get("prompt")))
+
+
+def read_oldest_ms(body: bytes) -> int | None:
+    """Read when the first job of ``GET /api/jobs`` was made; None when there is none. Raises AnswerRefused."""
+    listed = _object(body).get("jobs")
+    if not isinstance(listed, list):
+        raise AnswerRefused("it has no list of jobs")
+    made = listed[0].get("create_time") if listed and isinstance(listed[0], dict) else None
+    return made if type(made) is int else None
 
 
 def _failure(status: identity.JsonValue) -> tuple[str, str]:

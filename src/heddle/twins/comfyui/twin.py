@@ -202,6 +202,7 @@ class ComfyuiTwin(server.Twin):
         if wanted - set(_STATES):
             return answers.json_answer(400, {"error": f"Invalid status value(s): {', '.join(sorted(wanted))}"})
         told = [job for job in map(self._told, self._known_ids()) if job and (not wanted or job["status"] in wanted)]
+        told.sort(key=lambda job: job["create_time"], reverse=call.query.get("sort_order", "desc") == "desc")
         limit = int(call.query["limit"]) if call.query.get("limit", "").isdigit() else None
         shown = told[:limit]
         pagination = {"offset": 0, "limit": limit, "total": len(told), "has_more": len(shown) < len(told)}
@@ -226,11 +227,15 @@ class ComfyuiTwin(server.Twin):
             last = entry["status"]["messages"][-1][0]
             states = {"execution_success": "completed", "execution_interrupted": "cancelled"}
             count = sum(len(items) for node in entry["outputs"].values() for items in node.values())
-            return {"id": prompt_id, "status": states.get(last, "failed"), "outputs_count": count}
-        if self.queue.running is not None and self.queue.running.prompt_id == prompt_id:
-            return {"id": prompt_id, "status": "in_progress", "outputs_count": 0}
-        if any(job.prompt_id == prompt_id for job in self.queue.pending):
-            return {"id": prompt_id, "status": "pending", "outputs_count": 0}
+            made_ms = entry["prompt"][3]["create_time"]
+            status = states.get(last, "failed")
+            return {"id": prompt_id, "status": status, "create_time": made_ms, "outputs_count": count}
+        running = [] if self.queue.running is None else [self.queue.running]
+        for status, known in (("in_progress", running), ("pending", self.queue.pending)):
+            for job in known:
+                if job.prompt_id == prompt_id:
+                    made_ms = job.extra_data["create_time"]
+                    return {"id": prompt_id, "status": status, "create_time": made_ms, "outputs_count": 0}
         return None
 
     async def _stats(self, call: calls.Call) -> answers.Answer:

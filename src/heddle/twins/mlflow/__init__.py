@@ -1,0 +1,1 @@
+"""Stand in for MLflow's scoring server, with one small model behind it."""
