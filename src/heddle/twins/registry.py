@@ -16,17 +16,16 @@ TWINS: Final[Mapping[str, str]] = types.MappingProxyType(
     {
         "anthropic": "heddle.twins.anthropic.twin:AnthropicTwin",
         "cog": "heddle.twins.cog.twin:CogTwin",
-        "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "comfyui": "heddle.twins.comfyui.twin:ComfyuiTwin",
         "fal": "heddle.twins.fal.twin:FalTwin",
+        "huggingface": "heddle.twins.huggingface.twin:HuggingfaceTwin",
         "kserve": "heddle.twins.kserve.twin:KserveTwin",
+        "mlflow": "heddle.twins.mlflow.twin:MlflowTwin",
         "openai": "heddle.twins.openai.twin:OpenaiTwin",
         "replicate": "heddle.twins.replicate.twin:ReplicateTwin",
         "runpod": "heddle.twins.runpod.twin:RunPodTwin",
         "sagemaker": "heddle.twins.sagemaker.twin:SageMakerTwin",
         "vertex": "heddle.twins.vertex.twin:VertexTwin",
-        "huggingface": "heddle.twins.huggingface.twin:HuggingfaceTwin",
-        "mlflow": "heddle.twins.mlflow.twin:MlflowTwin",
     }
 )
 
