@@ -1,7 +1,8 @@
-"""Compare what the provider was paid for with the steps that asked: the proof that nothing was paid twice.
+"""Compare what the providers were paid for with the steps that asked: the proof that nothing was paid twice.
 
-The provider's own ledger is the witness. Each paid job names the attempt it was made for; jobs that the provider failed
-and refunded do not count. It reads a file and decides nothing else. Before it: `demo`, with the steps of its runs.
+The providers' own ledgers are the witnesses. A picture's job names the attempt it was made for, by its callback's
+address or its key; a text names nobody, so what was asked for is compared with itself. What a provider failed and
+refunded does not count. It reads files and decides nothing else. Before it: `demo`, with the steps of its runs.
 """
 
 import collections
@@ -12,21 +13,27 @@ import uuid
 from collections import abc
 
 from heddle.core import ids
-from heddle.providers.simulator import jobs, ledger
+from heddle.providers.simulator import ledger as simulator_ledger
+from heddle.twins.kit import ledger as twin_ledger
 
 EPOCHS_MAX = 32
+SIMULATOR = "simulator"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Paid jobs beside the steps that wanted them. Duplicates are jobs paid beyond one for a step, refunds left out."""
+    """Payments beside the steps that wanted them. Duplicates are payments beyond one for a step, refunds left out;
+    ``texts``: those that name no step. ``providers``: who was paid, and how often.
+    """
 
     steps: int
     paid_jobs: int
     refunded_jobs: int
     duplicates: int
     unpaid_steps: int
+    texts: int
     paid_nano_usd: int
+    providers: abc.Mapping[str, int]
 
     @property
     def is_good(self) -> bool:
@@ -34,44 +41,91 @@ class Account:
         return self.duplicates == 0
 
 
-def compare(*, ledger_path: pathlib.Path, paid_steps: abc.Sequence[tuple[str, int]]) -> Account:
-    """Add up the jobs of these steps, each (run id, ordinal). Raises ledger.LedgerDamaged."""
-    books = ledger.read(ledger_path)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Payment:
+    provider: str
+    key: str | None
+    digest: str
+    callback_url: str | None
+    amount_nano_usd: int
+    is_refunded: bool
+    at_s: float
+
+
+def compare(
+    *, ledgers: abc.Mapping[str, pathlib.Path], paid_steps: abc.Sequence[tuple[str, int]], since_s: float
+) -> Account:
+    """Add up the payments for these steps, each (run id, ordinal), and those for texts since a moment (Unix seconds).
+
+    Raises LedgerDamaged of either ledger.
+    """
     wanted = set(paid_steps)
     by_key = {
         ids.idempotency_key(run=uuid.UUID(run_id), ordinal=ordinal, epoch=epoch): (run_id, ordinal)
         for run_id, ordinal in wanted
         for epoch in range(EPOCHS_MAX)
     }
-    kept: collections.Counter[tuple[str, int]] = collections.Counter()
-    paid, refunded, spent_nano_usd = 0, 0, 0
-    for job in books.paid:
-        step = _step_of(job) or by_key.get(job.idempotency_key or "")
-        if step not in wanted:
+    kept: collections.Counter[object] = collections.Counter()
+    providers: collections.Counter[str] = collections.Counter()
+    paid = refunded = spent_nano_usd = texts = 0
+    for payment in _payments(ledgers):
+        is_text = payment.callback_url is None and payment.provider != SIMULATOR
+        step = _step_of(payment.callback_url) or by_key.get(payment.key or "")
+        if (payment.at_s < since_s) if is_text else (step not in wanted):
             continue
         paid += 1
-        if job.id in books.refunded_at_s:
+        if payment.is_refunded:
             refunded += 1
-        else:
-            kept[step] += 1
-            spent_nano_usd += job.price_nano_usd
+            continue
+        texts += is_text
+        providers[payment.provider] += 1
+        kept[(payment.provider, payment.digest) if is_text else step] += 1
+        spent_nano_usd += payment.amount_nano_usd
     return Account(
         steps=len(wanted),
         paid_jobs=paid,
         refunded_jobs=refunded,
         duplicates=sum(count - 1 for count in kept.values()),
         unpaid_steps=sum(1 for step in wanted if kept[step] == 0),
+        texts=texts,
         paid_nano_usd=spent_nano_usd,
+        providers=dict(providers),
     )
 
 
-def _step_of(job: jobs.Job) -> tuple[str, int] | None:
-    """Tell which step a job was made for, by the attempt named in its client job id or in its callback address."""
-    last = urllib.parse.urlsplit(job.webhook_url or "").path.rpartition("/")[2]
-    for text in (job.client_job_id or "", last.rpartition(".")[0]):
-        try:
-            attempt = ids.AttemptId.parse(text)
-        except ValueError:
+def _payments(ledgers: abc.Mapping[str, pathlib.Path]) -> abc.Iterator[_Payment]:
+    for name, path in ledgers.items():
+        if name == SIMULATOR:
+            books = simulator_ledger.read(path)
+            for job in books.paid:
+                yield _Payment(
+                    provider=name,
+                    key=job.idempotency_key,
+                    digest=job.id,
+                    callback_url=job.webhook_url,
+                    amount_nano_usd=job.price_nano_usd,
+                    is_refunded=job.id in books.refunded_at_s,
+                    at_s=job.accepted_at_s,
+                )
             continue
-        return str(attempt.run_id), attempt.ordinal
-    return None
+        kept = twin_ledger.read(path)
+        for paid in kept.paid:
+            yield _Payment(
+                provider=name,
+                key=paid.idempotency_key,
+                digest=paid.digest,
+                callback_url=paid.callback_url,
+                amount_nano_usd=paid.amount_nano_usd,
+                is_refunded=paid.id in kept.refunded_at_s,
+                at_s=paid.at_s,
+            )
+
+
+def _step_of(callback_url: str | None) -> tuple[str, int] | None:
+    """Tell which step a job was made for, by the attempt named in its callback's address."""
+    last = urllib.parse.urlsplit(callback_url or "").path.rpartition("/")[2]
+    try:
+        attempt = ids.AttemptId.parse(last.rpartition(".")[0])
+    except ValueError:
+        return None
+    return str(attempt.run_id), attempt.ordinal

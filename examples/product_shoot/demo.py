@@ -25,6 +25,7 @@ POLL_S = 0.4
 RETRY_S = 0.5
 OUTAGE_MAX_S = 120.0
 RUNS_TIMEOUT_S = 300.0
+STEPS_BEFORE_TROUBLE = 4
 PAGE_MAX = 200
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 NoPhotos = photos.NoPhotos
@@ -64,17 +65,21 @@ class Finished:
     retries: int
     route: tuple[str, ...]
     paid_steps: tuple[tuple[str, int], ...]
+    line: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Shoot:
-    """All runs of one demo. `account` compares the provider's ledger with the steps, None without a ledger."""
+    """All runs of one demo. `account` compares the providers' ledgers with the steps, None without ledgers. `victim`:
+    the provider that was killed in the middle.
+    """
 
     batch: str
     finished: tuple[Finished, ...]
     elapsed_s: float
     outages: int
     account: accounts.Account | None
+    victim: str | None
 
     @property
     def is_good(self) -> bool:
@@ -98,17 +103,21 @@ class Demo:
         chosen: abc.Sequence[photos.Photo],
         out: pathlib.Path,
         seed: int,
-        ledger: pathlib.Path | None,
+        ledgers: abc.Mapping[str, pathlib.Path] | None,
         bar: progress.Progress,
+        disturb: abc.Callable[[], str] | None = None,
     ) -> None:
         self._api = api
         self._photos = chosen
         self._out = out
         self._seed = seed
-        self._ledger = ledger
+        self._ledgers = ledgers
+        self._disturb = disturb
+        self._victim: str | None = None
         self._bar = bar
         self._batch = f"demo-{uuid.uuid4().hex[:12]}"
         self._started_s = time.monotonic()
+        self._started_unix_s = time.time()
         self._outages = 0
         self._is_away = False
 
@@ -131,7 +140,10 @@ class Demo:
             finished=finished,
             elapsed_s=elapsed_s,
             outages=self._outages,
-            account=None if self._ledger is None else accounts.compare(ledger_path=self._ledger, paid_steps=paid),
+            account=None
+            if self._ledgers is None
+            else accounts.compare(ledgers=self._ledgers, paid_steps=paid, since_s=self._started_unix_s),
+            victim=self._victim,
         )
 
     def _submit(self, index: int, photo: photos.Photo) -> str:
@@ -141,7 +153,12 @@ class Demo:
         )
         body = {
             "workflow": WORKFLOW,
-            "input": {"photo": {"id": upload["id"]}, "scenes": list(SCENES), "seed": self._seed + 10 * index},
+            "input": {
+                "photo": {"id": upload["id"]},
+                "scenes": list(SCENES),
+                "seed": self._seed + 10 * index,
+                "product": photo.title,
+            },
             "labels": {"batch": self._batch, "photo": photo.name},
         }
         key = {"Idempotency-Key": f"{self._batch}-{photo.name}"}
@@ -153,12 +170,20 @@ class Demo:
             runs = self._runs()
             over = [run for run in runs if run["state"] in TERMINAL]
             is_over = len(over) == len(run_ids)
+            self._disturb_once(runs)
             self._bar.show(self._standing(runs), is_last=is_over)
             if is_over:
                 return
             if time.monotonic() > until_s:
                 raise DemoFailed(self._why_late(runs))
             time.sleep(POLL_S)
+
+    def _disturb_once(self, runs: abc.Sequence[Json]) -> None:
+        """Kill a provider once a third of the pictures is under way, to see that it costs only time."""
+        if self._disturb is not None and sum(run["steps"]["done"] for run in runs) >= STEPS_BEFORE_TROUBLE * len(runs):
+            disturb, self._disturb = self._disturb, None
+            self._victim = disturb()
+            self._bar.say(f"{self._victim} was killed in the middle of its jobs, on purpose")
 
     def _runs(self) -> list[Json]:
         """Give every run of this batch, page by page; there are at most as many as photos."""
@@ -228,6 +253,7 @@ class Demo:
             retries=run["steps"]["retries"],
             route=tuple(dict.fromkeys(endpoints)),
             paid_steps=tuple((run_id, step["ordinal"]) for step in steps if step["name"] == "backdrop"),
+            line="" if output is None else output["line"],
         )
 
     def _download(self, artifact: Json, *, folder: str, name: str) -> str:

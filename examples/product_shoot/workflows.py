@@ -1,7 +1,8 @@
 """Turn one photo of a product into finished shots: `product_shoot`, and `approve_shoot`, where a person decides.
 
-A run checks the photo, has the subject cut out by our own model service, has a backdrop generated for each scene by a
-paid provider, composes and scores the shots, and makes weak ones again with another seed before it delivers. Calls that
+A run checks the photo, has the subject cut out by our own model service, has a line of text written and a backdrop
+generated for each scene by paid providers, composes and scores the shots, and makes weak ones again with another seed
+before it delivers. Calls that
 are not awaited are edges and run side by side; each `await` is durable: a run killed there goes on where it was.
 Before it: a door that takes the photo. After it: whoever asked for the run reads its result.
 """
@@ -54,6 +55,20 @@ class BackdropOutput:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CopyInput:
+    """What the model `copywriter` takes: what is sold, and where it is shown."""
+
+    brief: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CopyOutput:
+    """What it gives: one line of text."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PhotoReport:
     """What the check of the photo found; score is 0 to 1."""
 
@@ -83,11 +98,14 @@ class Shot:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a run gives: the cut-out, the shots in the order of the scenes, and a JSON file that describes them."""
+    """What a run gives: the cut-out, the shots in the order of the scenes, a line of text, and a JSON file that
+    describes them.
+    """
 
     photo_score: float
     mask: Artifact
     shots: list[Shot]
+    line: str
     sidecar: Artifact
 
 
@@ -97,6 +115,7 @@ class PhotoRefused(ValueError):
 
 segment = heddle.model("segmenter", input=SegmenterInput, output=SegmenterOutput, timeout_s=30)
 backdrop = heddle.model("backdrop", input=BackdropInput, output=BackdropOutput, retry=Retry(max_attempts=6))
+copywriter = heddle.model("copywriter", input=CopyInput, output=CopyOutput, retry=Retry(max_attempts=6))
 
 
 @heddle.step(timeout_s=20, retry=Retry(max_attempts=3))
@@ -126,22 +145,23 @@ def score(shot: Artifact, mask: Artifact) -> Score:
 
 
 @heddle.step(timeout_s=20, retry=Retry(max_attempts=3))
-def deliver(photo: Artifact, photo_score: float, mask: Artifact, shots: list[Shot]) -> Delivery:
+def deliver(photo: Artifact, photo_score: float, mask: Artifact, shots: list[Shot], line: str) -> Delivery:
     """Gather what was made and describe it in a JSON file beside the pictures."""
     description = {
         "photo": photo.id,
         "photo_score": photo_score,
+        "line": line,
         "shots": [
             {"scene": shot.scene, "image": shot.image.id, "score": shot.score, "round": shot.round} for shot in shots
         ],
     }
     content = json.dumps(description, indent=2, sort_keys=True).encode()
     sidecar = heddle.write_artifact(content, "application/json")
-    return Delivery(photo_score=photo_score, mask=mask, shots=shots, sidecar=sidecar)
+    return Delivery(photo_score=photo_score, mask=mask, shots=shots, line=line, sidecar=sidecar)
 
 
 @heddle.workflow
-async def product_shoot(photo: Artifact, scenes: list[str], seed: int = 1) -> Delivery:
+async def product_shoot(photo: Artifact, scenes: list[str], seed: int = 1, product: str = "") -> Delivery:
     """Make one good shot of the photo's subject in each scene, at most six; weak ones are made again, up to twice."""
     refuse_scenes(scenes)
     report = await check_photo(photo=photo)
@@ -164,7 +184,8 @@ async def product_shoot(photo: Artifact, scenes: list[str], seed: int = 1) -> De
                 )
 
     shots = [best[scene] for scene in scenes]
-    delivery: Delivery = deliver(photo=photo, photo_score=report.score, mask=mask, shots=shots)
+    line = copywriter(brief=f"{product or 'A product'}, shown in: {', '.join(scenes)}. Variant {seed}.").text
+    delivery: Delivery = deliver(photo=photo, photo_score=report.score, mask=mask, shots=shots, line=line)
     return delivery
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from examples.product_shoot import photos
-from heddle.providers.simulator import ledger
 from tests.acceptance import program
 
 pytestmark = pytest.mark.slow
 
-DEMO_TIMEOUT_S = 180.0
+DEMO_TIMEOUT_S = 300.0
 FEW_PHOTOS = 6
 SCENES = 3
 # Enough that work is under way everywhere, and little enough that much is left: a photo makes twelve steps and more.
@@ -46,13 +45,16 @@ def test_demo_then_every_run_succeeds_and_the_pictures_are_there(installed: prog
     assert summary["pictures"] >= 36
     assert len(pictures) >= 36
     assert summary["paid_twice"] == 0
-    assert summary["paid_jobs"] - summary["refunded_jobs"] == summary["paid_steps"]
+    assert summary["paid_jobs"] - summary["refunded_jobs"] == summary["paid_steps"] + summary["paid_texts"]
+    # One provider died in the middle; at least three were paid.
+    assert summary["killed"] == "fal"
+    assert len(summary["providers"].split(", ")) >= 3
     assert float(summary["cost_usd"]) == float(summary["paid_usd"])
     assert "://" not in report
     assert not installed.dev()
 
 
-@pytest.mark.parametrize("victim", ["worker-1", "postgres", "simulator", "web"])
+@pytest.mark.parametrize("victim", ["worker-1", "postgres", "replicate", "web"])
 def test_demo_when_a_process_is_killed_then_every_run_succeeds_and_nothing_is_paid_twice(
     installed: program.Program, few_photos: pathlib.Path, victim: str
 ) -> None:
@@ -64,11 +66,9 @@ def test_demo_when_a_process_is_killed_then_every_run_succeeds_and_nothing_is_pa
     )
     ended = installed.finish(process, timeout_s=DEMO_TIMEOUT_S)
     summary = ended.json()
-    books = ledger.summarise(installed.state_dir / "simulator" / "paid.jsonl")
 
     assert ended.status == 0, ended.err
     assert summary["succeeded"] == FEW_PHOTOS
     assert summary["pictures"] == FEW_PHOTOS * SCENES
     assert summary["paid_twice"] == 0
-    assert books.keys_paid_twice == ()
-    assert books.paid_jobs - books.refunded_jobs == summary["paid_steps"]
+    assert summary["paid_jobs"] - summary["refunded_jobs"] == summary["paid_steps"] + summary["paid_texts"]

@@ -10,16 +10,19 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from heddle.cli import complaints, progress, remote, table
 from heddle.service import example, setup, up
 
 LOG_FILE = "demo.log"
+# The provider that dies in the middle: its jobs come back from its ledger, and what was being sent is found again.
+VICTIM = "fal"
 # What happens to a process that was killed is news; that one was started in order is not.
 _NEWS = (
     "was ended",
@@ -60,10 +63,14 @@ def run(given: argparse.Namespace) -> int:
     state_dir = pathlib.Path(limits.state_dir).resolve()
     with progress.Progress(sys.stderr if given.json else sys.stdout) as bar:
 
-        def shoot(address: remote.Address, ledger: pathlib.Path) -> Any:
+        def shoot(
+            address: remote.Address, ledgers: Mapping[str, pathlib.Path], disturb: Callable[[], str] | None = None
+        ) -> Any:
             api = remote.Api(address)
             _require_workflow(api, demo.WORKFLOW)
-            made = demo.Demo(api=api, chosen=chosen, out=out, seed=given.seed, ledger=ledger, bar=bar).run()
+            made = demo.Demo(
+                api=api, chosen=chosen, out=out, seed=given.seed, ledgers=ledgers, bar=bar, disturb=disturb
+            ).run()
             report = importlib.import_module("examples.product_shoot.report")
             (out / "report.html").write_text(report.page(made), encoding="utf-8")
             return made
@@ -73,13 +80,15 @@ def run(given: argparse.Namespace) -> int:
         except up.AlreadyUp:
             bar.say(f"using the service that is up in {state_dir}")
             address = remote.find(state_dir=state_dir)
-            outcome = _Outcome(shoot=shoot(address, example.ledger_path(state_dir)))
+            outcome = _Outcome(shoot=shoot(address, example.ledger_paths(state_dir)))
             console_url = f"{address.url}/console/"
     return _conclude(outcome, demo=demo, out=out, console_url=console_url, is_json=given.json)
 
 
 def _with_own_service(
-    limits: Any, shoot: Callable[[remote.Address, pathlib.Path], Any], bar: progress.Progress
+    limits: Any,
+    shoot: Callable[[remote.Address, Mapping[str, pathlib.Path], Callable[[], str]], Any],
+    bar: progress.Progress,
 ) -> tuple[_Outcome, str]:
     """Start a service, run the shoot beside its supervisor, stop it."""
 
@@ -92,16 +101,20 @@ def _with_own_service(
             bar.say(f"  {line}")
 
     with up.running(limits, tell=tell) as started:
-        if started.ledger is None:
+        if started.ledgers is None:
             raise complaints.CommandRefused(
                 "the demo brings its own heddle.toml; unset HEDDLE_CONFIG_FILE, or run it in a folder without one"
             )
-        ledger = started.ledger
+        ledgers = started.ledgers
         address = remote.Address(url=started.addresses.api_url, key=started.addresses.api_key)
+
+        def disturb() -> str:
+            os.kill(started.supervisor.pids()[VICTIM], signal.SIGKILL)
+            return VICTIM
 
         def work() -> None:
             try:
-                outcome.shoot = shoot(address, ledger)
+                outcome.shoot = shoot(address, ledgers, disturb)
             except BaseException as error:  # noqa: BLE001 - the border of the thread: raised again by who waits for it
                 outcome.error = error
 
@@ -157,13 +170,17 @@ def _summary(shoot: Any, *, out: pathlib.Path, console_url: str) -> dict[str, An
         "elapsed_s": round(shoot.elapsed_s, 1),
         "outages": shoot.outages,
     }
+    if shoot.victim is not None:
+        summary["killed"] = shoot.victim
     if shoot.account is not None:
         account = shoot.account
         summary |= {
             "paid_steps": account.steps,
             "paid_jobs": account.paid_jobs,
             "refunded_jobs": account.refunded_jobs,
+            "paid_texts": account.texts,
             "paid_twice": account.duplicates,
             "paid_usd": f"{account.paid_nano_usd / 1e9:.2f}",
+            "providers": ", ".join(f"{name} {count}" for name, count in sorted(account.providers.items())),
         }
     return summary | {"report": str(out / "report.html"), "console": console_url}

@@ -1,7 +1,7 @@
-"""Find the example `product_shoot` and say how its two servers are started beside the service.
+"""Find the example `product_shoot` and say how its servers are started beside the service.
 
 The example is part of the source, not of the installed package. In development, when nobody has written a
-`heddle.toml`, it gives a new user something to run: a model server, a simulated paid provider, workflows. This module
+`heddle.toml`, it gives a new user something to run: a model server, twins of paid providers, workflows. This module
 starts nothing. Before it: `heddle.service.up`. After it: the supervisor.
 """
 
@@ -10,65 +10,92 @@ import dataclasses
 import os
 import pathlib
 import secrets
+import socket
 import string
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from heddle.service import child, ports
 
 TEMPLATE = pathlib.Path("examples") / "product_shoot" / "heddle.toml"
 WORKFLOWS = "examples.product_shoot.workflows"
 STAGE = "outside"
-API_KEY = "BACKDROP_API_KEY"
-WEBHOOK_SECRET = "BACKDROP_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
-SIMULATOR_FLAGS = ("--class", "A", "--price-usd", "0.04", "--fault-rate", "0.05", "--callback-fault-rate", "0.1")
+SIMULATOR = "simulator"
 LATENCY_MS = 800
 SLOW_FACTOR = 4
 SEED = 7
 HEALTH_TIMEOUT_S = 1.0
+# Calls that come too often, jobs that fail or drag, answers cut off after payment, callbacks late, twice or forged.
+JOB_FAULTS = {"throttled": 0.04, "cut": 0.04, "failed": 0.04, "slow": 0.04}
+CALLBACK_FAULTS = {"callback_duplicated": 0.05, "callback_late": 0.05, "callback_forged": 0.05}
+TWINS: Mapping[str, Mapping[str, float]] = {
+    "replicate": {**JOB_FAULTS, **CALLBACK_FAULTS},
+    "fal": {**JOB_FAULTS, **CALLBACK_FAULTS},
+    "openai": {"throttled": 0.1, "server_error": 0.05, "slow": 0.05},
+}
+SIMULATOR_FLAGS = ("--class", "A", "--price-usd", "0.04", "--fault-rate", "0.05", "--callback-fault-rate", "0.1")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """One start of the example's servers: where its source is, their ports and secrets, the provider's ledger."""
+    """One start of the example's servers: where its source is, ports, secrets, the providers' ledgers by name."""
 
     root: pathlib.Path
-    ledger: pathlib.Path
+    ledgers: Mapping[str, pathlib.Path]
     model_server_port: int
-    simulator_port: int
+    ports: Mapping[str, int]
     api_key: str
     webhook_secret: str
 
     def environment(self) -> dict[str, str]:
         """Give what workers and the web server need to reach the servers."""
-        return {API_KEY: self.api_key, WEBHOOK_SECRET: self.webhook_secret}
+        return {
+            "BACKDROP_API_KEY": self.api_key,
+            "BACKDROP_WEBHOOK_SECRET": self.webhook_secret,
+            "TWIN_API_KEY": self.api_key,
+            "TWIN_WEBHOOK_SECRET": self.webhook_secret,
+        }
 
     def deployment_text(self) -> str:
         """Give the example's heddle.toml with the addresses filled in."""
         template = string.Template((self.root / TEMPLATE).read_text(encoding="utf-8"))
         return template.substitute(
             MODEL_SERVER_URL=f"http://127.0.0.1:{self.model_server_port}",
-            SIMULATOR_URL=f"http://127.0.0.1:{self.simulator_port}",
+            **{f"{name.upper()}_URL": f"http://127.0.0.1:{port}" for name, port in self.ports.items()},
         )
 
     def children(self, *, environ: Mapping[str, str], log_dir: pathlib.Path) -> list[child.ChildSpec]:
-        """Give the two servers for the supervisor; each is ready when it says so itself."""
-        ours = {**environ, **_simulator_environment(self)}
+        """Give the servers for the supervisor; each is ready when it says so itself, or takes a connection."""
+        ours = {
+            **environ,
+            "HEDDLE_SIMULATOR_API_KEY": self.api_key,
+            "HEDDLE_SIMULATOR_WEBHOOK_SECRET": self.webhook_secret,
+            "HEDDLE_TWIN_API_KEY": self.api_key,
+            "HEDDLE_TWIN_WEBHOOK_SECRET": self.webhook_secret,
+        }
         model_server = ("examples.servers.model_server", "--port", str(self.model_server_port))
-        simulator = ("heddle.providers.simulator.server", "--port", str(self.simulator_port), *_simulator_flags(self))
         health = f"http://127.0.0.1:{self.model_server_port}/v2/health/ready"
-        return [
-            _server(name="model-server", module=model_server, environ=environ, log_dir=log_dir, health=health),
-            _server(
-                name="simulator",
-                module=simulator,
-                environ=ours,
-                log_dir=log_dir,
-                health=f"http://127.0.0.1:{self.simulator_port}/v1/health",
-            ),
+        simulator = ("heddle.providers.simulator.server", *self._flags(SIMULATOR), "--concurrency", "8")
+        servers = [
+            _server("model-server", model_server, environ, log_dir, ready=lambda: answers(health)),
+            _server(SIMULATOR, (*simulator, *SIMULATOR_FLAGS), ours, log_dir, ready=self._is_listening(SIMULATOR)),
         ]
+        for name, rates in TWINS.items():
+            faults = [word for fault, share in rates.items() for word in ("--rate", f"{fault}={share}")]
+            twin = ("heddle.cli", "twin", name, *self._flags(name), "--scenes", *faults)
+            servers.append(_server(name, twin, ours, log_dir, ready=self._is_listening(name)))
+        return servers
+
+    def _flags(self, name: str) -> tuple[str, ...]:
+        return (
+            *("--port", str(self.ports[name]), "--ledger", str(self.ledgers[name]), "--seed", str(SEED)),
+            *("--latency-ms", str(LATENCY_MS), "--slow-factor", str(SLOW_FACTOR)),
+        )
+
+    def _is_listening(self, name: str) -> Callable[[], bool]:
+        return lambda: listens(self.ports[name])
 
 
 def find_root() -> pathlib.Path | None:
@@ -77,20 +104,20 @@ def find_root() -> pathlib.Path | None:
     return next((folder for folder in candidates if (folder / TEMPLATE).is_file()), None)
 
 
-def ledger_path(state_dir: pathlib.Path) -> pathlib.Path:
-    """Give the provider's ledger of paid jobs."""
-    return state_dir / "simulator" / "paid.jsonl"
+def ledger_paths(state_dir: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Give each provider's ledger of what was paid."""
+    return {name: state_dir / "providers" / f"{name}.jsonl" for name in (SIMULATOR, *TWINS)}
 
 
 def prepare(*, root: pathlib.Path, state_dir: pathlib.Path) -> Example:
     """Choose ports and secrets for one start."""
-    ledger = ledger_path(state_dir)
-    ledger.parent.mkdir(parents=True, exist_ok=True)
+    (state_dir / "providers").mkdir(parents=True, exist_ok=True)
+    ledgers = ledger_paths(state_dir)
     return Example(
         root=root,
-        ledger=ledger,
+        ledgers=ledgers,
         model_server_port=ports.choose(),
-        simulator_port=ports.choose(),
+        ports={name: ports.choose() for name in ledgers},
         api_key=secrets.token_urlsafe(24),
         webhook_secret="whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(),
     )
@@ -111,23 +138,22 @@ def answers(url: str) -> bool:
         return False
 
 
-def _simulator_environment(example: Example) -> dict[str, str]:
-    return {
-        "HEDDLE_SIMULATOR_API_KEY": example.api_key,
-        "HEDDLE_SIMULATOR_WEBHOOK_SECRET": example.webhook_secret,
-    }
-
-
-def _simulator_flags(example: Example) -> tuple[str, ...]:
-    return (
-        *("--ledger", str(example.ledger), "--seed", str(SEED), "--concurrency", "8"),
-        *("--latency-ms", str(LATENCY_MS), "--slow-factor", str(SLOW_FACTOR)),
-        *SIMULATOR_FLAGS,
-    )
+def listens(port: int) -> bool:
+    """Tell whether a server on this machine takes connections."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=HEALTH_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
 
 
 def _server(
-    *, name: str, module: tuple[str, ...], environ: Mapping[str, str], log_dir: pathlib.Path, health: str
+    name: str,
+    module: tuple[str, ...],
+    environ: Mapping[str, str],
+    log_dir: pathlib.Path,
+    *,
+    ready: Callable[[], bool],
 ) -> child.ChildSpec:
     return child.ChildSpec(
         name=name,
@@ -135,7 +161,7 @@ def _server(
         env=environ,
         log_path=log_dir / f"{name}.log",
         stop_timeout_s=5.0,
-        ready=lambda: answers(health),
+        ready=ready,
         ready_timeout_s=60.0,
         stage=STAGE,
     )

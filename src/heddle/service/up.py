@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from heddle.config import settings
 from heddle.service import child, database, example, ports, postgres, secret, setup, supervisor
@@ -52,11 +52,11 @@ class Addresses:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A service that runs: its addresses, its supervisor, and the provider's ledger where the example runs."""
+    """A service that runs: its addresses, its supervisor, and the providers' ledgers where the example runs."""
 
     addresses: Addresses
     supervisor: supervisor.Supervisor
-    ledger: pathlib.Path | None
+    ledgers: Mapping[str, pathlib.Path] | None
 
 
 @contextlib.contextmanager
@@ -87,7 +87,7 @@ def running(limits: settings.Settings, *, tell: Tell) -> Iterator[Started]:
             stack.callback((state_dir / name).unlink, missing_ok=True)
         watched.start()
         house.write_dev_file()
-        yield Started(addresses=addresses, supervisor=watched, ledger=None if shoot is None else shoot.ledger)
+        yield Started(addresses=addresses, supervisor=watched, ledgers=None if shoot is None else shoot.ledgers)
 
 
 class _House:

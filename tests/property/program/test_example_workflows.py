@@ -58,6 +58,10 @@ def backdrop(prompt: str, seed: int, width: int, height: int, output_format: str
     return example.BackdropOutput(image=picture(name, quality=quality), seed=seed)
 
 
+def copywriter(brief: str) -> example.CopyOutput:
+    return example.CopyOutput(text=brief.upper())
+
+
 def compose(photo: Artifact, mask: Artifact, scene: Artifact) -> Artifact:
     return dataclasses.replace(picture(f"{photo.id} {mask.id} {scene.id}"), size_bytes=scene.size_bytes)
 
@@ -66,14 +70,17 @@ def score(shot: Artifact, mask: Artifact) -> example.Score:
     return example.Score(value=quality_of(shot), reasons=[mask.id])
 
 
-def deliver(photo: Artifact, photo_score: float, mask: Artifact, shots: list[example.Shot]) -> example.Delivery:
+def deliver(
+    photo: Artifact, photo_score: float, mask: Artifact, shots: list[example.Shot], line: str
+) -> example.Delivery:
     sidecar = picture(" ".join([photo.id, *(shot.image.id for shot in shots)]))
-    return example.Delivery(photo_score=photo_score, mask=mask, shots=shots, sidecar=sidecar)
+    return example.Delivery(photo_score=photo_score, mask=mask, shots=shots, line=line, sidecar=sidecar)
 
 
 STAND_INS: dict[str, Callable[..., Any]] = {
     "segmenter": segmenter,
     "backdrop": backdrop,
+    "copywriter": copywriter,
     "check_photo": check_photo,
     "compose": compose,
     "score": score,

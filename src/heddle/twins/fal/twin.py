@@ -92,6 +92,7 @@ class FalTwin(server.Twin):
                 "is_lie": call.fault is faults.RequestFault.LIE,
                 "start_timeout_s": _start_timeout_s(call),
                 "priority": _priority(call),
+                "is_scenic": self.options.is_scenic,
                 "no_retry": call.headers.get("x-fal-no-retry", "").lower() in ("1", "true", "yes"),
             },
         )

@@ -143,8 +143,9 @@ def payload(job: jobs.Job, *, url: str) -> dict[str, identity.JsonValue]:
         name = f"{url}/files/{job.id}/0.mp4"
         size = len(data)
         return {"video": {"url": name, "content_type": media_type, "file_name": "output.mp4", "file_size": size}}
+    width_px, height_px = _sides(job)
     images = [
-        {"url": _place(job, number, url=url), "content_type": "image/png", "width": _SIDE_PX, "height": _SIDE_PX}
+        {"url": _place(job, number, url=url), "content_type": "image/png", "width": width_px, "height": height_px}
         for number in range(_count(job))
     ]
     return {
@@ -212,7 +213,18 @@ def _drawn(job: jobs.Job, number: int) -> tuple[bytes, str]:
     seed = f"{job.paid.digest}/{number}"
     if _is_video(job):
         return media.mp4(seed), "video/mp4"
-    return media.png(seed, width_px=_SIDE_PX, height_px=_SIDE_PX), "image/png"
+    width_px, height_px = _sides(job)
+    if job.paid.data.get("is_scenic"):
+        return media.scene(job.paid.data["input"], form="png", width_px=width_px, height_px=height_px), "image/png"
+    return media.png(seed, width_px=width_px, height_px=height_px), "image/png"
+
+
+def _sides(job: jobs.Job) -> tuple[int, int]:
+    """Give the sides asked for by ``image_size``, where a picture of them can be looked at; small ones else."""
+    size = job.paid.data["input"].get("image_size")
+    if not job.paid.data.get("is_scenic") or not isinstance(size, dict):
+        return _SIDE_PX, _SIDE_PX
+    return int(size.get("width", _SIDE_PX)), int(size.get("height", _SIDE_PX))
 
 
 def _is_video(job: jobs.Job) -> bool:

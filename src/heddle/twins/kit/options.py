@@ -26,7 +26,10 @@ class OptionsRefused(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Everything a twin is started with. port 0 is any free one; port_file is where the chosen one is written."""
+    """Everything a twin is started with. port 0 is any free one; port_file is where the chosen one is written.
+
+    is_scenic: pictures are drawn to be looked at.
+    """
 
     ledger: pathlib.Path
     plan: faults.Plan = field(default_factory=faults.Plan)
@@ -34,6 +37,7 @@ class Options:
     port_file: pathlib.Path | None = None
     api_key: str = DEFAULT_API_KEY
     webhook_secret: str = DEFAULT_WEBHOOK_SECRET
+    is_scenic: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, names: Sequence[str]) -> None:
@@ -68,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser, *, names: Sequence[str]) -> N
     parser.add_argument(
         "--cut-at", type=int, default=plan.cut_at_bytes, metavar="BYTES", help="bytes of an answer before its cut"
     )
+    parser.add_argument(
+        "--scenes", action="store_true", help="pictures are sets for products, to look at; needs heddle[demo]"
+    )
 
 
 def read(given: argparse.Namespace, *, environment: Mapping[str, str]) -> Options:
@@ -95,6 +102,7 @@ def read(given: argparse.Namespace, *, environment: Mapping[str, str]) -> Option
         port_file=pathlib.Path(given.port_file) if given.port_file else None,
         api_key=environment.get(API_KEY_VARIABLE) or DEFAULT_API_KEY,
         webhook_secret=secret,
+        is_scenic=given.scenes,
     )
 
 

@@ -78,7 +78,7 @@ def price_nano_usd(model: str, given: Mapping[str, identity.JsonValue]) -> int:
     return 1_000_000 if kind_of(model) is Kind.TEXT else 150_000_000
 
 
-def files_of(seed: str, model: str, given: Mapping[str, identity.JsonValue]) -> list[File]:
+def files_of(seed: str, model: str, given: Mapping[str, identity.JsonValue], *, is_scenic: bool = False) -> list[File]:
     """Make the files of a prediction; none for a model of texts. seed: names the prediction."""
     match kind_of(model):
         case Kind.TEXT:
@@ -87,6 +87,8 @@ def files_of(seed: str, model: str, given: Mapping[str, identity.JsonValue]) -> 
             return [File(name="out.mp4", media_type="video/mp4", data=media.mp4(seed))]
         case Kind.PICTURES:
             form = _form(given)
+            if is_scenic:
+                return [_scene(given, form=form)]
             width_px, height_px = _SIDE_PX.get(str(given.get("aspect_ratio", "1:1")), (64, 64))
             return [
                 File(
@@ -96,6 +98,14 @@ def files_of(seed: str, model: str, given: Mapping[str, identity.JsonValue]) -> 
                 )
                 for number in range(_count(given))
             ]
+
+
+def _scene(given: Mapping[str, identity.JsonValue], *, form: str) -> File:
+    """Draw one picture to be looked at, of the sides that the input names."""
+    form = "png" if form == "png" else "jpeg"
+    sides = [side if isinstance(side := given.get(name), int) else 512 for name in ("width", "height")]
+    data = media.scene(given, form=form, width_px=sides[0], height_px=sides[1])
+    return File(name=f"out-0.{form.replace('jpeg', 'jpg')}", media_type=media.MEDIA_TYPES[form], data=data)
 
 
 def tokens_of(seed: str, model: str, given: Mapping[str, identity.JsonValue]) -> list[str]:

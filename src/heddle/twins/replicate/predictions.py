@@ -91,7 +91,9 @@ def output_of(job: jobs.Job, *, url: str) -> identity.JsonValue:
     paid = job.paid
     if models.kind_of(paid.model) is models.Kind.TEXT:
         return models.tokens_of(job.id, paid.model, paid.data["input"])
-    links = [f"{url}/delivery/{job.id}/{file.name}" for file in models.files_of(job.id, paid.model, paid.data["input"])]
+    is_scenic = bool(paid.data.get("is_scenic"))
+    files = models.files_of(job.id, paid.model, paid.data["input"], is_scenic=is_scenic)
+    links = [f"{url}/delivery/{job.id}/{file.name}" for file in files]
     return links[0] if models.kind_of(paid.model) is models.Kind.VIDEO else links
 
 

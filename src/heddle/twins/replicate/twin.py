@@ -177,6 +177,7 @@ class ReplicateTwin(server.Twin):
                     "version": version,
                     "events": predictions.events_of(asked.get("webhook_events_filter")),
                     "deadline_at_s": deadline_at_s,
+                    "is_scenic": self.options.is_scenic,
                 },
             )
         )
@@ -250,7 +251,8 @@ class ReplicateTwin(server.Twin):
 
     async def _deliver(self, call: calls.Call) -> answers.Answer:
         job = await self._seen(call)
-        made = models.files_of(job.id, job.paid.model, job.paid.data["input"])
+        is_scenic = bool(job.paid.data.get("is_scenic"))
+        made = models.files_of(job.id, job.paid.model, job.paid.data["input"], is_scenic=is_scenic)
         file = next((each for each in made if each.name == call.parameters["file"]), None)
         if file is None or job.status is not jobs.Status.SUCCEEDED:
             raise calls.Refused(404, "not_found", "The requested resource could not be found.")
