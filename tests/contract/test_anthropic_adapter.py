@@ -130,11 +130,13 @@ class TestAnthropic(AnthropicReplies):
             (recorded.error(429, "rate_limit_error", code="enforced_spend_limit_reached"), "rejected_transient"),
             (recorded.error(429, "rate_limit_error", code="ramp_limit_exceeded"), "throttled"),
             (recorded.error(529, "overloaded_error"), "rejected_transient"),
+            (recorded.error(529, "overloaded_error", code="a_new_code"), "rejected_transient"),
+            (recorded.error(400, "invalid_request_error", code="organization_on_hold"), "rejected_transient"),
             (recorded.error(529, "unheard_of"), None),
             (recorded.error(504, "timeout_error"), None),
             (recorded.error(503, "api_error", code="cmek_key_unreachable"), "rejected_transient"),
         ],
-        ids=range(10),
+        ids=range(12),
     )
     async def test_send_when_an_error_comes_then_its_row(
         self,

@@ -7,7 +7,7 @@ import pytest
 
 from heddle.ports import provider
 from heddle.providers import options, signing, transport
-from heddle.providers.replicate import adapter, endpoint
+from heddle.providers.replicate import adapter, endpoint, pricing, wire
 from tests.contract import replicate_replies as replicate
 
 
@@ -68,11 +68,30 @@ def test_callback_when_no_secret_is_configured_then_an_unverified_hint_that_reso
         ({"options": {"version": "latest"}}, "64 hex digits"),
         ({"options": {"model_name": "a/b", "output_hosts": ["*"]}}, "output_hosts"),
         ({"options": {"model_name": "a/b", "wait_s": 61}}, "from 0 to 60 s"),
+        ({"options": {"model_name": "a/b", "wait_s": 5}}, "below timeout_s, 5 s"),
         ({"options": {"model_name": "a/b", "hurry": True}}, "hurry is no option"),
         ({"callback_secret": "whsec_x"}, "callback_secret cannot be used"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_options_when_wrong_then_one_sentence_names_the_key(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(options.OptionRefused, match=sentence):
         endpoint.read_options(replicate.config(**changes))
+
+
+@pytest.mark.parametrize(
+    ("ordered", "told", "cost_nano_usd"),
+    [
+        ("black-forest-labs/flux-dev", "", 50_000_000),
+        ("", "black-forest-labs/flux-dev", 50_000_000),
+        ("black-forest-labs/flux-dev-lora", "", None),
+        ("acme/relight", "black-forest-labs/flux-dev", None),
+    ],
+)
+def test_price_when_the_whole_name_is_listed_then_by_the_picture_and_else_unpriced(
+    ordered: str, told: str, cost_nano_usd: int | None
+) -> None:
+    body = json.dumps(replicate.prediction("succeeded", model=told)).encode()
+    prediction = wire.read_prediction(body, home=replicate.HOME)
+
+    assert pricing.cost_nano_usd(prediction, model_name=ordered, images=2) == cost_nano_usd

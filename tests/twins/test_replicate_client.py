@@ -141,6 +141,17 @@ async def test_webhook_when_told_then_the_package_believes_it_and_nothing_else(
         replicate_webhook.Webhooks.validate(headers=headers, body=body.decode() + " ", secret=secret)
 
 
+async def test_webhook_when_asked_for_as_older_clients_do_then_told_of_the_end_alone(
+    client: replicate_client.Client,
+) -> None:
+    async with invented.Receiver() as receiver:
+        made = await client.predictions.async_create(version=VERSION, input=ASKED, webhook_completed=receiver.url)
+        await receiver.wait(1)
+
+    assert [json.loads(body)["id"] for _, body in receiver.letters] == [made.id]
+    assert json.loads(receiver.letters[0][1])["status"] == "succeeded"
+
+
 async def test_webhook_when_it_leaves_this_machine_then_refused(client: replicate_client.Client) -> None:
     with pytest.raises(exceptions.ReplicateError, match="on this machine"):
         await client.predictions.async_create(version=VERSION, input=ASKED, webhook="https://example.com/hook")

@@ -180,24 +180,24 @@ class AnthropicProvider:
     def _broken_off(self, gathering: stream.Gathering, headers: Mapping[str, str]) -> settle.Outcome:
         """Judge an error event: before any content as the same error without a stream, after it as a part."""
         assert gathering.error is not None
-        code = wire.error_code(gathering.error)
+        codes = wire.error_codes(gathering.error)
         said = self._excerpt(answers.read_text(answers.read_part(gathering.error, "error"), "message").encode())
-        message = f"the stream broke off with {code or 'an error'}: {said}"
+        message = f"the stream broke off with {', '.join(codes) or 'an error'}: {said}"
         heard = self._told(headers, gathering.usage)
         if gathering.has_content:
             faulted = self._fault(faults.Fault.PARTIAL, message)
             billed = _cost(gathering.message, gathering.usage) or 0
             return dataclasses.replace(faulted, billed_nano_usd=billed, told=heard)
-        status = anthropic_faults.STATUSES.get(code, 500)
+        status = anthropic_faults.STATUSES.get(codes[-1] if codes else "", 500)
         return statuses.outcome_of(
-            anthropic_faults.fault_of(status, code), message=message, where=self._where, is_paid=True, heard=heard
+            anthropic_faults.fault_of(status, codes), message=message, where=self._where, is_paid=True, heard=heard
         )
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
-        code, request_id = wire.read_error(reply.body)
+        codes, request_id = wire.read_error(reply.body)
         asked = request_id or reply.headers.get("request-id", "")[:80]
         return statuses.outcome_of(
-            anthropic_faults.fault_of(reply.status, code),
+            anthropic_faults.fault_of(reply.status, codes),
             message=f"answered {reply.status} ({asked or 'no request id'}): {self._excerpt(reply.body)}",
             where=self._where,
             is_paid=True,

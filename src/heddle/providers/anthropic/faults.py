@@ -1,12 +1,13 @@
 """Hold the ``anthropic`` adapter's table of faults: (status, code) → fault.
 
-The code is ``error.details.error_code`` where there is one, else ``error.type``. What no row names falls to the table
-of statuses, where a 5xx proves nothing: ``api_error`` (500) and ``timeout_error`` (504) may have been worked on. Before
-it in the walk: the adapter with an answer or with an error event of a stream. After it: settle. Sources:
-https://platform.claude.com/docs/en/api/errors and anthropic 2.14.0 (``types/shared``), read 2026-11-29.
+The codes of an error are ``error.details.error_code``, where it has one, and ``error.type``; the first that has a row
+counts. What no row names falls to the table of statuses, where a 5xx proves nothing: ``api_error`` (500) and
+``timeout_error`` (504) may have been worked on. Before it in the walk: the adapter with an answer or with an error
+event of a stream. After it: settle. Sources: https://platform.claude.com/docs/en/api/errors and anthropic 2.14.0
+(``types/shared``), read 2026-11-29.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from heddle.core import faults
@@ -14,7 +15,10 @@ from heddle.providers import statuses
 
 FAULTS: Final[Mapping[tuple[int, str], faults.Fault]] = {
     (400, "invalid_request_error"): faults.Fault.REJECTED_PERMANENT,
-    (401, "authentication_error"): faults.Fault.REJECTED_TRANSIENT,  # our key is to blame: the fallback serves
+    (400, "cmek_key_disabled"): faults.Fault.REJECTED_TRANSIENT,  # our account is to blame, as with the next three
+    (400, "cmek_key_network_blocked"): faults.Fault.REJECTED_TRANSIENT,
+    (400, "organization_on_hold"): faults.Fault.REJECTED_TRANSIENT,
+    (401, "authentication_error"): faults.Fault.REJECTED_TRANSIENT,  # so that the fallback serves
     (402, "billing_error"): faults.Fault.REJECTED_TRANSIENT,
     (403, "permission_error"): faults.Fault.REJECTED_TRANSIENT,  # our key may not use this model: the same
     (404, "not_found_error"): faults.Fault.REJECTED_PERMANENT,
@@ -44,6 +48,7 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 
 
-def fault_of(status: int, code: str) -> faults.Fault:
-    """Name the fault of a request that was answered with an error."""
-    return FAULTS.get((status, code)) or statuses.fault_of(status)
+def fault_of(status: int, codes: Sequence[str]) -> faults.Fault:
+    """Name the fault of a request that was answered with an error. codes: the more precise one first."""
+    named = (FAULTS[status, code] for code in codes if (status, code) in FAULTS)
+    return next(named, statuses.fault_of(status))

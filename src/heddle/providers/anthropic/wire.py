@@ -98,19 +98,20 @@ def checked_message(message: answers.JsonObject) -> answers.JsonObject:
     return message
 
 
-def read_error(body: bytes) -> tuple[str, str]:
-    """Read an error's code and the request's id; each empty when there is none."""
+def read_error(body: bytes) -> tuple[tuple[str, ...], str]:
+    """Read an error's codes and the request's id, which is empty when there is none."""
     try:
         value = answers.read_object(body)
     except answers.AnswerRefused:
-        return "", ""
-    return error_code(value), answers.read_text(value, "request_id")[:80]
+        return (), ""
+    return error_codes(value), answers.read_text(value, "request_id")[:80]
 
 
-def error_code(value: answers.JsonObject) -> str:
-    """Read the code of an error object: ``details.error_code`` where it has one, else its type."""
+def error_codes(value: answers.JsonObject) -> tuple[str, ...]:
+    """Read the codes of an error object, the more precise one first: ``details.error_code`` and its type."""
     error = answers.read_part(value, "error")
-    return answers.read_text(answers.read_part(error, "details"), "error_code") or answers.read_text(error, "type")
+    found = answers.read_text(answers.read_part(error, "details"), "error_code"), answers.read_text(error, "type")
+    return tuple(code for code in found if code)
 
 
 def tokens_of(usage: answers.JsonObject) -> int | None:

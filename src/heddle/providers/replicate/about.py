@@ -20,7 +20,7 @@ DECLARATION: Final = provider.Declaration(
         "within `lookup_bound_s`, the model's `unknown_policy` decides."
     ),
     source=(
-        "replicate 1.0.7 and 2.0.0b4 (Python); https://replicate.com/docs/topics/predictions and "
+        "replicate 1.0.7 (Python); https://replicate.com/docs/topics/predictions and "
         "https://replicate.com/docs/topics/webhooks (read 2026-11-29)"
     ),
     callback="Standard Webhooks, HMAC-SHA256; event `completed` only",

@@ -47,6 +47,8 @@ def read_options(config: provider.EndpointConfig) -> ReplicateOptions:
     source.end()
     if config.secret is None:
         raise source.refusal("secret", 'is missing; Replicate asks for a token, write secret = "env:NAME"')
+    if read.wait_s >= config.timeout_s:
+        raise source.refusal("wait_s", f"is {read.wait_s}; it must be below timeout_s, {config.timeout_s:g} s")
     if sum(bool(given) for given in (read.model_name, read.version, read.deployment)) != 1:
         raise source.refusal("model_name", "is wanted, or version, or deployment: exactly one of the three")
     for key, given in (("model_name", read.model_name), ("deployment", read.deployment)):

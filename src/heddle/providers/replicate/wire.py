@@ -1,10 +1,10 @@
 """Write and read the wire form of Replicate's HTTP API.
 
 Pure: bytes and records in, bytes and records out. It accepts fields it does not know and refuses a prediction whose own
-do not make sense. Sources: replicate 1.0.7 (``prediction.py``, ``file.py``), replicate 2.0.0b4
-(``resources/predictions.py``), https://replicate.com/docs/topics/predictions/lifecycle, …/create-a-prediction,
-…/rate-limits and https://replicate.com/docs/topics/webhooks, read 2026-11-29. Before it: the adapter with a request.
-After it: the transport, and on the way back the adapter.
+do not make sense. Sources: replicate 1.0.7 (``prediction.py``, ``file.py``),
+https://replicate.com/docs/topics/predictions/lifecycle, …/create-a-prediction, …/rate-limits and
+https://replicate.com/docs/topics/webhooks, read 2026-11-29. Before it: the adapter with a request. After it: the
+transport, and on the way back the adapter.
 """
 
 import dataclasses

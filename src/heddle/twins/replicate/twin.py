@@ -153,7 +153,10 @@ class ReplicateTwin(server.Twin):
     async def _ordered(
         self, call: calls.Call, asked: dict[str, identity.JsonValue], *, model: str, version: str | None
     ) -> answers.Answer:
-        given, webhook = asked.get("input"), asked.get("webhook")
+        given, events = asked.get("input"), asked.get("webhook_events_filter")
+        webhook = asked.get("webhook")
+        if webhook is None and asked.get("webhook_completed") is not None:  # as older clients say it
+            webhook, events = asked["webhook_completed"], ["completed"]
         if not isinstance(given, dict):
             raise calls.Refused(422, "invalid_input", "- input is required\n", field="input")
         if len(json.dumps(given)) > INPUT_BYTES_MAX:
@@ -175,7 +178,7 @@ class ReplicateTwin(server.Twin):
                 data={
                     "input": given,
                     "version": version,
-                    "events": predictions.events_of(asked.get("webhook_events_filter")),
+                    "events": predictions.events_of(events),
                     "deadline_at_s": deadline_at_s,
                     "is_scenic": self.options.is_scenic,
                 },
