@@ -13,7 +13,7 @@ from heddle.core import identity
 from heddle.providers.http import wire as http_wire
 from heddle.providers.huggingface import faults
 
-LOADING_WAIT_MAX_S: Final = 60.0
+LOADING_WAIT_MAX_S: Final = 600.0
 _ERROR_KEYS: Final = frozenset({"error", "error_type", "warnings", "estimated_time"})
 
 
@@ -44,7 +44,7 @@ def failure(value: identity.JsonValue) -> Failure | None:
         return None
     code, wait_s = value.get("error_type"), value.get("estimated_time")
     if isinstance(wait_s, int | float) and not isinstance(wait_s, bool) and wait_s >= 0:
-        # An estimate is rough, and asking costs nothing: no use in staying away for longer than a minute.
+        # Each question counts as a try, so the estimate is honoured; but it is rough, and one of an hour is no use.
         wait_s = min(float(wait_s), LOADING_WAIT_MAX_S)
         return Failure(code=faults.LOADING, message=str(value["error"]), retry_after_s=wait_s)
     return Failure(code=code if isinstance(code, str) else "", message=str(value["error"]), retry_after_s=None)
