@@ -251,18 +251,19 @@ class ComfyuiProvider:
         self, file: wire.File, there: conversation.Conversation, request: provider.ProviderRequest
     ) -> artifact.Artifact | settle.Outcome:
         """Copy one file into an artifact. The job is done: what cannot be fetched now is fetched at the next poll."""
+        name = self._outcomes.quoted(file.filename)
         async with self._transport.open(there.view(file, bytes_max=fetching.MEDIUM_BYTES_MAX)) as opened:
             if not isinstance(opened, transport.Opened):
-                return self._again(f"{file.filename} is not here yet: {opened.message}")
+                return self._again(f"{name} is not here yet: {opened.message}")
             if opened.status in (400, 403, 404):
-                message = f"the job is done and its file {file.filename} cannot be had: answered {opened.status}"
+                message = f"the job is done and its file {name} cannot be had: answered {opened.status}"
                 return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
             if opened.status != 200:
-                return self._again(f"{file.filename} is not here yet: answered {opened.status}")
+                return self._again(f"{name} is not here yet: answered {opened.status}")
             kept = await fetching.store(opened, artifacts=request.artifacts)
         if isinstance(kept, artifact.Artifact):
             return kept
-        message = f"{file.filename}: {kept.message}"
+        message = f"{name}: {kept.message}"
         return self._again(message) if kept.is_passing else self._outcomes.fault(kept.fault, message)
 
     def _accepted(self, prompt_id: str, there: conversation.Conversation, *, is_open: bool) -> settle.Accepted:

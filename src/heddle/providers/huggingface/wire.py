@@ -45,7 +45,7 @@ def failure(value: identity.JsonValue) -> Failure | None:
     code, wait_s = value.get("error_type"), value.get("estimated_time")
     if isinstance(wait_s, int | float) and not isinstance(wait_s, bool) and wait_s >= 0:
         # Each question counts as a try, so the estimate is honoured; but it is rough, and one of an hour is no use.
-        wait_s = min(float(wait_s), LOADING_WAIT_MAX_S)
+        wait_s = float(min(wait_s, LOADING_WAIT_MAX_S))
         return Failure(code=faults.LOADING, message=str(value["error"]), retry_after_s=wait_s)
     return Failure(code=code if isinstance(code, str) else "", message=str(value["error"]), retry_after_s=None)
 
