@@ -16,7 +16,7 @@ from heddle.ports import blobs, provider
 from heddle.providers import fetching, options, outcomes, transport
 from heddle.providers.comfyui import conversation, graph, wire
 from heddle.providers.comfyui import faults as comfyui_faults
-from heddle.providers.http import wire as templates
+from heddle.providers.http import wire as http_wire
 
 CHECK_TIMEOUT_S: Final = 5.0
 INPUT_FILES_MAX: Final = 16
@@ -74,14 +74,14 @@ class ComfyuiProvider:
         """Submit a job, unless an earlier attempt's job of the same request is still known to the server."""
         ends_at_s = time.monotonic() + min(self._config.timeout_s, request.timeout_s)
         try:
-            files = templates.artifacts_in(request.input)
+            files = http_wire.artifacts_in(request.input)
             if len(files) > INPUT_FILES_MAX:
-                raise templates.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
-            filled = templates.render(dict(self._options.nodes), request, _named(request.input))
+                raise http_wire.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
+            filled = http_wire.render(dict(self._options.nodes), request, _named(request.input))
             digest = self._digest(request)
             is_front = request.priority is run.Priority.INTERACTIVE
             body = wire.submission(filled=filled, attempt_id=request.attempt_id, digest=digest, is_front=is_front)
-        except (templates.WireRefused, ValueError) as error:
+        except (http_wire.WireRefused, ValueError) as error:
             return self._outcomes.unsent(error)
         found = await self._earlier(request, digest, ends_at_s)
         if found is not None:
@@ -173,7 +173,7 @@ class ComfyuiProvider:
     def _digest(self, request: provider.ProviderRequest) -> str:
         """Name what is asked for, the same for every attempt at it, even where the graph names the attempt."""
         any_attempt = dataclasses.replace(request, attempt_id="attempt", idempotency_key="key")
-        return wire.digest(templates.render(dict(self._options.nodes), any_attempt, _named(request.input)))
+        return wire.digest(http_wire.render(dict(self._options.nodes), any_attempt, _named(request.input)))
 
     async def _earlier(self, request: provider.ProviderRequest, digest: str, ends_at_s: float) -> settle.Outcome | None:
         """Look for jobs of earlier attempts at the same request, which a worker may have left behind when it died."""
@@ -251,18 +251,19 @@ class ComfyuiProvider:
         self, file: wire.File, there: conversation.Conversation, request: provider.ProviderRequest
     ) -> artifact.Artifact | settle.Outcome:
         """Copy one file into an artifact. The job is done: what cannot be fetched now is fetched at the next poll."""
+        name = self._outcomes.quoted(file.filename)
         async with self._transport.open(there.view(file, bytes_max=fetching.MEDIUM_BYTES_MAX)) as opened:
             if not isinstance(opened, transport.Opened):
-                return self._again(f"{file.filename} is not here yet: {opened.message}")
+                return self._again(f"{name} is not here yet: {opened.message}")
             if opened.status in (400, 403, 404):
-                message = f"the job is done and its file {file.filename} cannot be had: answered {opened.status}"
+                message = f"the job is done and its file {name} cannot be had: answered {opened.status}"
                 return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
             if opened.status != 200:
-                return self._again(f"{file.filename} is not here yet: answered {opened.status}")
+                return self._again(f"{name} is not here yet: answered {opened.status}")
             kept = await fetching.store(opened, artifacts=request.artifacts)
         if isinstance(kept, artifact.Artifact):
             return kept
-        message = f"{file.filename}: {kept.message}"
+        message = f"{name}: {kept.message}"
         return self._again(message) if kept.is_passing else self._outcomes.fault(kept.fault, message)
 
     def _accepted(self, prompt_id: str, there: conversation.Conversation, *, is_open: bool) -> settle.Accepted:

@@ -215,7 +215,10 @@ def _failure(status: identity.JsonValue) -> tuple[str, str]:
     told = {
         message[0]: message[1]
         for message in (messages if isinstance(messages, list) else [])
-        if isinstance(message, list) and len(message) == 2 and isinstance(message[1], dict)
+        if isinstance(message, list)
+        and len(message) == 2
+        and isinstance(message[0], str)
+        and isinstance(message[1], dict)
     }
     if faults.INTERRUPTED in told:
         return faults.INTERRUPTED, "it was interrupted"
@@ -275,7 +278,7 @@ def _id_of(item: identity.JsonValue) -> str | None:
 
 def _number_of(item: identity.JsonValue) -> float:
     number = item[0] if isinstance(item, list) and item else 0
-    return float(number) if isinstance(number, int | float) else 0.0
+    return number if isinstance(number, int | float) else 0
 
 
 def _digest_of(item: identity.JsonValue) -> str | None:

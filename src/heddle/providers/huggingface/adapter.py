@@ -16,7 +16,7 @@ from heddle.core import attempt, faults, identity, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
 from heddle.providers import limits, options, sse, synchronous, transport
-from heddle.providers.http import wire as templates
+from heddle.providers.http import wire as http_wire
 from heddle.providers.huggingface import faults as huggingface_faults
 from heddle.providers.huggingface import wire
 
@@ -95,14 +95,14 @@ def _check_options(source: options.Options, read: HuggingfaceOptions) -> None:
     for name, value in {**read.headers, **({"Accept": read.accept} if read.accept else {})}.items():
         if not isinstance(value, str):
             raise source.refusal(f"headers.{name}", "must be a string")
-        if trouble := templates.header_trouble(name, value):
+        if trouble := http_wire.header_trouble(name, value):
             raise source.refusal(f"headers.{name}", trouble)
-    if trouble := templates.template_trouble(read.body):
+    if trouble := http_wire.template_trouble(read.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if read.artifacts is ArtifactForm.BODY and (read.body != "{input}" or read.operation is not Operation.PREDICT):
         raise source.refusal("artifacts", '= "body" goes only with operation = "predict" and without a body')
     for key, pointer in [("output", read.output), *(("output_artifacts", each) for each in read.output_artifacts)]:
-        if trouble := templates.pointer_trouble(pointer):
+        if trouble := http_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
 
 
@@ -112,14 +112,14 @@ class HuggingfaceProvider(synchronous.Synchronous):
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
         self._options = read_options(config)
         super().__init__(config, connections, is_guarded=self._options.is_paid)
-        self._headers = templates.headers(self._options.headers, secret=config.secret)
+        self._headers = http_wire.headers(self._options.headers, secret=config.secret)
         self.capabilities = provider.Capabilities(idempotency=attempt.IdempotencyClass.C, is_paid=self._options.is_paid)
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt."""
         try:
             payload = await self._payload(request)
-        except (templates.WireRefused, blobs.BlobMissing, ValueError) as error:
+        except (http_wire.WireRefused, blobs.BlobMissing, ValueError) as error:
             return self._outcomes.unsent(error)
         async with self._transport.open(self._call(request, payload)) as opened:
             if not isinstance(opened, transport.Opened):
@@ -144,20 +144,20 @@ class HuggingfaceProvider(synchronous.Synchronous):
     def _is_streamed(self) -> bool:
         return self._options.operation is Operation.GENERATE_STREAM
 
-    async def _payload(self, request: provider.ProviderRequest) -> templates.Payload:
+    async def _payload(self, request: provider.ProviderRequest) -> http_wire.Payload:
         if self._options.artifacts is ArtifactForm.BODY:
-            found = templates.artifacts_in(request.input)
+            found = http_wire.artifacts_in(request.input)
             if len(found) != 1 or len(request.input) != 1:
-                raise templates.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
-            return templates.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
+                raise http_wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
+            return http_wire.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
         given: identity.JsonValue = request.input
-        if templates.has_artifact(given):
+        if http_wire.has_artifact(given):
             is_url = self._options.artifacts is ArtifactForm.DATA_URL
-            given = await templates.write_out(given, reader=request.artifacts, as_data_url=is_url)
-        body = templates.write_json(templates.render(self._options.body, request, given))
-        return templates.Payload(media_type="application/json", body=body)
+            given = await http_wire.write_out(given, reader=request.artifacts, as_data_url=is_url)
+        body = http_wire.write_json(http_wire.render(self._options.body, request, given))
+        return http_wire.Payload(media_type="application/json", body=body)
 
-    def _call(self, request: provider.ProviderRequest, payload: templates.Payload) -> transport.Call:
+    def _call(self, request: provider.ProviderRequest, payload: http_wire.Payload) -> transport.Call:
         wanted = self._options.accept or (EVENTS_TYPE if self._is_streamed else "")
         return transport.Call(
             method="POST",
@@ -188,7 +188,7 @@ class HuggingfaceProvider(synchronous.Synchronous):
                     return self._done(token.output, opened.headers)
         except transport.BodyLost as error:
             return self._outcomes.loss(error.lost)
-        except (sse.StreamRefused, wire.AnswerRefused, templates.WireRefused) as error:
+        except (sse.StreamRefused, wire.AnswerRefused, http_wire.WireRefused) as error:
             return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the stream cannot be used: {error}")
         return self._outcomes.partial("the stream ended before its text was whole")
 
@@ -212,18 +212,18 @@ class HuggingfaceProvider(synchronous.Synchronous):
         if reply.media_type != "application/json":
             return self._outcomes.bad(f"JSON was to come, {reply.media_type or 'no content type'} came", reply.body)
         try:
-            whole = templates.parse_json(reply.body)
+            whole = http_wire.parse_json(reply.body)
             failed = wire.failure(whole)
             if failed is not None:
                 return self._failed(failed)
             if self._options.operation is not Operation.PREDICT:
                 return self._done(wire.generated(whole), reply.headers)
-            output = templates.follow(whole, self._options.output)
+            output = http_wire.follow(whole, self._options.output)
             for pointer in self._options.output_artifacts:
-                data, claimed = templates.decode_medium(templates.follow(output, pointer))
+                data, claimed = http_wire.decode_medium(http_wire.follow(output, pointer))
                 stored = await request.artifacts.write(data, media_type=claimed)
-                output = templates.replaced(output, pointer, stored.as_json())
-        except (templates.WireRefused, wire.AnswerRefused) as error:
+                output = http_wire.replaced(output, pointer, stored.as_json())
+        except (http_wire.WireRefused, wire.AnswerRefused) as error:
             return self._outcomes.bad(f"the answer {error}; it begins", reply.body)
         except blobs.BlobRefused as error:
             return self._outcomes.blob_refused(error)
@@ -232,7 +232,7 @@ class HuggingfaceProvider(synchronous.Synchronous):
         return settle.Completed(output=output, told=self._told(reply.headers, whole))
 
     def _done(self, output: dict[str, identity.JsonValue], headers: Mapping[str, str]) -> settle.Outcome:
-        found = templates.follow(output, self._options.output)
+        found = http_wire.follow(output, self._options.output)
         return settle.Completed(output=found, told=self._told(headers, output))
 
     def _told(self, headers: Mapping[str, str], output: identity.JsonValue) -> told.Told:

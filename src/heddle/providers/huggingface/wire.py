@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from heddle.core import identity
-from heddle.providers.http import wire as templates
+from heddle.providers.http import wire as http_wire
 from heddle.providers.huggingface import faults
 
-LOADING_WAIT_MAX_S: Final = 60.0
+LOADING_WAIT_MAX_S: Final = 600.0
 _ERROR_KEYS: Final = frozenset({"error", "error_type", "warnings", "estimated_time"})
 
 
@@ -44,8 +44,8 @@ def failure(value: identity.JsonValue) -> Failure | None:
         return None
     code, wait_s = value.get("error_type"), value.get("estimated_time")
     if isinstance(wait_s, int | float) and not isinstance(wait_s, bool) and wait_s >= 0:
-        # An estimate is rough, and asking costs nothing: no use in staying away for longer than a minute.
-        wait_s = min(float(wait_s), LOADING_WAIT_MAX_S)
+        # Each question counts as a try, so the estimate is honoured; but it is rough, and one of an hour is no use.
+        wait_s = float(min(wait_s, LOADING_WAIT_MAX_S))
         return Failure(code=faults.LOADING, message=str(value["error"]), retry_after_s=wait_s)
     return Failure(code=code if isinstance(code, str) else "", message=str(value["error"]), retry_after_s=None)
 
@@ -53,8 +53,8 @@ def failure(value: identity.JsonValue) -> Failure | None:
 def failure_of(body: bytes) -> Failure | None:
     """Read the error object of a body; None when it has none."""
     try:
-        return failure(templates.parse_json(body))
-    except templates.WireRefused:
+        return failure(http_wire.parse_json(body))
+    except http_wire.WireRefused:
         return None
 
 
@@ -68,8 +68,8 @@ def generated(value: identity.JsonValue) -> dict[str, identity.JsonValue]:
 def token(event: str) -> Token | Failure:
     """Read one event of ``/generate_stream``. Raises AnswerRefused."""
     try:
-        value = templates.parse_json(event.encode("utf-8"))
-    except templates.WireRefused as error:
+        value = http_wire.parse_json(event.encode("utf-8"))
+    except http_wire.WireRefused as error:
         raise AnswerRefused(f"has an event that {error}") from None
     failed = failure(value)
     if failed is not None:
