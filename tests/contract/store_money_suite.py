@@ -142,6 +142,22 @@ class MoneySuite:
         assert house.books() == [("charge", 700), ("reserve", 700)]
         assert (house.estimated(), [each.estimates for each in report.charged]) == (1, [1])
 
+    async def test_reclaim_when_the_endpoint_became_free_after_the_intent_then_the_call_is_not_paid_again(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        await started(house, call(1, "model", "sent"), ending=suspended(1))
+        dead = await house.worker("dead")
+        (item,) = await house.claim_models(dead, "sent")
+        await marked(house, item)
+        deploy(house, price=0)
+        house.silence(dead)
+
+        report = await house.store.reclaim(lease_s=15.0, margin_s=2.0, limit=10)
+
+        assert report.unknown == 1
+        assert house.books() == [("reserve", PRICE)]
+
     async def test_free_call_when_it_is_done_then_the_ledger_is_not_touched(self, house: House) -> None:
         deploy(house, price=0)
         (item,) = await claimed(house)

@@ -212,5 +212,8 @@ endpoint = "oracle"
 
     assert run.output == {"answer": 40}
     assert paid.payments == [4]
-    assert site.value("select sum(amount_nano_usd) from heddle_ledger where run_id = %s", [run_id]) == 10_000_000
+    assert (
+        site.value("select sum(amount_nano_usd) from heddle_ledger where run_id = %s and kind = 'charge'", [run_id])
+        == 10_000_000
+    )
     assert run.cost_nano_usd == 10_000_000

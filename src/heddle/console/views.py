@@ -1,4 +1,4 @@
-"""Serve the console's pages: runs, one run, models and endpoints, login; and the buttons that steer a run.
+"""Serve the console's pages: runs, one run, models and endpoints, money, login; and the buttons that steer a run.
 
 Server-rendered; each page also answers ``?part=1`` with its living part alone, which the script fetches while something
 is going on. State is changed only through the client, by POST, with a token against forgery. Before it: a browser.
@@ -18,12 +18,13 @@ from django.views.decorators import csrf, http
 
 from heddle import client, wiring
 from heddle.client import media
-from heddle.console import assets, session, shown, words
+from heddle.console import assets, purse, session, shown, words
 from heddle.core import run
 from heddle.ports import blobs, doors, records
 
 PAGE_RUNS = 50
 EVENTS_SHOWN = 200
+GROUPS_MAX = 1_000
 _Rest = ParamSpec("_Rest")
 _View = Callable[Concatenate[django.http.HttpRequest, session.Visitor, _Rest], django.http.HttpResponseBase]
 _Served = Callable[Concatenate[django.http.HttpRequest, _Rest], django.http.HttpResponseBase]
@@ -208,6 +209,30 @@ def models(request: django.http.HttpRequest, visitor: session.Visitor) -> django
         "workflows": sorted((each.name, each.version) for each in house.workflows()),
     }
     return assets.render(request, "models.html", context)
+
+
+@http.require_safe
+@for_visitors
+def money(request: django.http.HttpRequest, visitor: session.Visitor) -> django.http.HttpResponseBase:
+    """Show what the tenant has spent by day, its caps, and where the money went."""
+    tenant, desk, today = visitor.key.tenant, wiring.spending(), _now().date()
+    by_day = desk.usage(tenant=tenant, last=today, parts=("day",), limit=purse.DAYS)
+    parts = ("workflow", "model", "endpoint")
+    by_group = desk.usage(tenant=tenant, last=today, parts=parts, limit=GROUPS_MAX)
+    context = {
+        "page": "money",
+        "visitor": visitor,
+        "days": purse.DAYS,
+        "today": today,
+        "total": purse.total(by_day),
+        "has_spent": any(row.calls for row in by_day),
+        "bars": purse.bars(by_day, last=today),
+        "width": purse.CHART_WIDTH,
+        "height": purse.CHART_HEIGHT,
+        "caps": purse.caps(desk.budgets(tenant=tenant)),
+        "groups": purse.groups(by_group),
+    }
+    return assets.render(request, "money.html", context)
 
 
 @http.require_safe

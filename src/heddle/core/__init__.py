@@ -35,6 +35,8 @@ receiver     where one tenant's webhooks go: scheme, host and port; what stands 
 inbox        verified callbacks that no step has consumed yet
 doorbell     a hint that work may be ready; losing one costs time, never work
 dead letter  a step that ended in failure and can be replayed
-ledger       every reservation, charge and refund
+ledger       every reservation, release, charge, refund and adjustment
+cap          a bound on money: of a run, a tenant's day or month, a workflow's day
+quote        what a run or a call will probably cost; holds nobody to anything
 ============ ==========================================================================================================
 """

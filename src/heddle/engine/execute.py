@@ -309,7 +309,7 @@ class Executor:
         if not self._parts.is_alive.is_set():
             return intent.Permission.TOO_LATE
         permission: intent.Permission | intent.OverCap = intent.Permission.GRANTED
-        if endpoint.row.is_paid:
+        if endpoint.is_paid:
             permission = await self.intents.record(claimed, identity.fingerprint(request.input))
         elapsed_s = self._parts.clock.monotonic_s() - claimed_at_s
         if elapsed_s >= self._parts.settings.send_window_s or is_too_late(claimed, elapsed_s=elapsed_s):
@@ -359,7 +359,7 @@ class Executor:
         been billed.
         """
         started_s = self._parts.clock.monotonic_s()
-        if endpoint.row.is_paid:
+        if endpoint.is_paid:
             self._parts.hold.note_buying((claimed.run_id, claimed.ordinal), claimed.fence)
         try:
             outcome = await endpoint.provider.send(request)
@@ -376,7 +376,7 @@ class Executor:
 
     def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:
         """Write that a paid call was cut off in flight: its facts always, its step only if the lease still is ours."""
-        if endpoint.row.is_paid:
+        if endpoint.is_paid:
             cut = settle.Reconcile(
                 delay_s=self._parts.settings.send_margin_s, message="cut off while it was being sent"
             )
@@ -391,6 +391,6 @@ class Executor:
                 faults.Fault.TOO_LARGE if error.code in ("too_large", "too_many_pixels") else faults.Fault.BAD_OUTPUT
             )
             return failed(fault, message, f"endpoint {endpoint.row.name}")
-        if endpoint.row.is_paid:
+        if endpoint.is_paid:
             return settle.Unknown(message=message[:2_000])
         return failed(faults.Fault.UNCLASSIFIED, message, f"endpoint {endpoint.row.name}")

@@ -113,6 +113,11 @@ class Endpoint:
     row: store_port.EndpointRow
     provider: provider_port.Provider
 
+    @property
+    def is_paid(self) -> bool:
+        """Tell whether calls cost money, by the file or by what the adapter is for, also where no price is known."""
+        return self.row.is_paid or self.provider.capabilities.is_paid
+
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Parts:

@@ -270,7 +270,7 @@ class Worker:
     def _unforeseen(self, item: store.Claimed, error: Exception) -> settle.Verdict:
         message = f"{type(error).__name__}: {error}"[:2_000]
         endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
-        if endpoint is not None and endpoint.row.is_paid:
+        if endpoint is not None and endpoint.is_paid:
             return settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message=message)
         return settle.Fail(
             fault=faults.StepFault(fault=faults.Fault.UNCLASSIFIED, message=message, where=item.name or "")

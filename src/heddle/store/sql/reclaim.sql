@@ -2,7 +2,8 @@
 --   activation or local step: ready again (a step that crashed its worker `crashes_max` times fails instead: its leases are left to the caller);
 --   model call `reserved`: due again at once. A paid one was not sent and cannot be any more, since its intent needs the lease and the attempt's
 --     row, which are taken here; a free one may have been, which costs time at its endpoint and nothing else. Its slot is kept till it is due;
---   model call `sending` of a paid endpoint: unknown, to be reconciled after the margin; free or unsent: as reserved;
+--   model call `sending` that is paid for (its endpoint is, or its intent was made durable): unknown, to be reconciled after the margin; free or
+--     unsent: as reserved;
 --     an attempt that a restore brought back as `reserved` may have been sent in the history that was lost: as sending;
 --   poll: asked again at once; a job whose run was stopped is put in line again to be asked to stop.
 -- A step that was stopped while it was being leased stays as it is, and its slot is let go.
@@ -18,13 +19,13 @@ with moment as materialized (
   where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
   returning l.run_id, l.ordinal, l.number, l.lane, l.tenant_id, l.endpoint_id, l.purpose, l.fence, l.worker_id
 ), tried as materialized (
-  select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle, a.started_at
+  select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle, a.started_at, a.sent_at
   from heddle_attempt a join gone g on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
   order by a.run_id, a.ordinal
   for no key update of a
 ), fact as materialized (
   select g.*, case when a.state = 'reserved' and exists (select 1 from heddle_lineage n where a.started_at < n.restored_at) then 'sending'
-      else a.state end as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) as is_paid, e.poll_lane,
+      else a.state end as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) or a.sent_at is not null as is_paid, e.poll_lane,
     s.state as step_state
   from gone g
   left join tried a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number

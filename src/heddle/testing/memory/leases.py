@@ -166,7 +166,8 @@ def _take(tables: Tables, run_id: uuid.UUID, ordinal: int, fence: int) -> _Taken
         lease=lease,
         step=step,
         tried=tried,
-        is_paid=lease.endpoint_id is not None and tables.endpoints[lease.endpoint_id].is_paid,
+        is_paid=(lease.endpoint_id is not None and tables.endpoints[lease.endpoint_id].is_paid)
+        or (tried is not None and tried.sent_at is not None),
         attempt_state=None if tried is None else tried.state,
         step_state=None if step is None else step.state,
     )
