@@ -300,13 +300,18 @@ class TakeSuite:
         assert during == ()
         assert len(await take(house)) == 1
 
-    async def test_take_when_a_failing_receiver_proves_well_then_its_events_come_again(self, house: House) -> None:
+    async def test_take_when_a_failing_receiver_proves_well_then_its_events_come_again_after_its_pause(
+        self, house: House
+    ) -> None:
         await ended(house, count=3)
         (event,) = await take(house, receiver_max=1)
-        await hold(house, event, failures=9, hold_s=600.0)
+        await hold(house, event, failures=9, hold_s=20.0)
 
         await hold(house, event, failures=0, hold_s=0.0)
+        during = await take(house)
+        house.later(21)
 
+        assert during == ()
         assert len(await take(house)) == 2
 
     async def test_take_when_many_receivers_fail_then_those_that_are_well_come_first(self, house: House) -> None:

@@ -13,6 +13,7 @@ from heddle.testing.simulation import world as world_module
 from tests.simulation import workflows
 
 TENANTS = ("acme", "zeta")
+WEBHOOK_URL = "https://shop.example/hooks"
 SUBMIT_FOR_S = 10.0
 
 
@@ -60,6 +61,8 @@ class Customers:
             start_at=start_at,
             idempotency_key=f"key-{number}",
             fingerprint=f"body-{number}",
+            # Without a draw, so that days are what they were before.
+            webhook_url=WEBHOOK_URL if number % 2 else None,
         )
         await asyncio.sleep(waits_s)
         wanted = self._submit(new, is_meddled=has_deadline or is_cancelled)

@@ -23,6 +23,7 @@ def left_over(tables: Tables) -> list[str]:
     found += [f"leased: {lease.run_id}.{lease.ordinal} ({lease.purpose})" for lease in tables.leases.values()]
     found += [f"slot: {key[0]}.{key[1]}" for key in tables.slots]
     found += [f"timer: {key[0]}.{key[1]} {key[2]}" for key in tables.timers]
+    found += [f"to be told: {row.run_id} {row.type}" for row in tables.outbox_due.values()]
     return found + [f"live: {row.id} {row.state}" for row in tables.runs.values() if row.is_live]
 
 

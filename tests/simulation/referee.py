@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from heddle.core import attempt, plan
+from heddle.core import attempt, outbox, plan
 from heddle.testing.memory.tables import RunRow
 from heddle.testing.simulation import provider
 from tests.simulation import customers, invariants, workflows
@@ -24,6 +24,7 @@ def broken(day: "day_module.Day") -> list[str]:
         found += _result(day, wanted, tables.runs[wanted.run_id])
     for row in tables.runs.values():
         found += _once(row)
+    found += _told(day)
     for desk in day.world.desks.values():
         found += _payments(day, desk)
     return found
@@ -45,6 +46,25 @@ def _result(day: "day_module.Day", wanted: customers.Wanted, row: RunRow) -> lis
         return [f"{name} has not succeeded but {row.state}: {row.error}"]
     found = plan.resolve(row.shape, lambda ordinal: row.steps[ordinal].output)
     return [] if kind.right(wanted.given, found) else [f"{name} gave {found}"]
+
+
+def _told(day: "day_module.Day") -> list[str]:
+    """Hold the end of every run that somebody wanted to know of to one event that arrived, and no other run to any."""
+    tables = day.world.memory.tables
+    wanted = {
+        (row.id, number, name)
+        for row in tables.runs.values()
+        for number, name, *_ in row.events
+        if row.webhook_url is not None and row.continued_as is None and name in outbox.EVENT_TYPES
+    }
+    posted = {(row.run_id, row.seq, row.type): row.state for row in tables.outbox.values()}
+    found = [
+        f"{name} of run {run_id} was posted: {posted.get((run_id, number, name))}"
+        for run_id, number, name in wanted ^ posted.keys()
+    ]
+    found += [f"the event {key} is {state}" for key, state in posted.items() if state != "delivered"]
+    arrived = set(day.world.letters)
+    return found + [f"the event {key} never arrived" for key in posted if str(outbox.EventId(*key[:2])) not in arrived]
 
 
 def _once(row: RunRow) -> list[str]:

@@ -9,6 +9,7 @@ Neighbours: ``core.policy.delivery`` decides, ``ports.courier`` sends, ``sweep``
 import asyncio
 import collections
 import datetime
+import math
 from typing import Final, assert_never
 
 from heddle.core import outbox as law
@@ -146,8 +147,9 @@ class Deliverer:
             self._put(event, law.EventState.DEAD, error=_UNSTORED)
             return
         standing = self._health.get(event.receiver)
-        if standing is not None and standing.is_unwritten and standing.health.hold_s > 0:
-            self._put(event, law.EventState.DUE, delay_s=standing.health.hold_s)
+        held_s = 0.0 if standing is None else standing.hold_until_s - self._parts.clock.monotonic_s()
+        if held_s > 0:
+            self._put(event, law.EventState.DUE, delay_s=held_s)
             return
         is_failing = event.failures > 0
         self._flying[event.receiver] += 1
@@ -230,6 +232,8 @@ class Deliverer:
         standing = self._health.setdefault(event.receiver, _Standing(delivery.Health(failures=event.failures)))
         was_well = standing.health == delivery.WELL
         standing.health = delivery.health(standing.health, answer, rng=self._parts.clock.rng)
+        # A pause that was asked for stands, also when an event that was on its way already is taken after all.
+        standing.hold_until_s = max(standing.hold_until_s, self._parts.clock.monotonic_s() + standing.health.hold_s)
         standing.is_unwritten |= not (was_well and standing.health == delivery.WELL)
 
     # Write
@@ -270,12 +274,15 @@ class Deliverer:
 
     async def _write_locked(self) -> None:
         writes, disabled = list(self._writes), list(self._disabled)
+        now_s = self._parts.clock.monotonic_s()
         standings = [(receiver, each, each.health) for receiver, each in self._health.items() if each.is_unwritten]
         await self._parts.store.write_events(
             events=writes,
             receivers=[
-                outbox.ReceiverWrite(receiver=receiver, failures=health.failures, hold_s=health.hold_s)
-                for receiver, _, health in standings
+                outbox.ReceiverWrite(
+                    receiver=receiver, failures=health.failures, hold_s=max(0.0, each.hold_until_s - now_s)
+                )
+                for receiver, each, health in standings
             ],
             disabled=disabled,
         )
@@ -312,10 +319,14 @@ def _state_after(decided: delivery.Verdict) -> tuple[law.EventState, str]:
 
 
 class _Standing:
-    """Hold how a receiver is as far as this worker knows; ``is_unwritten``: the store does not know it yet."""
+    """Hold how a receiver is as far as this worker knows, and until when nothing goes there on this worker's clock.
 
-    __slots__ = ("health", "is_unwritten")
+    ``is_unwritten``: the store does not know it yet.
+    """
+
+    __slots__ = ("health", "hold_until_s", "is_unwritten")
 
     def __init__(self, health: delivery.Health) -> None:
         self.health = health
+        self.hold_until_s = -math.inf
         self.is_unwritten = False

@@ -80,16 +80,15 @@ def outbox_take(
     busy = dict(zip(zip(busy_tenants, busy_addresses, strict=True), busy_counts, strict=True))
     lines: dict[ReceiverKey, list[OutboxRow]] = {}
     for row in _due(tables):
-        if (row.tenant_id, row.receiver) > (after_tenant, after_address):
+        # Receivers with nothing due are passed over: looking at one by one, as the statement does, changes nothing.
+        if row.next_at <= now and (row.tenant_id, row.receiver) > (after_tenant, after_address):
             lines.setdefault((row.tenant_id, row.receiver), []).append(row)
     looked = sorted(lines)[:receivers]
     found: list[_Found] = []
     for key in looked:
         failures, hold_until, probe_until = tables.receivers.get(key, (0, now, now))
         room = (1 if failures >= failures_max else receiver_max) - busy.get(key, 0)
-        line = sorted(
-            (row for row in lines[key] if row.next_at <= now), key=lambda row: (row.next_at, row.run_id, row.seq)
-        )
+        line = sorted(lines[key], key=lambda row: (row.next_at, row.run_id, row.seq))
         if max(hold_until, probe_until) <= now:
             found += [_Found(row=row, failures=failures, place=place) for place, row in enumerate(line[: max(0, room)])]
     found.sort(key=lambda each: (each.place, each.row.next_at, each.row.run_id, each.row.seq))
@@ -165,7 +164,7 @@ def receiver_write(
     for tenant_id, address, count, hold_s in zip(tenants, addresses, failures, holds, strict=True):
         _, before, _ = tables.receivers.get((tenant_id, address), (0, now, now))
         until = now + hold_s
-        tables.receivers[tenant_id, address] = (count, until if count == 0 else max(before, until), now)
+        tables.receivers[tenant_id, address] = (count, max(before, until), now)
     return []
 
 

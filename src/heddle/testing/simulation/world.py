@@ -6,6 +6,7 @@ depend on another. Neighbours: a test decides what is submitted, who dies when, 
 
 import asyncio
 import dataclasses
+import functools
 import random
 import uuid
 from collections.abc import Coroutine, Mapping
@@ -17,7 +18,7 @@ from heddle.core import artifact, ids
 from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
 from heddle.engine import worker as worker_module
-from heddle.ports import blobs, records, transport
+from heddle.ports import blobs, courier, records, transport
 from heddle.ports import store as store_port
 from heddle.program import definitions
 from heddle.testing import couriers
@@ -26,6 +27,7 @@ from heddle.testing.simulation import loop as loop_module
 from heddle.testing.simulation import machine, provider, weather
 
 Result = TypeVar("Result")
+_SICK_RATE = 0.1
 _LOOK_S = 0.1
 # The proportions of the defaults, a third as long: a day in here is a minute.
 QUICK = settings.Settings(
@@ -43,6 +45,8 @@ QUICK = settings.Settings(
     step_timeout_s=10.0,
     worker_batch=20,
     worker_in_flight_max=50,
+    secret_key="of the simulation",  # noqa: S106 - it signs for nobody
+    webhook_timeout_s=2.0,
 )
 
 
@@ -107,6 +111,7 @@ class World:
         self.weather = weather.Weather()
         self.trace: list[str] = []
         self.hands: list[Hand] = []
+        self.letters: list[str] = []
         self.errors: list[BaseException] = []
         self.is_over = False
         self.exchange = machine.Exchange(self.loop, rng=self.rng("exchange"))
@@ -186,7 +191,7 @@ class World:
             clock=clock,
             build_provider=self._provider,
             callback_url=lambda _endpoint, _attempt: None,
-            courier=couriers.ScriptedCourier(),
+            courier=couriers.ScriptedCourier(functools.partial(self._receive, self.rng(f"{name}.courier"))),
             compose=letters.composer(public_url=""),
             name=name,
         )
@@ -219,6 +224,13 @@ class World:
 
     def _provider(self, row: store_port.EndpointRow) -> provider.ScriptedProvider:
         return provider.ScriptedProvider(self.desks[row.name])
+
+    async def _receive(self, rng: random.Random, letter: courier.Letter) -> couriers.Answer:
+        """Be the receiver of every webhook: late, and sometimes sick at the first try of an event."""
+        is_first = letter.message_id not in self.letters
+        self.letters.append(letter.message_id)
+        await asyncio.sleep(rng.random())
+        return courier.Answered(status=500 if is_first and rng.random() < _SICK_RATE else 204)
 
     def _freeze_s(self, hand: Hand) -> float:
         return self.rng(f"{hand.name}.{self.loop.time()}").random() * 3 * self.limits.lease_s
