@@ -17,7 +17,7 @@ CardKey = tuple[int, str]
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryState:
     """Show what was decided about a route over the file. Counts are since it was started: its own calls, and those of
-    the other routes of its tier.
+    the other routes of its tier. ``reason``: who or what brought it there.
     """
 
     state: canary.State
@@ -27,6 +27,7 @@ class CanaryState:
     bad: int
     baseline_tried: int
     baseline_bad: int
+    reason: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

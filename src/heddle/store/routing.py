@@ -95,6 +95,7 @@ def facts(row: Sequence[Any]) -> routing.RouteFacts:
             bad=bad,
             baseline_tried=baseline_tried,
             baseline_bad=baseline_bad,
+            reason=row[22],
         )
     return routing.RouteFacts(
         model=row[0],

@@ -6,7 +6,8 @@ select r.model, r.endpoint_id, e.name, r.tier, r.weight, r.weight_now, r.is_cana
     select 1 from heddle_limit_state s
     where s.id = any(e.scope_ids) and (coalesce(s.paused_until > clock_timestamp(), false) or s.breaker <> 'closed')) as is_open,
   c.state, c.share, c.margin, c.tried, c.bad, c.baseline_tried, c.baseline_bad,
-  k.counts, k.latency, k.queue, extract(epoch from clock_timestamp() - k.at)::float8 as card_age_s
+  k.counts, k.latency, k.queue, extract(epoch from clock_timestamp() - k.at)::float8 as card_age_s,
+  coalesce(c.reason, '') as reason
 from heddle_route r
 join heddle_endpoint e on e.id = r.endpoint_id and e.is_enabled
 left join heddle_model m on m.name = r.model

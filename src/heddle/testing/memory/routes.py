@@ -99,7 +99,8 @@ def route_facts(tables: Tables) -> Rows:
         about = (route.is_canary, min(limits_s, default=None), "weights" if model is None else model.objective)
         card = (None,) * 4 if score is None else (score.counts, score.latency, score.queue, now - score.at)
         price = endpoint.price_nano_usd if route.price_nano_usd is None else route.price_nano_usd
-        rows.append((*head, *about, price, is_open, *_shown(canary), *card))
+        reason = "" if canary is None else canary.reason
+        rows.append((*head, *about, price, is_open, *_shown(canary), *card, reason))
     return rows
 
 

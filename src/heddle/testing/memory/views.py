@@ -163,7 +163,9 @@ def endpoint_views(tables: Tables) -> Rows:
         ]
         paused = max((scope.paused_until for scope in scopes if scope.paused_until is not None), default=None)
         head = (endpoint.name, endpoint.adapter, endpoint.url, endpoint.secret_name, _models(tables, endpoint.id))
-        rows.append((*head, in_flight, *least, _worst(scopes), moment(paused), moment(endpoint.paused_at)))
+        rows.append(
+            (*head, in_flight, *least, _worst(scopes), moment(paused), moment(endpoint.paused_at), endpoint.regions)
+        )
     return rows
 
 
