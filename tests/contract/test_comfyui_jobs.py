@@ -51,7 +51,7 @@ async def test_poll_when_queued_then_tells_how_many_are_before_it(
     outcome = await there.poll(recorded.handle_of(server), request_of)
     await there.close()
 
-    assert outcome == settle.StillRunning(poll_after_s=1.0, note="queued, 2 before it")
+    assert outcome == settle.StillRunning(poll_after_s=1.0, note="queued, 2 before it", is_queued=True)
 
 
 async def test_poll_when_it_ends_between_two_questions_then_found_all_the_same(

@@ -124,7 +124,7 @@ class TestFal(provider_suite.ProviderSuite):
 
         outcome = await adapter_under_test.poll(handle(server.url), request_of)
 
-        assert outcome == settle.StillRunning(poll_after_s=poll_after_s, note=note)
+        assert outcome == settle.StillRunning(poll_after_s=poll_after_s, note=note, is_queued="queue" in note)
         assert scripted_server.paths(server.requests) == [("GET", f"/fal-ai/flux/requests/{REQUEST_ID}/status")]
 
     @pytest.mark.parametrize(

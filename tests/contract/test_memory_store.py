@@ -17,6 +17,7 @@ from tests.contract import (
     store_money_suite,
     store_outbox_suite,
     store_reuse_suite,
+    store_route_suite,
     store_suite,
     store_waited_suite,
     store_work_suite,
@@ -28,7 +29,7 @@ NOT_PROMISED = {"session_own", "planner", "session"}
 NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
-    *("chains", "calling", "delivering", "limits", "load", "quotas", "session", "stopping", "why"),
+    *("chains", "calling", "delivering", "limits", "load", "quotas", "routing", "session", "stopping", "why"),
 )
 
 
@@ -75,6 +76,10 @@ class TestCall(store_call_suite.CallSuite):
 
 class TestReuse(store_reuse_suite.ReuseSuite):
     """Results of equal calls, in memory."""
+
+
+class TestRoute(store_route_suite.RouteSuite):
+    """Routes in memory."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

@@ -141,7 +141,7 @@ class TestRunPod(provider_suite.ProviderSuite):
 
         outcome = await adapter_under_test.poll(f"{server.url}/status/{JOB_ID}", request_of)
 
-        assert outcome == settle.StillRunning(poll_after_s=2.0, note=note)
+        assert outcome == settle.StillRunning(poll_after_s=2.0, note=note, is_queued="queue" in note)
 
     @pytest.mark.parametrize(
         "answer",

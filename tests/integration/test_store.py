@@ -15,6 +15,7 @@ from tests.contract import (
     store_outbox_suite,
     store_race_suite,
     store_reuse_suite,
+    store_route_suite,
     store_suite,
     store_waited_suite,
     store_work_suite,
@@ -82,6 +83,10 @@ class TestCall(store_call_suite.CallSuite):
 
 class TestReuse(store_reuse_suite.ReuseSuite):
     """Results of equal calls."""
+
+
+class TestRoute(store_route_suite.RouteSuite):
+    """Routes on PostgreSQL."""
 
 
 class TestLease(store_work_suite.LeaseSuite):

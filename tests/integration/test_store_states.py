@@ -10,6 +10,7 @@ import pytest
 
 from heddle.config import settings
 from heddle.core import attempt, faults, ids, plan, run, step
+from heddle.core.policy import canary, objective
 from heddle.store import partitions, statements
 from tests import pg
 
@@ -24,6 +25,8 @@ CHECKED: dict[str, tuple[str, type[enum.StrEnum], frozenset[str]]] = {
     # The activation is ordinal 0: leased and fenced like a step, and never a row of its own.
     "step kinds": ("heddle_step.kind", step.StepKind, frozenset({"activation"})),
     "attempt states": ("heddle_attempt.state", attempt.AttemptState, frozenset()),
+    "canary states": ("heddle_canary.state", canary.State, frozenset()),
+    "objectives": ("heddle_model.objective", objective.Objective, frozenset()),
     "unknown policies": ("heddle_model.unknown_policy", attempt.UnknownPolicy, frozenset()),
 }
 COLUMN_STATES = {
@@ -34,7 +37,7 @@ COLUMN_STATES = {
 }
 # Those of a bulk operation, which the migration that makes its table lists.
 OPERATION_STATES = frozenset({"queued", "running", "done", "stopped", "failed"})
-ALL_STATES = frozenset[str](run.FunctionState).union(OPERATION_STATES, *COLUMN_STATES.values())
+ALL_STATES = frozenset[str](run.FunctionState).union(OPERATION_STATES, canary.State, *COLUMN_STATES.values())
 STATE_LITERALS = re.compile(r"(?<![a-z_])(?:\w+\.)?(?:\w+_)?state (?:=|<>|in|not in) \(?((?:'\w+'(?:, )?)+)")
 
 

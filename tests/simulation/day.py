@@ -98,9 +98,11 @@ class Day:
             self.world.start_worker()
         await asyncio.gather(self.customers.come(self.rng.randint(6, 18)), self.trouble.go_on())
         self.trouble.end()
-        await self._all_over()
-        # What was written a moment ago has not been heard of by the worker that wrote it.
-        await asyncio.sleep(ECHO_S)
+        # Once more: a worker that goes on only then may tell of a job, which is looked after to its end.
+        for _ in range(2):
+            await self._all_over()
+            # What was written a moment ago has not been heard of by the worker that wrote it.
+            await asyncio.sleep(ECHO_S)
         self.was_running = [hand for hand in self.world.hands if hand.is_running]
 
     async def _all_over(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import django.http
 
 from heddle import client
-from heddle.api import problems
+from heddle.api import problems, scores
 from heddle.client import money, needs, shown
 from heddle.core import faults, reasons
 from heddle.ports import records, spending
@@ -144,6 +144,8 @@ def endpoint(view: records.EndpointView) -> dict[str, Any]:
         "paused": view.paused_at is not None,
         "paused_at": instant(view.paused_at),
         "paused_until": instant(view.paused_until),
+        "regions": list(view.regions),
+        "routes": [scores.route(each) for each in view.routes],
     }
 
 

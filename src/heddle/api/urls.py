@@ -10,7 +10,19 @@ import ninja.errors
 from django.urls import path, re_path
 from django.views.decorators import csrf
 
-from heddle.api import artifacts, callbacks, events, health, operations, problems, registry, runs, spending, webhooks
+from heddle.api import (
+    artifacts,
+    callbacks,
+    canaries,
+    events,
+    health,
+    operations,
+    problems,
+    registry,
+    runs,
+    spending,
+    webhooks,
+)
 
 VERSION = "1"
 
@@ -32,6 +44,7 @@ def _build() -> ninja.NinjaAPI:
     api.add_router("", registry.router)
     api.add_router("", operations.router)
     api.add_router("", webhooks.router)
+    api.add_router("", canaries.router)
     for kind in (Exception, ninja.errors.ValidationError, ninja.errors.HttpError, django.http.Http404):
         api.add_exception_handler(kind, _on_exception)
     return api

@@ -83,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         commands, "schedules", "list what is started at set times, and how it went", "heddle.cli.schedules:index"
     )
     schedules.add_argument("--json", action="store_true", help="print JSON")
+    endpoints = _add(commands, "endpoints", "list routes with what their calls came to", "heddle.cli.endpoints:index")
+    endpoints.add_argument("--json", action="store_true", help="print JSON")
     operate_arguments.add(commands)
     spend_arguments.add(commands)
     webhooks_arguments.add(_group(commands, "webhooks", "look after what customers are told"))

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def pause(given: argparse.Namespace) -> int:
     """Let nothing new be claimed."""
-    with _desk() as desk:
-        since = desk.pause(given.kind, given.name, actor=actor())
+    with desk() as house:
+        since = house.pause(given.kind, given.name, actor=actor())
     print(f"{given.kind} {given.name}: paused since {since:%Y-%m-%d %H:%M:%S} UTC; what is in flight goes on")
     return complaints.Exit.DONE
 
@@ -33,8 +33,8 @@ def pause(given: argparse.Namespace) -> int:
 def drain(given: argparse.Namespace) -> int:
     """Pause and wait until nothing is in flight; 1 when the time ended first."""
     last, held = "", None
-    with _desk() as desk:
-        for held in desk.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
+    with desk() as house:
+        for held in house.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
             line = f"in flight: {held.calls} calls, {held.steps} steps"
             if line != last:
                 print(line, file=sys.stderr)
@@ -49,8 +49,8 @@ def drain(given: argparse.Namespace) -> int:
 
 def resume(given: argparse.Namespace) -> int:
     """Undo a pause."""
-    with _desk() as desk:
-        was_paused = desk.resume(given.kind, given.name or "", actor=actor())
+    with desk() as house:
+        was_paused = house.resume(given.kind, given.name or "", actor=actor())
     shown = f"{given.kind} {given.name or ''}".strip()
     print(f"{shown}: {'goes on' if was_paused else 'was not paused'}")
     return complaints.Exit.DONE
@@ -70,8 +70,8 @@ def settle(given: argparse.Namespace) -> int:
             raise complaints.CommandRefused(f"--output is not JSON: {error}") from error
     if given.verdict == "done" and given.output is None:
         raise complaints.CommandRefused("--as done needs --output, the result that the workflow goes on with")
-    with _desk() as desk:
-        desk.settle(
+    with desk() as house:
+        house.settle(
             given.run_id, given.step, verdict=given.verdict, output=output, cost_usd=given.cost_usd, actor=actor()
         )
     print(f"step {given.step} of {given.run_id}: settled as {given.verdict}; heddle runs show {given.run_id}")
@@ -80,8 +80,8 @@ def settle(given: argparse.Namespace) -> int:
 
 def audit(given: argparse.Namespace) -> int:
     """Show the latest changes made by hand."""
-    with _desk() as desk:
-        found = desk.audit(limit=given.limit)
+    with desk() as house:
+        found = house.audit(limit=given.limit)
     if given.json:
         rows = [
             {
@@ -142,7 +142,8 @@ def retention(given: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _desk() -> "Iterator[client.Operating]":
+def desk() -> "Iterator[client.Operating]":
+    """Open what operators change the installation through; refusals become sentences."""
     limits = setup.beside_service()
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)

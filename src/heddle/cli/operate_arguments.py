@@ -7,7 +7,7 @@ _RUN = "heddle.cli.operate"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add pause, drain, resume, settle, retention and audit."""
+    """Add pause, drain, resume, settle, retention, canary and audit."""
     for name, summary in (
         ("pause", "start nothing new of an endpoint, model or tenant; what is in flight goes on"),
         ("drain", "pause, then wait until nothing is in flight; 1 when the time ends first"),
@@ -32,9 +32,31 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     settle.add_argument("--cost-usd", default=None, metavar="USD", help="what the provider charged, such as 0.04")
     retention = _add(commands, "retention", "show which weeks of history may go; --apply removes them")
     retention.add_argument("--apply", action="store_true", help="remove them (default: only show)")
+    _canary(commands)
     audit = _add(commands, "audit", "show the latest changes made by hand")
     audit.add_argument("--limit", type=int, default=20)
     audit.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _canary(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "try a route of a model on a share of the traffic; it is rolled back by itself when it is worse"
+    canary = commands.add_parser("canary", help=summary, description=summary)
+    actions = canary.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, told in (
+        ("start", "give a route its share and begin to compare it with the others of its tier"),
+        ("promote", "let it be a route like the others, until it is reset"),
+        ("rollback", "give it nothing more, until it is reset"),
+        ("reset", "go back to what heddle.toml says of the route"),
+    ):
+        parser = actions.add_parser(name, help=told, description=told)
+        parser.set_defaults(run=f"heddle.cli.canary:{name}")
+        parser.add_argument("model")
+        parser.add_argument("endpoint")
+        if name == "start":
+            parser.add_argument("--share", default="5%", metavar="SHARE", help="of its tier's traffic (default: 5%%)")
+            parser.add_argument(
+                "--margin", default="5%", metavar="SHARE", help="how much worse it may be (default: 5%%)"
+            )
 
 
 def add_filter(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,10 @@ RUN_IDS_MAX = 1_000
 CONCURRENCY_MAX = 1_000_000
 REQUESTS_PER_MIN_MAX = 10_000_000
 AUDIT_MAX = 1_000
+CANARY_SHARE_MIN, CANARY_SHARE_MAX = 0.001, 0.5
+CANARY_MARGIN = 0.05
+"""How much worse a canary may be when nobody says."""
+CANARY_MARGIN_MAX = 0.5
 VERDICTS = ("done", "failed", "retry")
 DRAIN_LOOK_S = 0.5
 
@@ -102,6 +106,33 @@ class Operating:
     def reset_limits(self, endpoint: str, *, actor: str) -> bool:
         """Go back to heddle.toml's limits; False when none were set over them."""
         return self._operators.reset_limits(endpoint=endpoint, actor=actor)
+
+    def start_canary(self, model: str, endpoint: str, *, share: float, margin: float, actor: str) -> None:
+        """Try a route on a share of its tier's traffic (0.001 to 0.5); ``margin``: by how much its share of bad calls
+        may be above the others' (0 to 0.5) before it is rolled back by itself.
+
+        A second call begins to count anew. Raises InvalidInput, SubjectMissing, ChangeRefused.
+        """
+        problems = []
+        if not CANARY_SHARE_MIN <= share <= CANARY_SHARE_MAX:
+            problems.append(Problem(field="share", message=f"must be from {CANARY_SHARE_MIN} to {CANARY_SHARE_MAX}"))
+        if not 0 <= margin <= CANARY_MARGIN_MAX:
+            problems.append(Problem(field="margin", message=f"must be from 0 to {CANARY_MARGIN_MAX}"))
+        if problems:
+            raise InvalidInput(problems)
+        self._operators.start_canary(model=model, endpoint=endpoint, share=share, margin=margin, actor=actor)
+
+    def promote_canary(self, model: str, endpoint: str, *, actor: str) -> None:
+        """Let a canary be a route like the others, until it is reset. Raises SubjectMissing, ChangeRefused."""
+        self._operators.promote_canary(model=model, endpoint=endpoint, actor=actor)
+
+    def roll_back_canary(self, model: str, endpoint: str, *, actor: str) -> None:
+        """Give a canary nothing more, until it is reset. Raises SubjectMissing, ChangeRefused."""
+        self._operators.roll_back_canary(model=model, endpoint=endpoint, actor=actor)
+
+    def reset_canary(self, model: str, endpoint: str, *, actor: str) -> bool:
+        """Go back to what heddle.toml says of a route; False when that is in force. Raises SubjectMissing."""
+        return self._operators.reset_canary(model=model, endpoint=endpoint, actor=actor)
 
     def settle(
         self, run_id: str | uuid.UUID, ordinal: int, *, verdict: str, output: Any, cost_usd: str | None, actor: str

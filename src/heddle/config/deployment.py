@@ -8,10 +8,12 @@ import dataclasses
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from heddle.config import schedules, values
+from heddle.config import routing, schedules, values
+from heddle.core.policy import objective as objective_law
+from heddle.core.policy import quality as quality_law
 from heddle.core.policy import schedule
 
 _SLOTS_MAX = 100_000
@@ -53,7 +55,7 @@ class Scope:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """Name one place models run: adapter, address, the name of its secret (``env:NAME``), the scopes it draws on (one
-    to four).
+    to four), the regions it lies in.
 
     A call costs ``price_nano_usd``, or what the adapter's price list says (``is_list_priced``). ``spend_accounts``: the
     provider's accounts, keys or projects that we spend under (None: any).
@@ -69,17 +71,24 @@ class Endpoint:
     price_nano_usd: int = 0
     is_list_priced: bool = False
     spend_accounts: tuple[str, ...] | None = None
+    regions: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Send a model to an endpoint; a lower ``tier`` number is preferred, weights share within a tier."""
+    """Send a model to an endpoint; a lower ``tier`` number is preferred, weights share within a tier.
+
+    ``canary``: it gets nothing until a canary is started on it. ``latency_max_s``: slower than this (95th percentile),
+    it is not the best route whatever the model's objective.
+    """
 
     model: str
     endpoint: str
     tier: int = _within(0, 100, 0)
     weight: float = _within(1e-6, 1_000_000, 1.0)
+    canary: bool = False
+    latency_max_s: float | None = _within(0.001, 86_400, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,7 @@ class Model:
     """Set what a logical model's owner chose. ``tokens`` and ``images`` estimate what one call uses, where a scope
     limits them; a call may say better. With ``output_tokens`` (those of ``tokens`` that come back) and ``seconds`` they
     also estimate what a call costs by a price list.
+    ``objective``: what its routes are shared by; ``deadline_s``: a slower route is not the best. ``quality``: gates.
     """
 
     name: str
@@ -96,12 +106,16 @@ class Model:
     images: int | None = _within(1, _PER_MIN_MAX, None)
     output_tokens: int | None = _within(1, _PER_MIN_MAX, None)
     seconds: float | None = _within(0.001, 86_400, None)
+    deadline_s: float | None = _within(0.001, 86_400, None)
+    objective: objective_law.Objective = objective_law.Objective.WEIGHTS
+    quality: quality_law.QualityOptions | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """Set a tenant's share of a backlogged lane and what it may take (None: no bound): runs started in any minute,
-    runs that are not over, dollars per calendar day and month in UTC.
+    runs that are not over, dollars per calendar day and month in UTC. ``regions``: the only ones its
+    calls may go to.
     """
 
     name: str
@@ -112,6 +126,7 @@ class Tenant:
     budget_nano_usd_per_day: int | None = None
     budget_usd_per_month: str | None = None
     budget_nano_usd_per_month: int | None = None
+    regions: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +158,6 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}\Z")
 _NAME_RULE = "1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
 _MODEL_NAME_RULE = "1 to 100 of A-Z a-z 0-9 _ . - and begin with one of A-Z a-z 0-9 _"
 _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*\Z")
-_SCOPES_MAX = 4
 _LIST = "list"
 _PLAIN: Mapping[object, tuple[type, str]] = {
     str: (str, "a text that is not empty"),
@@ -153,6 +167,7 @@ _PLAIN: Mapping[object, tuple[type, str]] = {
     int | Adaptive | None: (int, "a whole number"),
     float: (float, "a number"),
     float | None: (float, "a number"),
+    bool: (bool, "true or false"),
 }
 
 
@@ -212,7 +227,7 @@ def _record(file: str, place: str, record: type[Any], table: Mapping[str, Any], 
     if missing:
         raise DeploymentRefused(f"{file}: {place} lacks {missing[0]}")
     for key, value in table.items():
-        wanted = _unmet(value, types[key], own[key].metadata)
+        wanted = values.unmet(value, plain=_PLAIN[types[key]], limits=own[key].metadata)
         if wanted is not None:
             raise DeploymentRefused(f"{file}: {place} {key} is {value!r}; it must be {wanted}")
     return record(**table, **given)
@@ -222,21 +237,12 @@ def _is_required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _unmet(value: object, kind: object, limits: Mapping[str, Any]) -> str | None:
-    """Tell what a value must be and is not; None when it is."""
-    plain, wanted = _PLAIN[kind]
-    if plain is str:
-        return None if isinstance(value, str) and value and "\x00" not in value else wanted
-    if limits:
-        wanted = f"{wanted} from {limits['low']:,} to {limits['high']:,}"
-    numbers = (int, float) if plain is float else (int,)
-    if isinstance(value, bool) or not isinstance(value, numbers):
-        return wanted
-    return None if limits["low"] <= value <= limits["high"] else wanted
-
-
 def _model(file: str, name: str, table: Mapping[str, Any]) -> Model:
-    model: Model = _record(file, f"[models.{name}]", Model, table, name=name)
+    place = f"[models.{name}]"
+    readers = {"objective": routing.wanted, "quality": routing.gates}
+    given = {key: _routing(file, place, read, table[key]) for key, read in readers.items() if key in table}
+    table = {key: value for key, value in table.items() if key not in readers}
+    model: Model = _record(file, place, Model, table, name=name, **given)
     if model.unknown_policy not in ("at_most_once", "at_least_once"):
         raise DeploymentRefused(
             f"{file}: [models.{name}] unknown_policy is {model.unknown_policy!r}; "
@@ -277,7 +283,12 @@ def _adaptive(file: str, place: str, table: Mapping[str, Any]) -> Adaptive:
 
 def _tenant(file: str, name: str, table: Mapping[str, Any]) -> Tenant:
     place = f"[tenants.{name}]"
-    given = {f"budget_nano_usd_per_{span}": _budget(file, place, table, span) for span in ("day", "month")}
+    given: dict[str, Any] = {
+        f"budget_nano_usd_per_{span}": _budget(file, place, table, span) for span in ("day", "month")
+    }
+    if "regions" in table:
+        given["regions"] = _routing(file, place, routing.regions, table["regions"])
+    table = {key: value for key, value in table.items() if key != "regions"}
     tenant: Tenant = _record(file, place, Tenant, table, name=name, **given)
     return tenant
 
@@ -292,6 +303,13 @@ def _workflow(file: str, name: str, table: Mapping[str, Any]) -> Workflow:
 def _budget(file: str, place: str, table: Mapping[str, Any], span: str) -> int | None:
     key = f"budget_usd_per_{span}"
     return values.nano_usd(file, f"{place} {key}", table[key]) if key in table else None
+
+
+def _routing(file: str, place: str, read: Callable[[object], Any], value: object) -> Any:
+    try:
+        return read(value)
+    except routing.RoutingRefused as error:
+        raise DeploymentRefused(f"{file}: {place} {error}") from error
 
 
 def _schedule(file: str, name: str, table: Mapping[str, Any]) -> schedule.ScheduleOptions:
@@ -344,25 +362,16 @@ def _endpoint(file: str, name: str, table: Mapping[str, Any]) -> Endpoint:
         file,
         place,
         Endpoint,
-        {key: value for key, value in table.items() if key in known - {"scopes", "spend_accounts"}},
+        {key: value for key, value in table.items() if key in known - {"scopes", "spend_accounts", "regions"}},
         name=name,
-        scopes=_scopes(file, place, table.get("scopes", [name])),
+        regions=_routing(file, place, routing.regions, table["regions"]) if "regions" in table else (),
+        scopes=values.scopes(file, place, table.get("scopes", [name])),
         price_nano_usd=values.nano_usd(file, f"{place} price_usd", table.get("price_usd", "0")),
         is_list_priced="price" in table,
         spend_accounts=values.accounts(file, place, table.get("spend_accounts")),
         options=options,
     )
     return endpoint
-
-
-def _scopes(file: str, place: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(scope, str) for scope in value):
-        raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must be a list of names of scopes")
-    if not 1 <= len(value) <= _SCOPES_MAX:
-        raise DeploymentRefused(f"{file}: {place} lists {len(value)} scopes; one to four are allowed")
-    if len(set(value)) < len(value):
-        raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must name each scope once")
-    return tuple(value)
 
 
 def _check(file: str, deployment: Deployment) -> None:

@@ -118,6 +118,19 @@ class Settings:
     govern_interval_s: float = _setting(
         0.5, "Time between two looks of the leader at limits that adapt and at retries.", unit="s", low=0.1, high=5
     )
+    route_interval_s: float = _setting(
+        5.0, "Time between two looks of the leader at what routes and canaries came to.", unit="s", low=0.1, high=60
+    )
+    route_explore_share: float = _setting(
+        0.05,
+        "Share of a tier that goes to routes that are not the best by its objective.",
+        unit="share",
+        low=0,
+        high=0.5,
+    )
+    score_half_life_s: float = _setting(
+        3_600.0, "Time after which what calls came to counts half in a scorecard.", unit="s", low=60, high=2_592_000
+    )
     load_interval_s: float = _setting(
         1.0, "Least time between two looks of the leader at how long work waits.", unit="s", low=0.1, high=60
     )

@@ -5,12 +5,15 @@ Part of ``deployment``, which knows the tables. A value that cannot be is one se
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _DOLLARS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?\Z")
 _NANO_DIGITS = 9
 _NANO = 1_000_000_000
 _ACCOUNTS_MAX = 100
 _DEPTH_MAX = 32
+_SCOPES_MAX = 4
 
 
 class DeploymentRefused(ValueError):
@@ -61,3 +64,29 @@ def nano_usd(file: str, place: str, value: object) -> int:
         )
     whole, _, fraction = value.partition(".")
     return int(whole) * _NANO + int(fraction.ljust(_NANO_DIGITS, "0"))
+
+
+def scopes(file: str, place: str, value: object) -> tuple[str, ...]:
+    """Read the names of an endpoint's scopes. Raises DeploymentRefused."""
+    if not isinstance(value, list) or not all(isinstance(scope, str) for scope in value):
+        raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must be a list of names of scopes")
+    if not 1 <= len(value) <= _SCOPES_MAX:
+        raise DeploymentRefused(f"{file}: {place} lists {len(value)} scopes; one to four are allowed")
+    if len(set(value)) < len(value):
+        raise DeploymentRefused(f"{file}: {place} scopes is {value!r}; it must name each scope once")
+    return tuple(value)
+
+
+def unmet(value: object, *, plain: tuple[type, str], limits: Mapping[str, Any]) -> str | None:
+    """Tell what a value must be and is not; None when it is."""
+    kind, wanted = plain
+    if kind is bool:
+        return None if isinstance(value, bool) else wanted
+    if kind is str:
+        return None if isinstance(value, str) and value and "\x00" not in value else wanted
+    if limits:
+        wanted = f"{wanted} from {limits['low']:,} to {limits['high']:,}"
+    numbers = (int, float) if kind is float else (int,)
+    if isinstance(value, bool) or not isinstance(value, numbers):
+        return wanted
+    return None if limits["low"] <= value <= limits["high"] else wanted

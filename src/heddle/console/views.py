@@ -18,7 +18,7 @@ from django.views.decorators import csrf, http
 
 from heddle import client, wiring
 from heddle.client import media
-from heddle.console import assets, purse, session, shown, words
+from heddle.console import assets, purse, scores, session, shown, words
 from heddle.core import run
 from heddle.ports import blobs, doors, records
 
@@ -206,6 +206,7 @@ def models(request: django.http.HttpRequest, visitor: session.Visitor) -> django
             (each, each.paused_at is not None or (each.paused_until is not None and each.paused_until > now))
             for each in endpoints
         ],
+        "routes": scores.routes(endpoints),
         "workflows": sorted((each.name, each.version) for each in house.workflows()),
     }
     return assets.render(request, "models.html", context)

@@ -17,6 +17,11 @@ journal      the steps of a run as the workflow function sees them when it is re
 model        a logical name with input and output schema, priced and routed
 endpoint     one place a model can run: adapter, address, credential
 route        model to endpoint, with tier, weight and conditions
+objective    what the routes of one tier are shared by: weights, price, speed, reliability
+scorecard    what calls of a model at an endpoint came to, the latest counting most
+canary       a route that is tried on a share of its tier, compared with the others, rolled back when it is worse
+gate         what a result must pass to be accepted
+rule         the number of a set of regions, which a tenant's calls do not leave and a route may serve
 scope        what a limit belongs to: an account, an account and model, a region; an endpoint lists one to four
 attempt      one try of a step at one endpoint
 class        interactive, standard or batch: the ``priority`` of the API

@@ -108,23 +108,34 @@ FAULTS: dict[Fault, FaultLaw] = {
 }
 
 
+QUALITY = "quality"
+"""The code of a ``bad_output`` that arrived whole and that a gate of its model refused: another try may do better."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StepFault:
     """Hold one failure as it is journalled: what, in words, and where.
 
     ``message`` says what happened, to which thing, and what to do; ``where`` names the place in the author's code
-    or the endpoint.
+    or the endpoint. ``code`` tells kinds of one fault apart, empty for none: see ``QUALITY``.
     """
 
     fault: Fault
     message: str
     where: str = ""
+    code: str = ""
 
     def as_json(self) -> dict[str, str]:
         """Give the form that is stored and shown."""
-        return {"fault": self.fault.value, "message": self.message, "where": self.where}
+        told = {"fault": self.fault.value, "message": self.message, "where": self.where}
+        return {**told, "code": self.code} if self.code else told
 
     @classmethod
     def from_json(cls, value: dict[str, str]) -> "StepFault":
         """Read back what ``as_json`` gave."""
-        return cls(fault=Fault(value["fault"]), message=value["message"], where=value.get("where", ""))
+        return cls(
+            fault=Fault(value["fault"]),
+            message=value["message"],
+            where=value.get("where", ""),
+            code=value.get("code", ""),
+        )

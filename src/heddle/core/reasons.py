@@ -131,7 +131,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Hold one open call of a run as it stands."""
+    """Hold one open call of a run as it stands. ``regions``: where its tenant's calls must go, empty for anywhere."""
 
     ordinal: int
     kind: str
@@ -149,6 +149,7 @@ class Call:
     looked_ago_s: float | None = None
     held: Held | None = None
     endpoints: tuple[Endpoint, ...] = ()
+    regions: tuple[str, ...] = ()
     place: Place = field(default_factory=Place)
     child: "Explanation | None" = None
     child_run: str | None = None

@@ -36,10 +36,13 @@ class Accepted:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StillRunning:
-    """Report that an accepted job has not ended; ``note`` is the provider's own word, such as a queue position."""
+    """Report that an accepted job has not ended; ``note`` is the provider's own word, such as a queue position.
+    ``is_queued``: whether it still stands in the provider's line, None when that is not told.
+    """
 
     poll_after_s: float
     note: str = ""
+    is_queued: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,8 @@ class AttemptFacts:
     ``number`` counts from 1. ``deadline_in_s``: what is left of the step's or run's time, None for no deadline.
     ``unknown_for_s``: how long the outcome has been unknown; ``unknown_at_most_s``: how long we look before a
     person is asked; ``lookup_bound_s``: until when an absent answer is not yet proof (class B), or until when a
-    callback may tell what became of the send (class C).
+    callback may tell what became of the send (class C). ``quality_tries_max``: tries in all after which a result that
+    a quality gate refused is final.
     """
 
     number: int
@@ -89,6 +93,7 @@ class AttemptFacts:
     unknown_at_most_s: float = 3_600.0
     lookup_bound_s: float = 0.0
     is_local: bool = False
+    quality_tries_max: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +150,7 @@ class Bury:
 
 _DEADLINES = deadline.DeadlineOptions()
 _UNKNOWN_WAIT_MAX_S = 30.0
+_QUEUED = "queued"
 
 Verdict = Complete | RetryAt | PollAt | Reconcile | Fail | Bury
 
@@ -157,7 +163,7 @@ def decide(outcome: Outcome, facts: AttemptFacts, *, rng: random.Random) -> Verd
         case Accepted():
             return PollAt(delay_s=outcome.poll_after_s, handle=outcome.handle)
         case StillRunning():
-            return PollAt(delay_s=outcome.poll_after_s, handle=None, note=outcome.note)
+            return PollAt(delay_s=outcome.poll_after_s, handle=None, note=_noted(outcome))
         case Faulted():
             return _after_fault(outcome, facts, rng=rng)
         case Unknown():
@@ -168,10 +174,21 @@ def decide(outcome: Outcome, facts: AttemptFacts, *, rng: random.Random) -> Verd
             assert_never(outcome)
 
 
+def was_queued(note: str) -> bool:
+    """Tell by a call's note whether its job stood in the provider's line when it was last asked after."""
+    return note.startswith(_QUEUED)
+
+
+def _noted(outcome: StillRunning) -> str:
+    if not outcome.is_queued or was_queued(outcome.note):
+        return outcome.note
+    return f"{_QUEUED}: {outcome.note}" if outcome.note else _QUEUED
+
+
 def _after_fault(outcome: Faulted, facts: AttemptFacts, *, rng: random.Random) -> Verdict:
     decision = retry_policy.decide(
         facts.retry,
-        is_retryable=faults.FAULTS[outcome.fault.fault].is_retryable,
+        is_retryable=_is_retryable(outcome.fault, facts),
         is_throttled=outcome.fault.fault is faults.Fault.THROTTLED,
         attempt_number=facts.number,
         retry_after_s=outcome.retry_after_s,
@@ -187,6 +204,12 @@ def _after_fault(outcome: Faulted, facts: AttemptFacts, *, rng: random.Random) -
             return Fail(fault=outcome.fault, billed_nano_usd=outcome.billed_nano_usd)
         case _:
             assert_never(decision)
+
+
+def _is_retryable(fault: faults.StepFault, facts: AttemptFacts) -> bool:
+    if fault.code == faults.QUALITY:
+        return facts.number < facts.quality_tries_max
+    return faults.FAULTS[fault.fault].is_retryable
 
 
 def _after_unknown(message: str, facts: AttemptFacts, *, rng: random.Random) -> Verdict:

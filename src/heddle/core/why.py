@@ -152,6 +152,12 @@ def _of_held(call: Call, named: str) -> Found:
 
 
 def _of_model(call: Call, named: str, run: Run) -> Found:
+    if not call.endpoints and call.regions:
+        clause = (
+            f"no endpoint that serves the model {call.name!r} lies in the regions of its tenant "
+            f"({', '.join(call.regions)}); name them with `regions` in heddle.toml and run `heddle migrate`"
+        )
+        return _one(Cause.NO_ROUTE, clause), None
     if not call.endpoints:
         clause = f"no endpoint serves the model {call.name!r}; add a route to heddle.toml and run `heddle migrate`"
         return _one(Cause.NO_ROUTE, clause), None

@@ -13,7 +13,7 @@ import pickle
 from typing import Any
 
 from heddle.core import attempt, faults, identity, ids, plan, run, settle
-from heddle.engine import intent, media, observe, results, told, within
+from heddle.engine import intent, media, observe, quality, results, scores, told, within
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import blobs as blobs_port
@@ -51,6 +51,7 @@ def facts(
     """Give what the law needs to know of an attempt."""
     capabilities = None if endpoint is None else endpoint.provider.capabilities
     policies = {} if endpoint is None else endpoint.row.unknown_policies
+    gates = None if endpoint is None else endpoint.row.gates.get(claimed.name or "")
     return settle.AttemptFacts(
         number=max(1, claimed.number - claimed.attempts_before),
         retry=settle_stage.retry_of(claimed),
@@ -61,6 +62,7 @@ def facts(
         unknown_at_most_s=unknown_at_most_s,
         deadline_in_s=claimed.deadline_in_s,
         is_local=capabilities is None,
+        quality_tries_max=1 if gates is None else gates.tries_max,
     )
 
 
@@ -107,9 +109,10 @@ class Executor:
         *,
         is_sent: bool = True,
         latency_s: float | None = None,
+        answered: scores.Answered | None = None,
     ) -> None:
         """Let the law decide on an outcome and hand the verdict in. ``is_sent``: False when nothing reached the
-        endpoint. ``latency_s``: how long the call took, where it was one.
+        endpoint. ``latency_s``: how long the call took, where it was one. ``answered``: what a poll tells besides.
         """
         verdict: settle.Verdict
         if isinstance(outcome, settle.Completed):
@@ -126,6 +129,9 @@ class Executor:
             told.write(written, outcome, endpoint=endpoint.row.name, latency_s=latency_s)
             if written.frozen_s is not None:
                 self.freezes.note(endpoint.row.id, until_s=self._parts.clock.monotonic_s() + written.frozen_s)
+            if is_sent and not is_absent:
+                told_of, price = answered or scores.Answered(latency_s=latency_s), endpoint.row.price_nano_usd
+                self._parts.scores.note(claimed, written, outcome, told_of, price_nano_usd=price)
         self._parts.settling.put(written)
 
     # Local steps
@@ -138,12 +144,7 @@ class Executor:
             return
         if claimed.crashes >= CRASHES_MAX:
             message = f"the step took its worker down {claimed.crashes} times; it is not tried again"
-            self.conclude(
-                claimed,
-                settle.Faulted(
-                    fault=faults.StepFault(fault=faults.Fault.WORKFLOW_BLOCKED, message=message, where=where)
-                ),
-            )
+            self.conclude(claimed, failed(faults.Fault.WORKFLOW_BLOCKED, message, where))
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:
@@ -288,6 +289,7 @@ class Executor:
                     timely = dataclasses.replace(request, timeout_s=self._allowed_s(claimed, request.timeout_s))
                     outcome = await self.answer(claimed, endpoint, timely)
                     latency_s = self._parts.clock.monotonic_s() - sent_s
+                    outcome = await quality.judged(self._parts, claimed, endpoint, timely, outcome)
                     self.conclude(claimed, outcome, endpoint, latency_s=latency_s)
                 case intent.Permission.TOO_LATE:
                     reason = "its time to be sent was over"

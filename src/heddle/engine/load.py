@@ -83,6 +83,7 @@ class LoadKeeper:
         await parts.is_alive.wait()
         # Lost with the store, it would be counted twice or not at all; not at all is what a rate forgives.
         await parts.store.post_load(work=parts.tally.take())
+        await parts.store.post_scores(cards=parts.scores.take())
         if self._sweeper.is_leader and parts.clock.monotonic_s() >= self._measure_from_s:
             started_s = parts.clock.monotonic_s()
             await parts.store.measure_load()

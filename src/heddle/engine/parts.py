@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from heddle.config import settings as settings_module
-from heddle.core import identity
+from heddle.core import identity, settle
+from heddle.core.policy import scorecard
 from heddle.engine import hold as hold_module
+from heddle.engine import scores as scores_module
 from heddle.ports import blobs as blobs_port
 from heddle.ports import clock as clock_port
 from heddle.ports import compute as compute_port
@@ -18,6 +20,7 @@ from heddle.ports import courier as courier_port
 from heddle.ports import load as load_port
 from heddle.ports import outbox as outbox_port
 from heddle.ports import provider as provider_port
+from heddle.ports import routing as routing_port
 from heddle.ports import session as session_port
 from heddle.ports import store as store_port
 from heddle.ports import transport as transport_port
@@ -106,6 +109,26 @@ class Deaf:
         """Take nothing."""
 
 
+class Scores(Protocol):
+    """Add up what this worker's calls came to (``engine.scores``)."""
+
+    def note(
+        self,
+        claimed: store_port.Claimed,
+        written: store_port.Settlement,
+        outcome: settle.Outcome,
+        answered: scores_module.Answered,
+        *,
+        price_nano_usd: int,
+    ) -> None:
+        """Count one outcome of a call that reached its endpoint."""
+        ...
+
+    def take(self) -> dict[routing_port.CardKey, scorecard.Card]:
+        """Give what was added up, and begin anew."""
+        ...
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Endpoint:
     """Hold one endpoint with the adapter built for it."""
@@ -148,6 +171,7 @@ class Parts:
     settling: Settling = dataclasses.field(init=False)
     claiming: Claiming = dataclasses.field(init=False)
     tally: Tally = dataclasses.field(init=False)
+    scores: Scores = dataclasses.field(init=False)
 
     def wake(self, *, readied: int) -> None:
         """Ring the doorbell when work became ready."""

@@ -6,10 +6,11 @@ never sent again blindly: class A repeats itself under its key, B looks up, C do
 Before this in the walk: claim (purpose ``poll``). After: settle.
 """
 
+import dataclasses
 from typing import assert_never
 
 from heddle.core import attempt, faults, settle
-from heddle.engine import execute, observe, results
+from heddle.engine import execute, observe, quality, results, scores
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
@@ -58,7 +59,28 @@ class Poller:
                 await self._cancel(claimed, endpoint, request)
                 return
             outcome = await self._outcome(claimed, endpoint, request)
-            self._executor.conclude(claimed, self._bounded(outcome), endpoint)
+            answered = self._answered(claimed, request, outcome)
+            outcome = await quality.judged(self._parts, claimed, endpoint, request, outcome)
+            self._executor.conclude(claimed, self._bounded(outcome), endpoint, answered=answered)
+
+    def _answered(
+        self, claimed: store.Claimed, request: provider_port.ProviderRequest, outcome: settle.Outcome
+    ) -> scores.Answered:
+        """Tell what a poll shows besides its outcome; a job is timed from its send to the poll that found its end."""
+        held = self._parts.hold.get((claimed.run_id, claimed.ordinal))
+        since_s = 0.0 if held is None else self._parts.clock.monotonic_s() - held.taken_at_s
+        age_s = None if claimed.sent_for_s is None else claimed.sent_for_s + since_s
+        queue_s = None
+        if settle.was_queued(claimed.note):
+            is_queued = isinstance(outcome, settle.StillRunning) and outcome.is_queued is not False
+            queue_s = None if is_queued else age_s
+        elif isinstance(outcome, settle.StillRunning) and outcome.is_queued is False and not claimed.note:
+            queue_s = 0.0
+        return scores.Answered(
+            latency_s=age_s if isinstance(outcome, settle.Completed) else None,
+            is_promised=request.callback_url is not None,
+            queue_s=queue_s,
+        )
 
     async def _outcome(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
@@ -115,7 +137,7 @@ class Poller:
         match outcome:
             case settle.StillRunning():
                 wait_s = min(settings.poll_after_max_s, max(_POLL_MIN_S, outcome.poll_after_s))
-                return settle.StillRunning(poll_after_s=wait_s, note=outcome.note)
+                return dataclasses.replace(outcome, poll_after_s=wait_s)
             case settle.Accepted():
                 wait_s = min(settings.poll_after_max_s, max(_POLL_MIN_S, outcome.poll_after_s))
                 return settle.Accepted(handle=outcome.handle, poll_after_s=wait_s)

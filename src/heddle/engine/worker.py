@@ -27,7 +27,9 @@ from heddle.engine import (
     poll,
     recur,
     reuse,
+    routing,
     schedule,
+    scores,
     supervise,
     sweep,
     told,
@@ -58,6 +60,7 @@ class Worker:
         self._parts = parts
         parts.settling = settle_stage.SettleQueue(parts)
         parts.tally = load.Tally()
+        parts.scores = scores.Scores()
         self._executor = execute.Executor(parts)
         self._poller = poll.Poller(parts, self._executor)
         self._reuser = reuse.Reuser(parts, self._executor)
@@ -68,6 +71,7 @@ class Worker:
         self._observer = observe.Observer(parts, self._sweeper)
         self._governor = govern.Governor(parts, self._sweeper)
         self._deliverer = deliver.Deliverer(parts, self._sweeper)
+        self._router = routing.Router(parts, self._sweeper)
         self._load_keeper = load.LoadKeeper(parts, self._sweeper)
         self._book_keeper = books.BookKeeper(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
@@ -89,6 +93,7 @@ class Worker:
             asyncio.create_task(supervise.forever(parts, "schedule", self._recurrer.one_pass)),
             asyncio.create_task(supervise.forever(parts, "sweep", self._sweeper.one_pass)),
             asyncio.create_task(supervise.forever(parts, "govern", self._governor.one_pass)),
+            asyncio.create_task(supervise.forever(parts, "govern", self._router.one_pass)),
             asyncio.create_task(supervise.forever(parts, "operate", self._operator.one_pass)),
             asyncio.create_task(supervise.forever(parts, "operate", self._operator.keep_house)),
             asyncio.create_task(supervise.forever(parts, "deliver", self._deliverer.one_pass)),

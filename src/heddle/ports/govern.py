@@ -49,6 +49,26 @@ class SlotDrift:
     is_now: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """Hold what the gauges show.
+
+    ``ready``: by lane (count, oldest age in seconds). ``leases``: by purpose. ``slots`` and ``breakers``: by endpoint;
+    a breaker is that of the worst of its scopes. ``unknown_attempts``: those whose step waits for it to be known.
+    ``oldest_transaction_s``: of the sessions in this database that the role may see, without the asking one.
+    """
+
+    ready: dict[int, tuple[int, float]]
+    leases: dict[str, int]
+    slots: dict[str, int]
+    late_timers: int
+    workers_alive: int
+    unknown_attempts: int
+    breakers: dict[str, str]
+    oldest_transaction_s: float
+    partitions_ahead_s: float
+
+
 class GovernStore(Protocol):
     """Show what scopes did and take what follows; keep their books when no claim does."""
 

@@ -178,6 +178,26 @@ class Operators(Protocol):
         """Go back to the file's limits; False when none were set over them. Raises SubjectMissing, ChangeRefused."""
         ...
 
+    def start_canary(self, *, model: str, endpoint: str, share: float, margin: float, actor: str) -> None:
+        """Give a route a share (above 0, below 1) of its tier and compare it with the others of the tier; it is rolled
+        back by itself when its share of bad calls is above theirs by more than ``margin``.
+
+        A second call begins the comparison anew. Raises SubjectMissing, ChangeRefused.
+        """
+        ...
+
+    def promote_canary(self, *, model: str, endpoint: str, actor: str) -> None:
+        """Let a canary be a route like the others, until it is reset. Raises SubjectMissing, ChangeRefused."""
+        ...
+
+    def roll_back_canary(self, *, model: str, endpoint: str, actor: str) -> None:
+        """Give a canary nothing more, until it is reset. Raises SubjectMissing, ChangeRefused."""
+        ...
+
+    def reset_canary(self, *, model: str, endpoint: str, actor: str) -> bool:
+        """Go back to what the file says of a route; False when nothing was decided over it. Raises SubjectMissing."""
+        ...
+
     def resume_sending(self, *, actor: str) -> bool:
         """End the pause of all sending that a restore began; False when there was none."""
         ...

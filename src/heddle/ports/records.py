@@ -12,6 +12,7 @@ from typing import Any
 
 from heddle.core import attempt, faults, identity, plan, run, step
 from heddle.core.policy import quota as quota_policy
+from heddle.ports import routing
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +195,9 @@ class RunFilter:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointView:
-    """Show one endpoint with its limits and health. ``paused_at``: since when an operator lets nothing go to it."""
+    """Show one endpoint with its limits and health. ``paused_at``: since when an operator lets nothing go to it.
+    ``routes``: by which models reach it, each with what its calls came to.
+    """
 
     name: str
     adapter: str
@@ -207,6 +210,8 @@ class EndpointView:
     paused_until: datetime.datetime | None
     secret_name: str | None
     paused_at: datetime.datetime | None = None
+    regions: tuple[str, ...] = ()
+    routes: tuple[routing.RouteFacts, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

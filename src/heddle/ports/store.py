@@ -11,8 +11,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from heddle.core import plan
-from heddle.core.policy import budget
-from heddle.ports import calls, govern, leases, load, operating, outbox, recurring, reusing, session, spending, stopping
+from heddle.core.policy import budget, quality
+from heddle.ports import (
+    calls,
+    govern,
+    leases,
+    load,
+    operating,
+    outbox,
+    recurring,
+    reusing,
+    routing,
+    session,
+    spending,
+    stopping,
+)
 
 LeaseRef = leases.LeaseRef
 Charged = stopping.Charged
@@ -51,7 +64,8 @@ class Claimed(NamedTuple):
     ``state`` and ``attempt_state`` tell a poll what it is about. ``priority`` is the run's; ``waited_s`` is the time
     from being ready to this claim. A run's first activation has no journal to load: it comes with the run's ``input``,
     the ``wake_seq`` to write its plan against (otherwise None) and the store's time ``now_s`` in seconds since 1970.
-    ``tier`` is its route's. The purpose ``park``: a retry beyond its endpoint's budget, without slot or attempt.
+    ``tier`` is its route's. The purpose ``park``: a retry beyond its endpoint's budget, without slot or attempt. Of a
+    poll besides: ``sent_for_s``, how long ago its job was sent; ``is_called_back``; ``note``, what was last told of it.
     """
 
     run_id: uuid.UUID
@@ -84,6 +98,9 @@ class Claimed(NamedTuple):
     tier: int = 0
     wake_seq: int | None = None
     now_s: float = 0.0
+    sent_for_s: float | None = None
+    is_called_back: bool = False
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,11 +256,12 @@ class ReclaimReport:
 
 
 SlotDrift = govern.SlotDrift
+Gauges = govern.Gauges
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRow:
-    """Hold one endpoint as workers need it."""
+    """Hold one endpoint as workers need it. ``gates``: quality gates of its models that have any."""
 
     id: int
     name: str
@@ -257,26 +275,7 @@ class EndpointRow:
     options: dict[str, Any]
     models: tuple[str, ...]
     unknown_policies: dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Gauges:
-    """Hold what the gauges show.
-
-    ``ready``: by lane (count, oldest age in seconds). ``leases``: by purpose. ``slots`` and ``breakers``: by endpoint;
-    a breaker is that of the worst of its scopes. ``unknown_attempts``: those whose step waits for it to be known.
-    ``oldest_transaction_s``: of the sessions in this database that the role may see, without the asking one.
-    """
-
-    ready: dict[int, tuple[int, float]]
-    leases: dict[str, int]
-    slots: dict[str, int]
-    late_timers: int
-    workers_alive: int
-    unknown_attempts: int
-    breakers: dict[str, str]
-    oldest_transaction_s: float
-    partitions_ahead_s: float
+    gates: Mapping[str, quality.QualityOptions] = dataclasses.field(default_factory=dict)
 
 
 class EngineStore(
@@ -288,6 +287,7 @@ class EngineStore(
     load.LoadStore,
     calls.CallStore,
     reusing.Reusing,
+    routing.RoutingStore,
     spending.SpendStore,
     outbox.OutboxStore,
     Protocol,

@@ -12,7 +12,7 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heddle.config import deployment, zones
+from heddle.config import deployment, routing, zones
 from heddle.core import lanes
 from heddle.core.policy import cron, ratelimit, schedule
 from heddle.store import statements
@@ -48,19 +48,20 @@ def apply(
         cursor.execute(statements.load("scope_id"), {"name": scope.name})
         scope_ids[scope.name] = cursor.fetchone()[0]
     endpoint_ids = {endpoint.name: _endpoint(cursor, endpoint, scope_ids) for endpoint in wanted.endpoints.values()}
-    cursor.execute(statements.load("apply_clear"), {"names": list(endpoint_ids)})
-    for route in wanted.routes:
-        cursor.execute(
-            statements.load("apply_route"),
-            {
-                "model": route.model,
-                "endpoint": endpoint_ids[route.endpoint],
-                "tier": route.tier,
-                "weight": route.weight,
-                "price": prices.get((route.model, route.endpoint)),
-            },
-        )
-    _bounds(cursor, wanted)
+    kept = [(route.model, endpoint_ids[route.endpoint]) for route in wanted.routes]
+    cursor.execute(
+        statements.load("apply_clear"),
+        {
+            "names": list(endpoint_ids),
+            "models": [model for model, _ in kept],
+            "endpoints": [endpoint for _, endpoint in kept],
+            "declared": list(wanted.models),
+        },
+    )
+    _routes(cursor, wanted, endpoint_ids, prices)
+    _models(cursor, wanted)
+    _tenants(cursor, wanted)
+    cursor.execute(statements.load("apply_rules"), {})
     return Applied(
         endpoints=len(endpoint_ids),
         scopes=len(scope_ids),
@@ -70,8 +71,28 @@ def apply(
     )
 
 
-def _bounds(cursor: Any, wanted: deployment.Deployment) -> None:
-    """Write what owners of models chose, and what tenants and workflows may take."""
+def _routes(
+    cursor: Any,
+    wanted: deployment.Deployment,
+    endpoint_ids: dict[str, int],
+    prices: Mapping[tuple[str, str], int],
+) -> None:
+    for route in wanted.routes:
+        cursor.execute(
+            statements.load("apply_route"),
+            {
+                "model": route.model,
+                "endpoint": endpoint_ids[route.endpoint],
+                "tier": route.tier,
+                "weight": route.weight,
+                "price": prices.get((route.model, route.endpoint)),
+                "is_canary": route.canary,
+                "latency_max_s": route.latency_max_s,
+            },
+        )
+
+
+def _models(cursor: Any, wanted: deployment.Deployment) -> None:
     for model in wanted.models.values():
         cursor.execute(
             statements.load("apply_model"),
@@ -83,8 +104,14 @@ def _bounds(cursor: Any, wanted: deployment.Deployment) -> None:
                 "images": model.images,
                 "output_tokens": model.output_tokens,
                 "seconds": model.seconds,
+                "objective": model.objective.value,
+                "deadline_s": model.deadline_s,
+                "quality": None if model.quality is None else json.dumps(routing.gates_json(model.quality)),
             },
         )
+
+
+def _tenants(cursor: Any, wanted: deployment.Deployment) -> None:
     for tenant in wanted.tenants.values():
         cursor.execute(
             statements.load("apply_tenant"),
@@ -95,6 +122,7 @@ def _bounds(cursor: Any, wanted: deployment.Deployment) -> None:
                 "open_runs_max": tenant.open_runs_max,
                 "budget": tenant.budget_nano_usd_per_day,
                 "month_budget": tenant.budget_nano_usd_per_month,
+                "regions": None if tenant.regions is None else list(tenant.regions),
             },
         )
     for workflow in wanted.workflows.values():
@@ -185,6 +213,7 @@ def _endpoint(cursor: Any, endpoint: deployment.Endpoint, scope_ids: dict[str, i
             "options": json.dumps(dict(endpoint.options)),
             "scope_ids": sorted(scope_ids[name] for name in endpoint.scopes),
             "poll_lane": lanes.of_poll(endpoint.name),
+            "regions": list(endpoint.regions),
         },
     )
     return int(cursor.fetchone()[0])

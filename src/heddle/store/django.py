@@ -15,7 +15,8 @@ from django.db import transaction
 from heddle.core import artifact, identity, ids, plan, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
-from heddle.store import admitting, load, quotas, reading, why
+from heddle.ports import routing as routing_port
+from heddle.store import admitting, load, quotas, reading, routing, why
 
 _LOG = logging.getLogger("heddle.store")
 # How often a run that goes on as another at this very moment is followed, before what was asked for is given up.
@@ -105,7 +106,10 @@ class DjangoDoors(admitting.Admitting):
 
     def endpoints(self) -> list[records.EndpointView]:
         """Show every endpoint."""
-        return [reading.endpoint_view(row) for row in self._rows("endpoint_views", {})]
+        leading: dict[str, list[routing_port.RouteFacts]] = {}
+        for each in map(routing.facts, self._rows("route_facts", {})):
+            leading.setdefault(each.endpoint, []).append(each)
+        return [reading.endpoint_view(row, leading.get(row[0], ())) for row in self._rows("endpoint_views", {})]
 
     def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
         """Show a tenant's schedules."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from heddle.core import faults, ids, run
 from heddle.ports import operators, records, store
-from heddle.store import django, reading, rows
+from heddle.store import canaries, reading, rows
 
 _PAGE = 500
 _SAMPLE = 10
@@ -63,7 +63,7 @@ _PAUSES = {
 }
 
 
-class DjangoOperators(django.DjangoDoors):
+class DjangoOperators(canaries.Canaries):
     """Do what operators ask for, through one of Django's connections."""
 
     def _audit(self, *, actor: str, action: str, subject: str, before: Any, after: Any) -> None:

@@ -29,6 +29,7 @@ from heddle.store import (
     planning,
     recurring,
     reusing,
+    routing,
     rows,
     schedule,
     session,
@@ -51,6 +52,7 @@ class PostgresStore(
     calling.Calling,
     reusing.Reusing,
     delivering.Outbox,
+    routing.PostgresRouting,
 ):
     """Keep runs and steps for the workers of one process."""
 
@@ -174,7 +176,6 @@ class PostgresStore(
 
     async def endpoints(self) -> list[store.EndpointRow]:
         """Give every endpoint that is enabled or still has slots taken."""
-        found = await self._rows("endpoints", {})
         return [
             store.EndpointRow(
                 id=row[0],
@@ -189,8 +190,9 @@ class PostgresStore(
                 options=row[9],
                 models=tuple(row[10] or ()),
                 unknown_policies=row[11] or {},
+                gates=routing.gates(row[12]),
             )
-            for row in found
+            for row in await self._rows("endpoints", {})
         ]
 
     async def claim_local(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from heddle.core import attempt, faults, plan, step
 from heddle.core import run as run_law
-from heddle.ports import records
+from heddle.ports import records, routing
 
 
 def decode(value: Any) -> Any:
@@ -217,8 +217,8 @@ def event_views(found: Sequence[Sequence[Any]], *, after_seq: int, limit: int) -
     return views[:limit]
 
 
-def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
-    """Read one row of endpoint_views."""
+def endpoint_view(row: Sequence[Any], routes: Sequence[routing.RouteFacts] = ()) -> records.EndpointView:
+    """Read one row of endpoint_views, with the routes that lead there."""
     (
         name,
         adapter,
@@ -231,6 +231,7 @@ def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
         breaker,
         paused_until,
         paused_at,
+        regions,
     ) = row
     return records.EndpointView(
         name=name,
@@ -244,6 +245,8 @@ def endpoint_view(row: Sequence[Any]) -> records.EndpointView:
         paused_until=paused_until,
         secret_name=secret_name,
         paused_at=paused_at,
+        regions=tuple(regions),
+        routes=tuple(routes),
     )
 
 

@@ -93,6 +93,7 @@ def _call(call: Mapping[str, Any], *, place: reasons.Place, child: reasons.Expla
             )
             for each in call["endpoints"] or ()
         ),
+        regions=tuple(call["regions"] or ()),
         place=place,
         child=child,
         child_run=call["child_run"],

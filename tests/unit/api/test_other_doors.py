@@ -134,6 +134,7 @@ def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: dj
         "/v1/models/{name}/infer",
         "/v1/endpoints",
         "/v1/schedules",
+        "/v1/models/{name}/canary",
         "/v1/endpoints/{name}",
         "/v1/operations",
         "/v1/operations/{operation_id}",

@@ -177,15 +177,15 @@ TABLES = "models, endpoints, scopes, routes, tenants, schedules, workflows"
         (
             "[models.m]\ntier = 1",
             (
-                "heddle.toml: [models.m] has the unknown key 'tier'; it may have fallback_after_s, images, "
-                "output_tokens, seconds, tokens, unknown_policy"
+                "heddle.toml: [models.m] has the unknown key 'tier'; it may have deadline_s, fallback_after_s, images, "
+                "objective, output_tokens, quality, seconds, tokens, unknown_policy"
             ),
         ),
         (
             "[tenants.t]\nbudget = 1",
             (
                 "heddle.toml: [tenants.t] has the unknown key 'budget'; it may have budget_usd_per_day, "
-                "budget_usd_per_month, open_runs_max, runs_per_min, weight"
+                "budget_usd_per_month, open_runs_max, regions, runs_per_min, weight"
             ),
         ),
         ('[endpoints.a]\nurl = "http://h"', "heddle.toml: [endpoints.a] lacks adapter"),
@@ -289,7 +289,7 @@ def test_endpoint_when_a_key_is_one_of_the_records_own_then_it_is_unknown(key: s
     told = refusal(f'{ENDPOINT}{key} = "x"')
 
     assert told.startswith(f"heddle.toml: [endpoints.a] has the unknown key {key!r}; it may have adapter, ")
-    assert "price, price_usd, scopes, secret, spend_accounts, timeout_s, url and the options of its" in told
+    assert "price, price_usd, regions, scopes, secret, spend_accounts, timeout_s, url and the options of its" in told
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_parse_when_the_text_is_no_toml_then_the_file_is_named(text: str) -> Non
             f"{SCOPE}requests_per_min = 5\nrequests_burst = 7",
             "[scopes.s] requests_burst is 7; it must be at most requests_per_min + 1, 6",
         ),
-        (f'{MODEL}fallback = "n"', "[models.m] has the unknown key 'fallback'; it may have fallback_after_s"),
+        (f'{MODEL}fallback = "n"', "[models.m] has the unknown key 'fallback'; it may have deadline_s"),
     ],
 )
 def test_parse_when_limits_contradict_each_other_then_the_setting_is_named(text: str, sentence: str) -> None:

@@ -203,3 +203,38 @@ def test_decide_when_absent_past_the_bound_then_it_counts_as_never_sent(number: 
 
     assert isinstance(made, verdict)
     assert made.fault.fault is Fault.NOT_SENT  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("number", "tries_max", "verdict"),
+    [(1, 1, settle.Fail), (1, 2, settle.RetryAt), (2, 2, settle.Fail), (3, 10, settle.Fail)],
+)
+def test_decide_when_a_gate_refused_a_result_then_tries_are_bounded_twice_and_each_carries_its_bill(
+    number: int, tries_max: int, verdict: type
+) -> None:
+    fault = faults.StepFault(fault=Fault.BAD_OUTPUT, message="is blank", code=faults.QUALITY)
+
+    found = decide(settle.Faulted(fault=fault, billed_nano_usd=7), number=number, quality_tries_max=tries_max)
+
+    assert isinstance(found, verdict)
+    assert found.billed_nano_usd == 7  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("is_queued", "note", "noted"),
+    [
+        (True, "", "queued"),
+        (True, "place 3", "queued: place 3"),
+        (True, "queued", "queued"),
+        (False, "", ""),
+        (None, "x", "x"),
+    ],
+)
+def test_decide_when_a_job_stands_in_its_providers_line_then_its_note_says_so(
+    is_queued: bool | None, note: str, noted: str
+) -> None:
+    found = decide(settle.StillRunning(poll_after_s=1.0, note=note, is_queued=is_queued))
+
+    assert isinstance(found, settle.PollAt)
+    assert found.note == noted
+    assert settle.was_queued(found.note) is bool(is_queued)

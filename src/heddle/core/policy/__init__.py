@@ -5,5 +5,6 @@ something, and pure functions ``(options, state, event, now, rng) -> (state, dec
 draws chance of its own, does I/O or knows where its state is kept: the engine hands everything in and the store keeps
 what comes back. Door and intake ask ``admission`` and ``budget``; the claim asks ``fairness``, ``route``,
 ``breaker``, ``ratelimit``, ``concurrency`` and ``deadline``; settle asks ``retry``, ``backoff`` and ``budget``; the
-sweep asks ``retention`` and ``health``. ``bounds`` holds the one form of complaint about an option out of range.
+sweep asks ``retention`` and ``health``; the leader asks ``objective`` and ``canary`` of ``scorecard``s, and a worker
+``quality``. ``bounds`` holds the one form of complaint about an option out of range.
 """

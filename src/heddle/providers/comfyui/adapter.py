@@ -106,7 +106,8 @@ class ComfyuiProvider:
             # The other way round than the history was asked, for a job that ends in between.
             found = await there.find(prompt_id)
             if isinstance(found, wire.Queued):
-                return self._again("running" if found.is_running else f"queued, {found.before} before it")
+                again = self._again("running" if found.is_running else f"queued, {found.before} before it")
+                return dataclasses.replace(again, is_queued=not found.is_running)
             ended = found
         if isinstance(ended, conversation.Unasked):
             return self._again(f"asked after {prompt_id}: {ended.message}")

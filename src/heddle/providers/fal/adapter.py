@@ -129,7 +129,7 @@ class FalProvider(asynchronous.Asynchronous):
             case wire.JobState.IN_QUEUE:
                 return self._queued(status)
             case wire.JobState.IN_PROGRESS:
-                return self._again("in progress at fal")
+                return dataclasses.replace(self._again("in progress at fal"), is_queued=False)
             case wire.JobState.COMPLETED if status.error or status.error_type:
                 is_ours = "x-fal-request-timeout-type" in reply.headers
                 return self._ended(job, None, status.error_type, status.error.encode(), is_our_timeout=is_ours)
@@ -233,10 +233,11 @@ class FalProvider(asynchronous.Asynchronous):
     def _queued(self, status: wire.Status) -> settle.StillRunning:
         """Tell the position, and look more seldom at a job that is far back."""
         if status.queue_position is None:
-            return self._again("in fal's queue")
+            return dataclasses.replace(self._again("in fal's queue"), is_queued=True)
         step_s = self._options.poll_after_s
         wait_s = min(step_s * max(1.0, status.queue_position / _POSITIONS_PER_WAIT), max(step_s, QUEUE_WAIT_MAX_S))
-        return settle.StillRunning(poll_after_s=wait_s, note=f"in fal's queue, position {status.queue_position}")
+        note = f"in fal's queue, position {status.queue_position}"
+        return settle.StillRunning(poll_after_s=wait_s, note=note, is_queued=True)
 
     def _model(self, request: provider.ProviderRequest) -> str:
         return self._options.model_name or request.model

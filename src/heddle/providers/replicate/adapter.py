@@ -175,7 +175,8 @@ class ReplicateProvider:
     ) -> settle.Completed | settle.Faulted | settle.StillRunning:
         """Say what a prediction's state means; one whose files are not here yet is still running."""
         if prediction.status in wire.OPEN:
-            return self._again(prediction.status.value)
+            is_queued = prediction.status is wire.Status.STARTING
+            return dataclasses.replace(self._again(prediction.status.value), is_queued=is_queued)
         about = f"the result of {prediction.handle.id}"
         if prediction.status is not wire.Status.SUCCEEDED:
             said = self._excerpt(prediction.error.encode()) if prediction.error else "without an error's text"

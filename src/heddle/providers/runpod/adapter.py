@@ -153,9 +153,9 @@ class RunPodProvider(asynchronous.Asynchronous):
             return self._again(f"asked after {place}: was told of {job.id}")
         match job.state:
             case wire.JobState.IN_QUEUE:
-                return self._again("in RunPod's queue")
+                return dataclasses.replace(self._again("in RunPod's queue"), is_queued=True)
             case wire.JobState.IN_PROGRESS | wire.JobState.RUNNING:
-                return self._again("in progress at RunPod")
+                return dataclasses.replace(self._again("in progress at RunPod"), is_queued=False)
             case wire.JobState.COMPLETED:
                 return await self._picked(
                     job.output,

@@ -129,7 +129,8 @@ class SimulatorProvider:
             return self._again(f"asked after {handle}: was told of {job.id}")
         match job.state:
             case wire.JobState.QUEUED | wire.JobState.RUNNING:
-                return self._again(job.state.value)
+                again = self._again(job.state.value)
+                return dataclasses.replace(again, is_queued=job.state is wire.JobState.QUEUED)
             case wire.JobState.SUCCEEDED:
                 return await self._fetch(job, request)
             case wire.JobState.FAILED:

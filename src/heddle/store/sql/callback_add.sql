@@ -1,6 +1,6 @@
 -- Purpose: keep a verified callback once, and make the step's poll due. Caller: doors' callback, after lock_runs.
 -- One that comes before the answer to its own call finds the step leased: its timer waits for the lease to end (take_timers).
--- The job that it names is the handle of an attempt without one: a send whose answer was lost is found by it (`named`).
+-- The job that it names is the handle of an attempt without one: a send whose answer was lost is found by it (`marked`).
 -- Rows: inserts inbox, upserts timer, updates attempt. Locks: run (held). A second delivery changes nothing but is told as known.
 with target as materialized (
   select a.run_id, a.ordinal, a.number, e.id as endpoint_id, s.state
@@ -13,11 +13,12 @@ with target as materialized (
   select endpoint_id, %(event_id)s, run_id, ordinal, number from target
   on conflict do nothing
   returning run_id, ordinal
-), named as (
-  update heddle_attempt a set handle = %(handle)s
+), marked as (
+  update heddle_attempt a set
+    called_back_at = coalesce(a.called_back_at, clock_timestamp()),
+    handle = case when a.handle is null and a.state in ('sending', 'unknown') then %(handle)s::text else a.handle end
   from kept k
-  where a.run_id = k.run_id and a.ordinal = k.ordinal and a.number = %(number)s and a.handle is null and %(handle)s::text is not null
-    and a.state in ('sending', 'unknown')
+  where a.run_id = k.run_id and a.ordinal = k.ordinal and a.number = %(number)s
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select t.run_id, t.ordinal, case t.state when 'unknown' then 'reconcile' else 'poll' end, clock_timestamp()

@@ -97,7 +97,7 @@ with recursive wanted as materialized (
     case when m.purpose = 'poll' then greatest(s.attempts, 1) else coalesce(s.attempts, 0) + 1 end as number,
     case when m.purpose = 'poll' then (select a.endpoint_id from heddle_attempt a
       where a.run_id = g.run_id and a.ordinal = g.ordinal order by a.number desc limit 1) end as endpoint_id,
-    s.kind, s.name, s.version, coalesce(s.input, case when r.is_first then r.input end) as input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
+    s.kind, s.name, s.version, coalesce(s.input, case when r.is_first then r.input end) as input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents, s.note,
     case when s.state = 'cancelled' then s.finished_at end as stopped_at, r.workflow, r.version as workflow_version, r.traceparent, r.deadline_at, r.priority, case when r.is_first then r.wake_seq end as wake_seq
   from gone g
   join mine m using (lane, tenant_id)
@@ -130,10 +130,12 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
   extract(epoch from clock_timestamp() - coalesce(a.unknown_at, f.stopped_at))::float8 as unknown_for_s, a.state as attempt_state, a.result,
   f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, coalesce(a.tier, 0) as tier, f.wake_seq,
   case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s,
+  extract(epoch from clock_timestamp() - coalesce(a.sent_at, a.started_at))::float8 as sent_for_s,
+  a.called_back_at is not null as is_called_back, coalesce(f.note, '') as note,
   f.lane, f.seq
 from found f
 left join lateral (
-  select a.handle, a.unknown_at, a.state, a.result, a.tier from heddle_attempt a
+  select a.handle, a.unknown_at, a.state, a.result, a.tier, a.sent_at, a.started_at, a.called_back_at from heddle_attempt a
   where f.purpose = 'poll' and a.run_id = f.run_id and a.ordinal = f.ordinal and a.number = f.number offset 0
 ) a on true
 where f.fence = any(array(select fence from leased))

@@ -11,6 +11,8 @@
 -- A breaker that blocks and an operator's pause close an endpoint: the next tier serves at once. Slots, rates and a provider's Retry-After make
 --   it full: the next tier serves after fallback_after_s.
 -- Fairness, ctids and laterals: as in claim_local. Indexes: ready's key, limit_delta's scope, limit_state's key.
+-- Weights: what the leader found (weight_now), else the file's; a route of weight 0 is as if it were not there.
+-- Regions: a tenant's are a numbered rule, and a route lists the rules it may serve; each rule has its own row of endpoints (`span`).
 -- Deadlines: as in claim_local.
 -- Paused (heddle_model, heddle_endpoint, heddle_tenant; all sending after a restore): as if it had no work or no room.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
@@ -22,6 +24,10 @@ with recursive moment as materialized (
   select w.* from wanted w where exists (select 1 from heddle_ready y where y.lane = w.lane)
     and not exists (select 1 from heddle_model p where p.name = w.model and p.paused_at is not null)
     and not exists (select 1 from heddle_lineage g where g.sending_paused_at is not null)
+), way as materialized (
+  select r.model, r.endpoint_id, r.tier, coalesce(r.weight_now, r.weight) as weight, r.rules
+  from heddle_route r
+  where (select count(*) from busy) > 0 and r.model in (select model from busy) and coalesce(r.weight_now, r.weight) > 0
 ), standing as materialized (
   select e.id, e.scope_ids, e.timeout_s, e.is_enabled and e.paused_at is null and not bool_or(
       coalesce(s.paused_until > now, false) or (s.breaker = 'open' and s.open_until > now)
@@ -30,7 +36,10 @@ with recursive moment as materialized (
     bool_or(coalesce(s.concurrency <= s.in_flight - coalesce(d.released, 0), false)
       or coalesce(greatest(s.frozen_until, d.frozen_until) > now, false) or coalesce(b.is_empty, false)) as is_full,
     min(s.full_since) as full_since
-  from heddle_endpoint e
+  from (
+    select e.id, e.scope_ids, e.timeout_s, e.is_enabled, e.paused_at from heddle_endpoint e
+    where e.id in (select endpoint_id from way) offset 0
+  ) e
   join heddle_limit_state s on s.id = any(e.scope_ids)
   cross join moment
   cross join lateral (
@@ -47,18 +56,18 @@ with recursive moment as materialized (
       (s.images_per_min, s.images_burst, s.images_tat, s.images_told, s.images_told_until)) as b (own, burst, tat, told, told_until)
     cross join lateral (select case when b.told_until > now then least(b.own, b.told) else b.own end as rate) r
   ) b
-  where e.id in (select r.endpoint_id from heddle_route r where r.model in (select model from busy))
   group by e.id, e.scope_ids, e.timeout_s, e.is_enabled, e.paused_at
 ), usable as materialized (
-  select r.model, r.endpoint_id, r.tier, r.weight
-  from heddle_route r
+  select r.model, u.rule, r.endpoint_id, r.tier, r.weight
+  from way r
+  cross join lateral unnest(r.rules) as u (rule)
   join standing x on x.id = r.endpoint_id
   left join heddle_model m on m.name = r.model
   cross join moment
-  where r.model in (select model from busy) and x.is_open and not x.is_full and not exists (
-    select 1 from heddle_route h
+  where x.is_open and not x.is_full and not exists (
+    select 1 from way h
     join standing y on y.id = h.endpoint_id
-    where h.model = r.model and h.tier < r.tier and y.is_open
+    where h.model = r.model and h.tier < r.tier and u.rule = any(h.rules) and y.is_open
       and not (y.is_full and coalesce(y.full_since < now - make_interval(secs => coalesce(m.fallback_after_s, 30)), false))
   )
 ), drawn as materialized (
@@ -91,17 +100,18 @@ with recursive moment as materialized (
   group by p.id, p.scope_ids, x.timeout_s
   having count(*) = cardinality(p.scope_ids) and min(r.room) > 0
 ), span as materialized (
-  select u.model, u.endpoint_id, u.tier - (select min(r.tier) from heddle_route r where r.model = u.model) as tier,
-    sum(o.room) over (partition by u.model order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) - o.room as low,
-    sum(o.room) over (partition by u.model order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) as high
+  select u.model, u.rule, u.endpoint_id,
+    u.tier - (select min(r.tier) from way r where r.model = u.model and u.rule = any(r.rules)) as tier,
+    sum(o.room) over (partition by u.model, u.rule order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) - o.room as low,
+    sum(o.room) over (partition by u.model, u.rule order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) as high
   from (select *, -ln(1 - random()) / weight as draw from usable) u
   join open_endpoint o on o.id = u.endpoint_id
 ), total as materialized (
-  select model, least(max(high), %(want)s)::int as cap from span group by model
+  select model, rule, least(max(high), %(want)s)::int as cap from span group by model, rule
 ), walk (lane, tenant_id, n) as (
   select b.lane,
     (select y.tenant_id from heddle_ready y where y.lane = b.lane order by y.lane, y.tenant_id, y.seq limit 1), 1
-  from busy b join total using (model)
+  from busy b where b.model in (select model from total)
   union all
   select k.lane,
     (select y.tenant_id from heddle_ready y where y.lane = k.lane and y.tenant_id > k.tenant_id
@@ -109,25 +119,25 @@ with recursive moment as materialized (
   from walk k
   where k.tenant_id is not null and k.n < %(tenants)s
 ), backlog as materialized (
-  select k.lane, k.tenant_id, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle
+  select k.lane, k.tenant_id, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle, b.model, b.share, o.rule, o.cap
   from walk k
+  join busy b using (lane)
   join heddle_tenant t on t.id = k.tenant_id and t.paused_at is null
+  join total o on o.model = b.model and o.rule = t.rule
   left join heddle_lane_tenant l on l.lane = k.lane and l.tenant_id = k.tenant_id
 ), started as materialized (
   select b.*, case when b.is_idle
     then greatest(b.v, coalesce(min(b.v) filter (where not b.is_idle) over (partition by b.lane), b.v)) else b.v end as start
   from backlog b
 ), head as materialized (
-  select h.lane, h.tenant_id, h.weight, h.start, h.is_idle, b.model, b.share, t.cap
+  select h.lane, h.tenant_id, h.weight, h.start, h.is_idle, h.model, h.rule, h.share, h.cap
   from (select s.*, row_number() over (partition by s.lane order by s.start, random()) as place from started s) h
-  join busy b using (lane)
-  join total t using (model)
   where h.place <= 16
   offset 0
 ), mine as materialized (
   select * from head where pg_try_advisory_xact_lock(hashint8extended(lane, tenant_id))
 ), item as materialized (
-  select m.lane, m.tenant_id, m.weight, m.start, m.model, m.share, m.cap, y.tid, y.seq, y.run_id, y.ordinal, y.at, y.k
+  select m.lane, m.tenant_id, m.weight, m.start, m.model, m.rule, m.share, m.cap, y.tid, y.seq, y.run_id, y.ordinal, y.at, y.k
   from mine m
   cross join lateral (
     select r.ctid as tid, r.seq, r.run_id, r.ordinal, r.at, row_number() over (order by r.seq) as k
@@ -139,11 +149,13 @@ with recursive moment as materialized (
 ), ranked as (
   select i.*, row_number() over (partition by i.lane order by i.start + i.k::float8 / i.weight, i.seq) as lane_place from item i
 ), placed as materialized (
-  select r.*, row_number() over (partition by r.model order by (r.lane_place - random()) / r.share) as place from ranked r
+  select r.*, row_number() over (partition by r.model order by r.turn) as place,
+    row_number() over (partition by r.model, r.rule order by r.turn) as rule_place
+  from (select *, (lane_place - random()) / share as turn from ranked) r
 ), routed as materialized (
   select p.*, s.endpoint_id, s.tier, row_number() over (partition by s.endpoint_id order by p.place, random()) as endpoint_place
   from placed p
-  join span s on s.model = p.model and p.place > s.low and p.place <= s.high
+  join span s on s.model = p.model and s.rule = p.rule and p.rule_place > s.low and p.rule_place <= s.high
 ), chosen as materialized (
   select q.* from routed q join open_endpoint o on o.id = q.endpoint_id
   where q.endpoint_place <= o.room

@@ -71,7 +71,9 @@ select r.state, r.stopping, r.workflow, r.version, r.error ->> 'message' as erro
         from heddle_route h
         join heddle_endpoint e on e.id = h.endpoint_id and e.is_enabled
         left join heddle_model m on m.name = h.model
-        where h.model = c.name) end as endpoints
+        where h.model = c.name and coalesce(h.weight_now, h.weight) > 0
+          and (select t.rule from heddle_tenant t where t.id = r.tenant_id) = any(h.rules)) end as endpoints,
+      case when c.kind = 'model' and c.state = 'due' then (select to_json(t.regions) from heddle_tenant t where t.id = r.tenant_id) end as regions
     from call c
     left join heddle_lease l on l.run_id = c.run_id and l.ordinal = c.ordinal
     order by c.ordinal

@@ -181,6 +181,20 @@ BREAKER_CLOSED = _event("breaker.closed", INFO, "An endpoint gets calls again.",
 ENDPOINT_PAUSED = _event(
     "endpoint.paused", WARNING, "An operator or a Retry-After paused an endpoint.", "endpoint", "cause", "retry_at"
 )
+CANARY_ROLLED_BACK = _event(
+    "canary.rolled_back",
+    WARNING,
+    "A canary was worse than the others and gets nothing more.",
+    "name",
+    "endpoint",
+    "reason",
+)
+RESULT_REFUSED = _event(
+    "result.refused", INFO, "A result was paid for and refused by a quality gate.", "endpoint", "reason"
+)
+RESULT_UNMEASURED = _event(
+    "result.unmeasured", WARNING, "A result passed its quality gates unmeasured.", "endpoint", "reason"
+)
 OPERATION_ENDED = _event("operation.ended", INFO, "A bulk operation has come to its end.", "name", "count")
 RESTORE_FOUND = _event(
     "restore.found", WARNING, "The database has a new history: all sending is paused until outcomes are known.", "name"

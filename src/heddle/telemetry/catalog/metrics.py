@@ -146,6 +146,18 @@ RETRIES_PARKED = _counter(
     "Retries put off because the retry budget of their endpoint was spent.",
     labels.ENDPOINT,
 )
+RESULTS_REFUSED = _counter(
+    "heddle_results_refused_total", "results", "Results that a quality gate of their model refused.", labels.ENDPOINT
+)
+RESULTS_UNMEASURED = _counter(
+    "heddle_results_unmeasured_total",
+    "results",
+    "Results that passed their quality gates because they could not be measured.",
+    labels.ENDPOINT,
+)
+CANARIES_ROLLED_BACK = _counter(
+    "heddle_canaries_rolled_back_total", "canaries", "Canaries that the leader rolled back by itself.", labels.ENDPOINT
+)
 TIMERS_LATE = _histogram(
     "heddle_timer_lateness_seconds",
     "seconds",

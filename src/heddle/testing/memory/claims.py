@@ -8,7 +8,7 @@ leases here.
 import collections
 import dataclasses
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heddle.testing.memory import deployed, timers
@@ -52,12 +52,17 @@ def queues_of(
     tenants: int,
     is_local: bool,
     is_polled: bool = False,
+    caps_of: Mapping[int, int] | None = None,
 ) -> list[Queue]:
-    """Give the queues of a lane that a claim looks at, those with the lowest clocks first."""
+    """Give the queues of a lane that a claim looks at, those with the lowest clocks first.
+
+    ``caps_of``: caps by rule of regions instead of one; tenants of other rules are left out.
+    """
     backlog = [
         (tenant_id, entries)
         for tenant_id, entries in sorted(tables.ready.get(lane, {}).items())[:tenants]
         if is_polled or tables.tenants[tenant_id].paused_at is None
+        if caps_of is None or tables.tenants[tenant_id].rule in caps_of
     ]
     clocks = {tenant_id: tables.queue_clocks.get((lane, tenant_id)) for tenant_id, _ in backlog}
     busy = [clock.v for clock in clocks.values() if clock is not None and not clock.is_idle]
@@ -76,7 +81,7 @@ def queues_of(
                 weight=tables.tenants[tenant_id].weight,
                 is_idle=is_idle,
                 is_alone=is_local and len(backlog) == 1,
-                items=entries[: cap + 1],
+                items=entries[: (cap if caps_of is None else caps_of[tables.tenants[tenant_id].rule]) + 1],
             )
         )
     if len(found) > 1:
@@ -247,7 +252,17 @@ def lease(
     if purpose == "activate" and run_row.planned == 0 and run_row.stopping is None and not run_row.patches:
         # A first activation needs no journal: its claim brings the input.
         first, about = (run_row.wake_seq, now), (*about[:3], run_row.input, *about[4:])
-    return (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at), tier, *first)
+    row = (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at), tier, *first)
+    return (*row, *_told_of(step, number, now)) if purpose == "poll" and step is not None else row
+
+
+def _told_of(step: StepRow, number: int, now: float) -> tuple[float | None, bool, str]:
+    """Give how long ago an attempt was sent, whether its provider called back, and what was last told of it."""
+    tried = step.tries.get(number)
+    if tried is None:
+        return None, False, step.note
+    sent_at = tried.started_at if tried.sent_at is None else tried.sent_at
+    return now - sent_at, tried.called_back_at is not None, step.note
 
 
 def _asked_after(step: StepRow, number: int, now: float) -> tuple[int, tuple[Any, ...]]:

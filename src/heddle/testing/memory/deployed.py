@@ -132,6 +132,8 @@ class TenantRow:
     budget_nano_usd_per_day: int | None = None
     budget_nano_usd_per_month: int | None = None
     paused_at: float | None = None
+    regions: list[str] | None = None
+    rule: int = 0
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -144,6 +146,9 @@ class ModelRow:
     tokens: int | None = None
     images: int | None = None
     paused_at: float | None = None
+    objective: str = "weights"
+    deadline_s: float | None = None
+    quality: Any = None
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -165,17 +170,55 @@ class EndpointRow:
     is_list_priced: bool = False
     is_enabled: bool = True
     paused_at: float | None = None
+    regions: list[str] = dataclasses.field(default_factory=list)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(slots=True, kw_only=True)
 class RouteRow:
-    """Send a model to an endpoint."""
+    """Send a model to an endpoint. ``rules``: whose calls may go there, by rule of regions; 0 stands for no rule."""
 
     model: str
     endpoint_id: int
     tier: int
     weight: float
     price_nano_usd: int | None = None
+    weight_now: float | None = None
+    is_canary: bool = False
+    latency_max_s: float | None = None
+    rules: list[int] = dataclasses.field(default_factory=lambda: [0])
+
+    @property
+    def weight_in_force(self) -> float:
+        """Give the weight that the leader found, else the file's."""
+        return self.weight if self.weight_now is None else self.weight_now
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class ScoreRow:
+    """Hold what calls of a model at an endpoint came to, faded."""
+
+    counts: list[float]
+    latency: list[float]
+    queue: list[float]
+    at: float
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class CanaryRow:
+    """Hold what was decided about one route over the file, and what its calls and the others' came to meanwhile."""
+
+    model: str
+    endpoint_id: int
+    state: str
+    share: float
+    margin: float
+    started_at: float
+    changed_at: float
+    tried: int = 0
+    bad: int = 0
+    baseline_tried: int = 0
+    baseline_bad: int = 0
+    reason: str = ""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

@@ -70,30 +70,84 @@ def apply_endpoint(tables: Tables, *, name: str, scope_ids: Sequence[int], **abo
         scope_ids=list(scope_ids),
         poll_lane=about["poll_lane"],
         paused_at=None if known is None else known.paused_at,
+        regions=list(about["regions"]),
     )
     return [(number,)]
 
 
-def apply_clear(tables: Tables, *, names: Sequence[str]) -> Rows:
-    """Disable endpoints that are no longer named, and remove all routes."""
-    tables.routes.clear()
+def apply_clear(
+    tables: Tables, *, names: Sequence[str], models: Sequence[str], endpoints: Sequence[int], declared: Sequence[str]
+) -> Rows:
+    """Disable endpoints and remove routes that are no longer named; forget objectives and gates of models likewise."""
+    kept = set(zip(models, endpoints, strict=True))
+    tables.routes[:] = [route for route in tables.routes if (route.model, route.endpoint_id) in kept]
+    for model in tables.models.values():
+        if model.name not in declared:
+            model.objective, model.deadline_s, model.quality = "weights", None, None
     for row in tables.endpoints.values():
         row.is_enabled = row.is_enabled and row.name in names
     return []
 
 
-def apply_route(tables: Tables, *, model: str, endpoint: int, tier: int, weight: float, price: int | None) -> Rows:
-    """Add a route."""
-    tables.routes.append(RouteRow(model=model, endpoint_id=endpoint, tier=tier, weight=weight, price_nano_usd=price))
+def apply_route(
+    tables: Tables,
+    *,
+    model: str,
+    endpoint: int,
+    tier: int,
+    weight: float,
+    price: int | None,
+    is_canary: bool,
+    latency_max_s: float | None,
+) -> Rows:
+    """Write a route; a canary gets nothing until one is started on it."""
+    canary = tables.canaries.get((model, endpoint))
+    state = ("waiting" if is_canary else "promoted") if canary is None else canary.state
+    row = next((each for each in tables.routes if (each.model, each.endpoint_id) == (model, endpoint)), None)
+    if row is None:
+        row = RouteRow(model=model, endpoint_id=endpoint, tier=tier, weight=weight)
+        tables.routes.append(row)
+    row.price_nano_usd = price
+    row.tier, row.weight, row.is_canary, row.latency_max_s = tier, weight, is_canary, latency_max_s
+    match state:
+        case "running":
+            row.weight_now = row.weight_now or 0.0
+        case "promoted":
+            row.weight_now = row.weight_now or None
+        case _:
+            row.weight_now = 0.0
     return []
 
 
 def apply_model(
-    tables: Tables, *, name: str, policy: str, after: float, tokens: int | None, images: int | None, **_quoted: Any
+    tables: Tables,
+    *,
+    name: str,
+    policy: str,
+    after: float,
+    tokens: int | None,
+    images: int | None,
+    objective: str,
+    deadline_s: float | None,
+    quality: str | None,
+    **_quoted: Any,
 ) -> Rows:
     """Write what a model's owner chose."""
     row = tables.models.setdefault(name, ModelRow(name=name))
     row.policy, row.fallback_after_s, row.tokens, row.images = policy, after, tokens, images
+    row.objective, row.deadline_s = objective, deadline_s
+    row.quality = None if quality is None else json.loads(quality)
+    return []
+
+
+def apply_rules(tables: Tables) -> Rows:
+    """Number the sets of regions that tenants name, and list for each route whose calls may go there."""
+    named = sorted({tuple(tenant.regions) for tenant in tables.tenants.values() if tenant.regions is not None})
+    for tenant in tables.tenants.values():
+        tenant.rule = 0 if tenant.regions is None else named.index(tuple(tenant.regions)) + 1
+    for route in tables.routes:
+        regions = set(tables.endpoints[route.endpoint_id].regions)
+        route.rules = [0, *(rule for rule, wanted in enumerate(named, start=1) if regions & set(wanted))]
     return []
 
 
@@ -106,14 +160,16 @@ def apply_tenant(
     open_runs_max: int | None,
     budget: int | None,
     month_budget: int | None,
+    regions: Sequence[str] | None,
 ) -> Rows:
-    """Write a tenant's share, quotas and budgets."""
+    """Write a tenant's share, quotas, budgets and regions."""
     row = next((row for row in tables.tenants.values() if row.name == name), None)
     if row is None:
         number = max(tables.tenants) + 1
         row = tables.tenants[number] = TenantRow(id=number, name=name)
     row.weight, row.runs_per_min, row.open_runs_max = weight, runs_per_min, open_runs_max
     row.budget_nano_usd_per_day, row.budget_nano_usd_per_month = budget, month_budget
+    row.regions = None if regions is None else list(regions)
     return []
 
 
@@ -175,6 +231,7 @@ STATEMENTS: dict[str, Statement] = {
     "apply_tenant": apply_tenant,
     "apply_workflow": apply_workflow,
     "apply_workflows_rest": apply_workflows_rest,
+    "apply_rules": apply_rules,
     "model_known": model_known,
     "pause_model": pause_model,
     "pause_endpoint": pause_endpoint,

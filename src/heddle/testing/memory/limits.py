@@ -63,10 +63,19 @@ def _is_full(tables: Tables, endpoint: EndpointRow) -> bool:
     return False
 
 
-def usable(tables: Tables, models: set[str]) -> list[RouteRow]:
+Usable = tuple[int, RouteRow]
+"""A rule of regions, and a route that calls of its tenants may take."""
+
+
+def ways(tables: Tables, models: set[str]) -> list[RouteRow]:
+    """List the routes of models; one of weight 0 is as if it were not there."""
+    return [route for route in tables.routes if route.model in models and route.weight_in_force > 0]
+
+
+def usable(tables: Tables, models: set[str]) -> list[Usable]:
     """List the routes that may be taken now: open, not full, and no preferred one that is open or only just full."""
     now = tables.now_s()
-    routes = [route for route in tables.routes if route.model in models]
+    routes = ways(tables, models)
     standing = {
         route.endpoint_id: (
             _is_open(tables, tables.endpoints[route.endpoint_id]),
@@ -74,14 +83,16 @@ def usable(tables: Tables, models: set[str]) -> list[RouteRow]:
         )
         for route in routes
     }
-    found: list[RouteRow] = []
-    for route in routes:
+    found: list[Usable] = []
+    for rule, route in ((rule, each) for each in routes for rule in each.rules):
         is_open, is_full = standing[route.endpoint_id]
         model = tables.models.get(route.model)
         after_s = _FALLBACK_AFTER_S if model is None else model.fallback_after_s
-        preferred = [other for other in routes if other.model == route.model and other.tier < route.tier]
+        preferred = [
+            other for other in routes if other.model == route.model and other.tier < route.tier and rule in other.rules
+        ]
         if is_open and not is_full and not any(_bars(tables, other, standing, now - after_s) for other in preferred):
-            found.append(route)
+            found.append((rule, route))
     return found
 
 
@@ -93,9 +104,9 @@ def _bars(tables: Tables, route: RouteRow, standing: Mapping[int, tuple[bool, bo
     return is_open and not (is_full and full_since < full_before)
 
 
-def picked(tables: Tables, routes: Sequence[RouteRow], *, most: int) -> list[EndpointRow]:
+def picked(tables: Tables, routes: Sequence[Usable], *, most: int) -> list[EndpointRow]:
     """Draw endpoints that share no scope with one drawn before."""
-    drawn = sorted({route.endpoint_id for route in routes})
+    drawn = sorted({route.endpoint_id for _, route in routes})
     tables.rng.shuffle(drawn)
     found: list[EndpointRow] = []
     taken: set[int] = set()

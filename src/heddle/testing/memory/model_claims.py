@@ -16,7 +16,7 @@ from heddle.testing.memory.tables import ReadyRow, Rows, Statement, StepRow, Tab
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class _Span:
-    """Say which turns of a model's ready calls go to an endpoint: those after ``low``, up to ``high``."""
+    """Say which turns of a model's ready calls of one rule go to an endpoint: those after ``low``, up to ``high``."""
 
     endpoint_id: int
     tier: int
@@ -75,12 +75,14 @@ def claim_model(
     looked: list[claims.Queue] = []
     by_model: dict[str, list[claims.Ranked]] = {}
     for lane, model, share in busy:
-        if model in spans:
-            cap = min(spans[model][-1].high, want)
-            queues = claims.queues_of(tables, lane, model, share, cap=cap, tenants=tenants, is_local=False)
+        caps_of = {rule: min(found[-1].high, want) for (each, rule), found in spans.items() if each == model}
+        if caps_of:
+            queues = claims.queues_of(
+                tables, lane, model, share, cap=want, tenants=tenants, is_local=False, caps_of=caps_of
+            )
             looked += queues
             by_model.setdefault(model, []).extend(claims.ranked(tables, queues))
-    taken, short = _fitting(tables, _route(by_model, spans, opened, want=want), opened)
+    taken, short = _fitting(tables, _route(tables, by_model, spans, opened, want=want), opened)
     tables.remove_ready([call.row for call in taken])
     claims.charge(tables, looked, [call.row for call in taken], free=[call.row for call in taken if call.is_parked])
     rows: Rows = []
@@ -105,27 +107,29 @@ def _is_paused(tables: Tables, model: str) -> bool:
 
 
 def _spans(
-    tables: Tables, usable: Sequence[deployed.RouteRow], opened: Mapping[int, limits.Open]
-) -> dict[str, list[_Span]]:
-    """Lay the endpoints of each model end to end, in order of tier and a weighted draw, as long as they have room."""
-    drawn: dict[str, list[tuple[int, float, int]]] = {}
-    for route in usable:
+    tables: Tables, usable: Sequence[limits.Usable], opened: Mapping[int, limits.Open]
+) -> dict[tuple[str, int], list[_Span]]:
+    """Lay the endpoints of each model and rule end to end, in order of tier and a weighted draw."""
+    drawn: dict[tuple[str, int], list[tuple[int, float, int]]] = {}
+    for rule, route in usable:
         if route.endpoint_id in opened:
-            draw = tables.rng.expovariate(1.0) / route.weight
-            drawn.setdefault(route.model, []).append((route.tier, draw, route.endpoint_id))
-    spans: dict[str, list[_Span]] = {}
-    for model, places in drawn.items():
-        low, first = 0, min(route.tier for route in tables.routes if route.model == model)
+            draw = tables.rng.expovariate(1.0) / route.weight_in_force
+            drawn.setdefault((route.model, rule), []).append((route.tier, draw, route.endpoint_id))
+    spans: dict[tuple[str, int], list[_Span]] = {}
+    for (model, rule), places in drawn.items():
+        low, first = 0, min(route.tier for route in limits.ways(tables, {model}) if rule in route.rules)
         for tier, _, endpoint_id in sorted(places):
             high = low + opened[endpoint_id].room
-            spans.setdefault(model, []).append(_Span(endpoint_id=endpoint_id, tier=tier - first, low=low, high=high))
+            span = _Span(endpoint_id=endpoint_id, tier=tier - first, low=low, high=high)
+            spans.setdefault((model, rule), []).append(span)
             low = high
     return spans
 
 
 def _route(
+    tables: Tables,
     by_model: Mapping[str, list[claims.Ranked]],
-    spans: Mapping[str, list[_Span]],
+    spans: Mapping[tuple[str, int], list[_Span]],
     opened: Mapping[int, limits.Open],
     *,
     want: int,
@@ -134,8 +138,11 @@ def _route(
     routed: list[_Call] = []
     for model, items in by_model.items():
         items.sort(key=lambda item: item.turn)
+        places: dict[int, int] = {}
         for place, item in enumerate(items, start=1):
-            found = next((span for span in spans[model] if span.low < place <= span.high), None)
+            rule = tables.tenants[item.queue.tenant_id].rule
+            turn = places[rule] = places.get(rule, 0) + 1
+            found = next((span for span in spans[model, rule] if span.low < turn <= span.high), None)
             if found is not None:
                 routed.append(
                     _Call(row=item.row, model=model, endpoint_id=found.endpoint_id, tier=found.tier, place=place)

@@ -13,21 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from heddle.core import attempt, run, step
-from heddle.testing.memory import results
-from heddle.testing.memory.deployed import (
-    NEVER_S,
-    NOTHING_SHOWN,
-    Delta,
-    EndpointRow,
-    ModelRow,
-    QueueClock,
-    RouteRow,
-    ScopeRow,
-    Shown,
-    SlotRow,
-    TenantRow,
-    WorkflowRow,
-)
+from heddle.testing.memory import deployed, results
 from heddle.testing.memory.posted import OutboxRow
 
 Rows = list[tuple[Any, ...]]
@@ -65,6 +51,7 @@ class AttemptRow:
     finished_at: float | None = None
     tier: int = 0
     primary_price_nano_usd: int | None = None
+    called_back_at: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,22 +239,25 @@ class Tables:
         self.rng = rng
         self.runs: dict[uuid.UUID, RunRow] = {}
         self.ready: dict[int, dict[int, list[ReadyRow]]] = {}
-        self.queue_clocks: dict[tuple[int, int], QueueClock] = {}
+        self.queue_clocks: dict[tuple[int, int], deployed.QueueClock] = {}
         self.leases: dict[Key, LeaseRow] = {}
-        self.slots: dict[Key, SlotRow] = {}
+        self.slots: dict[Key, deployed.SlotRow] = {}
         self.timers: dict[TimerKey, float] = {}
         self.workers: dict[int, WorkerRow] = {}
-        self.scopes: dict[int, ScopeRow] = {}
-        self.deltas: list[Delta] = []
-        self.endpoints: dict[int, EndpointRow] = {}
-        self.routes: list[RouteRow] = []
-        self.models: dict[str, ModelRow] = {}
-        self.tenants: dict[int, TenantRow] = {1: TenantRow(id=1, name="default")}
+        self.scopes: dict[int, deployed.ScopeRow] = {}
+        self.deltas: list[deployed.Delta] = []
+        self.scores: dict[tuple[int, str], deployed.ScoreRow] = {}
+        self.score_deltas: list[tuple[int, str, deployed.ScoreRow]] = []
+        self.canaries: dict[tuple[str, int], deployed.CanaryRow] = {}
+        self.endpoints: dict[int, deployed.EndpointRow] = {}
+        self.routes: list[deployed.RouteRow] = []
+        self.models: dict[str, deployed.ModelRow] = {}
+        self.tenants: dict[int, deployed.TenantRow] = {1: deployed.TenantRow(id=1, name="default")}
         self.results: dict[tuple[int, str], results.ResultRow] = {}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
         self.ledger: dict[tuple[uuid.UUID, int, int, str], LedgerRow] = {}
-        self.workflows: dict[str, WorkflowRow] = {}
+        self.workflows: dict[str, deployed.WorkflowRow] = {}
         self.artifacts: dict[tuple[int, str], tuple[str, int]] = {}
         self.api_keys: dict[str, tuple[int, str, list[str], Any]] = {}
         self.budget_days: dict[tuple[int, int], int] = {}
@@ -278,7 +268,7 @@ class Tables:
         self.disabled: dict[tuple[int, str], str] = {}
         self.secrets: dict[tuple[int, int], tuple[uuid.UUID, float, float | None]] = {}
         self.sessions: set[str] = set()
-        self.leader: tuple[int | None, float] = (None, NEVER_S)
+        self.leader: tuple[int | None, float] = (None, deployed.NEVER_S)
         self.watch: Callable[[str], None] = lambda _line: None
         self._numbers: collections.Counter[str] = collections.Counter()
 
@@ -328,7 +318,7 @@ class Tables:
         for key in [key for key in self.timers if key[0] == run_id and ordinals(key[1]) and key[2] != "reconcile"]:
             del self.timers[key]
 
-    def free_slot(self, key: Key, *, is_claimed: bool = False, shown: Shown = NOTHING_SHOWN) -> None:
+    def free_slot(self, key: Key, *, is_claimed: bool = False, shown: deployed.Shown = deployed.NOTHING_SHOWN) -> None:
         """Give back a slot, when one is held, with what its endpoint showed.
 
         ``is_claimed``: it counts in the breaker's epoch that its call was claimed in, else in the one there is now.
@@ -337,12 +327,12 @@ class Tables:
         if slot is not None:
             self.tell_scopes(slot, is_final=True, is_claimed=is_claimed, shown=shown)
 
-    def tell_scopes(self, slot: SlotRow, *, is_final: bool, is_claimed: bool, shown: Shown) -> None:
+    def tell_scopes(self, slot: deployed.SlotRow, *, is_final: bool, is_claimed: bool, shown: deployed.Shown) -> None:
         """Write what the endpoint of a slot showed, for each of its scopes; ``is_final``: the slot is free again."""
         now, used = self.now_s(), shown.tokens
         for place, scope_id in enumerate(self.endpoints[slot.endpoint_id].scope_ids):
             is_dated = is_claimed and place < len(slot.epochs)
-            delta = Delta(
+            delta = deployed.Delta(
                 scope_id=scope_id,
                 epoch=slot.epochs[place] if is_dated else self.scopes[scope_id].breaker_epoch,
                 at=now,
@@ -357,7 +347,7 @@ class Tables:
                 tokens_used=used or 0 if is_final else 0,
                 tokens_calls=int(is_final and bool(used)),
                 images=shown.images - slot.images if is_final and shown.images is not None else 0,
-                frozen_until=NEVER_S if shown.frozen_s is None else now + shown.frozen_s,
+                frozen_until=deployed.NEVER_S if shown.frozen_s is None else now + shown.frozen_s,
             )
             self.deltas.append(delta)
 

@@ -120,6 +120,8 @@ def callback_add(
     tables.inbox[named.id, event_id] = (run_id, ordinal, number, tables.now_s())
     if tried.handle is None and tried.state in ("sending", "unknown"):
         tried.handle = handle
+    if tried.called_back_at is None:
+        tried.called_back_at = tables.now_s()
     if step.state in ("due", "pending", "unknown"):
         kind = "reconcile" if step.state == "unknown" else "poll"
         tables.set_timer((run_id, ordinal, kind), tables.now_s())

@@ -163,7 +163,9 @@ def endpoint_views(tables: Tables) -> Rows:
         ]
         paused = max((scope.paused_until for scope in scopes if scope.paused_until is not None), default=None)
         head = (endpoint.name, endpoint.adapter, endpoint.url, endpoint.secret_name, _models(tables, endpoint.id))
-        rows.append((*head, in_flight, *least, _worst(scopes), moment(paused), moment(endpoint.paused_at)))
+        rows.append(
+            (*head, in_flight, *least, _worst(scopes), moment(paused), moment(endpoint.paused_at), endpoint.regions)
+        )
     return rows
 
 
@@ -176,6 +178,11 @@ def _worst(scopes: list[ScopeRow]) -> str:
     return next(position for position in ("open", "half_open", "closed") if position in positions)
 
 
+def _gates(tables: Tables, model: str) -> Any:
+    row = tables.models.get(model)
+    return None if row is None else row.quality
+
+
 def endpoints(tables: Tables) -> Rows:
     """Give every endpoint that is enabled or still has slots taken."""
     rows: Rows = []
@@ -185,7 +192,8 @@ def endpoints(tables: Tables) -> Rows:
         models = _models(tables, row.id)
         policies = {model: tables.models[model].policy for model in models or () if model in tables.models}
         head = (row.id, row.name, row.adapter, row.url, row.secret_name, row.callback_secret_name, row.timeout_s)
-        rows.append((*head, row.price_nano_usd, row.is_paid, row.options, models, policies or None))
+        gates = {model: found for model in models or () if (found := _gates(tables, model)) is not None}
+        rows.append((*head, row.price_nano_usd, row.is_paid, row.options, models, policies or None, gates or None))
     return rows
 
 

@@ -85,6 +85,7 @@ def _call(tables: Tables, step: StepRow, now: float) -> dict[str, Any]:
         "looked_ago_s": now - looked[-1] if looked and step.state == "pending" else None,
         "held": None,
         "endpoints": _endpoints(tables, step) if (step.kind, step.state) == ("model", "due") else None,
+        "regions": tables.tenants[step.tenant_id].regions if (step.kind, step.state) == ("model", "due") else None,
     }
 
 
@@ -93,7 +94,9 @@ _LOOKED = "step.pending"
 
 def _endpoints(tables: Tables, step: StepRow) -> list[dict[str, Any]] | None:
     now, model = tables.now_s(), tables.models.get(step.name)
-    routes = [route for route in tables.routes if route.model == step.name]
+    rule = tables.tenants[step.tenant_id].rule
+    routes = [route for route in tables.routes if route.model == step.name and rule in route.rules]
+    routes = [route for route in routes if route.weight_in_force > 0]
     routes = [route for route in routes if tables.endpoints[route.endpoint_id].is_enabled]
     routes.sort(key=lambda route: (route.tier, tables.endpoints[route.endpoint_id].name))
     found = []

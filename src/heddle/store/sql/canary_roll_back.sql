@@ -1,0 +1,18 @@
+-- Purpose: end a running canary and give its route nothing more; the audit trail says why. Caller: engine.routing, the leader; operators.
+-- Rows: updates canary and route, inserts audit. Locks: canary -> route. Nothing matches: it no longer runs; nothing is written.
+with ended as (
+  update heddle_canary c set state = 'rolled_back', reason = %(reason)s, changed_at = clock_timestamp()
+  from heddle_endpoint e
+  where c.model = %(model)s and c.endpoint_id = %(endpoint)s and c.state = 'running' and e.id = c.endpoint_id
+  returning c.model, c.endpoint_id, e.name, c.share, c.tried, c.bad, c.baseline_tried, c.baseline_bad
+), closed as (
+  update heddle_route r set weight_now = 0 from ended x where r.model = x.model and r.endpoint_id = x.endpoint_id
+), told as (
+  insert into heddle_audit (actor, action, subject, before, after)
+  select %(actor)s, 'canary.rollback', 'route ' || x.model || ' ' || x.name,
+    jsonb_build_object('state', 'running', 'share', x.share, 'tried', x.tried, 'bad', x.bad, 'baseline_tried', x.baseline_tried,
+      'baseline_bad', x.baseline_bad),
+    jsonb_build_object('state', 'rolled_back', 'reason', %(reason)s::text)
+  from ended x
+)
+select count(*)::int as ended from ended
