@@ -19,7 +19,7 @@ from tests.integration import working
 from tests.races import scene
 
 PRICE_NANO_USD = 2_000_000
-MODELS = ("chat", "mapped", "vectors", "paint", "studio.relight")
+MODELS = ("writer", "chat", "mapped", "vectors", "paint", "studio.relight")
 Answer = Callable[[provider.ProviderRequest], settle.Outcome]
 
 
@@ -119,7 +119,7 @@ def deploy(house: scene.House) -> None:
         dataclasses.replace(scene.endpoint("one", price_nano_usd=PRICE_NANO_USD), adapter="openai"),
         dataclasses.replace(scene.endpoint("two", price_nano_usd=PRICE_NANO_USD), adapter="simulator"),
     ]
-    vendor = {"chat", "vectors", "paint"}
+    vendor = {"writer", "chat", "vectors", "paint"}
     house.deploy(
         endpoints,
         [deployment.Route(model=name, endpoint="one" if name in vendor else "two") for name in MODELS],
@@ -128,12 +128,21 @@ def deploy(house: scene.House) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_site(database: pg.Database, folder: pathlib.Path, **limits: Any) -> AsyncIterator[Site]:
-    """Serve for the block, then leave in order."""
-    with database.connect() as connection:
-        deploy(scene.House(database=database, connection=connection, store=scene.engine_store(database)))
+async def open_site(
+    database: pg.Database,
+    folder: pathlib.Path,
+    *,
+    build: parts_module.BuildProvider | None = None,
+    is_deployed: bool = False,
+    **limits: Any,
+) -> AsyncIterator[Site]:
+    """Serve for the block, then leave in order. ``build``: makes the adapters, when it is not the talker."""
+    if not is_deployed:
+        with database.connect() as connection:
+            deploy(scene.House(database=database, connection=connection, store=scene.engine_store(database)))
     talker = Talker()
     parts = parts_of(database, folder, talker, **limits)
+    parts.build_provider = build or parts.build_provider
     stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve.serve(stop, parts, host="127.0.0.1", port=0, listening=listening))
     done_first, _ = await asyncio.wait(

@@ -296,6 +296,13 @@ async def test_models_when_listed_then_each_that_has_an_endpoint_is_there(
         ("/chat/completions", b"not json", 400, "malformed_json"),
         ("/chat/completions", b"[]", 400, "malformed_json"),
         ("/chat/completions", b'{"model": 7}', 400, "invalid_request"),
+        (
+            "/chat/completions",
+            b'{"model": "chat", "messages": ' + b"[" * 400 + b"]" * 400 + b"}",
+            400,
+            "invalid_request",
+        ),
+        ("/chat/completions", b'{"model": "chat", "messages": ' + b"[" * 99_999, 400, "malformed_json"),
         ("/nowhere", b"{}", 404, "not_found"),
     ],
 )

@@ -159,6 +159,18 @@ async def test_prediction_when_it_cannot_be_made_then_the_clients_own_error_name
     assert caught.value.status == status
 
 
+async def test_prediction_when_a_webhook_is_named_then_it_is_kept_with_the_run(
+    site: gateway_site.Site, client: replicate.Client
+) -> None:
+    site.talker.will(gateway_site.done("told"))
+
+    made = await client.predictions.async_create(version="mapped", input={}, webhook="https://example.org/hook")
+
+    with site.database.connect() as connection:
+        row = connection.execute("select webhook_url from heddle_run where id = %s", (made.id,)).fetchone()
+    assert row == ("https://example.org/hook",)
+
+
 async def test_prediction_when_it_is_another_tenants_then_it_is_not_there(
     site: gateway_site.Site, client: replicate.Client
 ) -> None:

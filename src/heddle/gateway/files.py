@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from heddle.client import media
+from heddle.client import media, values
 from heddle.core import artifact
 from heddle.gateway import asking, refusals
 from heddle.gateway import house as house_module
@@ -40,15 +40,19 @@ _ID = re.compile(r"sha256:[0-9a-f]{64}\Z")
 async def taken_in(house: house_module.House, tenant: records.Tenant, value: Any) -> tuple[Any, bool]:
     """Give a body with its files as artifacts, and whether there are any. Raises Refusal, BlobRefused."""
     found: list[artifact.Artifact] = []
-    taken = await _taken(house, tenant, value, found)
+    taken = await _taken(house, tenant, value, found, depth=0)
     return taken, bool(found)
 
 
-async def _taken(house: house_module.House, tenant: records.Tenant, value: Any, found: list[artifact.Artifact]) -> Any:
+async def _taken(
+    house: house_module.House, tenant: records.Tenant, value: Any, found: list[artifact.Artifact], *, depth: int
+) -> Any:
+    if depth > values.NESTING_MAX:
+        raise refusals.invalid(f"the body is nested more than {values.NESTING_MAX} deep")
     if isinstance(value, dict):
-        return {name: await _taken(house, tenant, item, found) for name, item in value.items()}
+        return {name: await _taken(house, tenant, item, found, depth=depth + 1) for name, item in value.items()}
     if isinstance(value, list):
-        return [await _taken(house, tenant, item, found) for item in value]
+        return [await _taken(house, tenant, item, found, depth=depth + 1) for item in value]
     if not isinstance(value, str):
         return value
     reference = await _reference(house, tenant, value)

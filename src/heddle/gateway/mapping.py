@@ -15,11 +15,10 @@ VENDOR_ADAPTERS = frozenset({"openai", "http"})
 """Adapters whose models take OpenAI's bodies: our adapter for it, and an address that was configured by hand."""
 TEXT_NAMES = ("text", "output", "content", "completion", "generated_text", "response")
 VECTOR_NAMES = ("embedding", "embeddings", "vectors", "output")
+_OURS = frozenset({"model", "stream", "stream_options"})
 _RENAMED_CHAT = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 _RENAMED_IMAGES = {"n": "num_outputs"}
-_OF_THE_SHAPE = frozenset(
-    {"messages", "stream_options", "service_tier", "user", "store", "metadata", "response_format"}
-)
+_OF_THE_SHAPE = frozenset({"messages", "service_tier", "user", "store", "metadata", "response_format"})
 
 Given = Mapping[str, Any]
 
@@ -30,8 +29,8 @@ def is_vendor(adapters: frozenset[str]) -> bool:
 
 
 def chat_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
-    """Give the input of a chat call: ``model`` and ``stream`` are ours, the rest is the model's."""
-    rest = {name: value for name, value in given.items() if name not in ("model", "stream")}
+    """Give the input of a chat call: which model, whether and how it is streamed is ours, the rest is the model's."""
+    rest = {name: value for name, value in given.items() if name not in _OURS}
     if is_vendor_shaped:
         return rest
     messages = given.get("messages")

@@ -98,6 +98,17 @@ def test_wishes_when_endpoints_share_a_model_then_it_is_asked_for_once_and_each_
     )
 
 
+def test_wishes_when_a_worker_takes_models_only_then_no_step_is_asked_for() -> None:
+    @heddle.step(name="relight")
+    def relight() -> int:
+        return 1
+
+    asked = claim.wishes([claims.endpoint()], is_models_only=True)
+
+    assert {wish.purpose for wish in asked.local} == {"poll"}
+    assert asked.models == claim.wishes([claims.endpoint()]).models
+
+
 def test_wishes_then_no_lane_is_asked_for_twice() -> None:
     @heddle.step(name="relight")
     def relight() -> int:

@@ -1,0 +1,1 @@
+"""What the gateway decides by itself: mappings, streams, refusals, spans."""
