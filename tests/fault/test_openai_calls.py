@@ -4,10 +4,12 @@ The referee is the ledger of OpenAI's twin, which cuts answers after it has take
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -71,6 +73,33 @@ def test_batch_when_answers_are_cut_and_its_worker_is_killed_then_each_is_paid_o
     assert (run.state, run.output) == ("succeeded", [1] * CALLS)
     assert ledger.summarise(tmp_path / "paid.jsonl").paid == CALLS
     assert kills >= 1
+
+
+def is_over(handle: str) -> bool:
+    asked = urllib.request.Request(handle, headers={"Authorization": f"Bearer {programs.API_KEY}"})
+    with urllib.request.urlopen(asked, timeout=programs.WAIT_S) as answer:
+        return bool(json.load(answer)["status"] == "completed")
+
+
+def test_batch_when_polled_once_an_hour_then_a_webhook_to_the_account_that_names_it_ends_the_run(
+    site: harness.Site, tmp_path: pathlib.Path
+) -> None:
+    with twin(tmp_path) as url:
+        hourly = ENDPOINT.replace("poll_after_s = 0.05", "poll_after_s = 3600")
+        site.configure(hourly.format(model="write_batch", url=url, operation="batch"))
+        run_id = site.submit("text_batches", first=0, count=1)
+        site.start_worker("hourly", FAULT_COMPUTE="none")
+        query = "select handle from heddle_attempt where run_id = %s and handle is not null"
+        handle = site.until_row(query, [run_id], what="the batch is accepted")
+        programs.until(lambda: is_over(handle), what="the batch is over")
+        found = site.doors.find_job(endpoint="write_batch", handle=handle)
+        strange = site.doors.find_job(endpoint="write_batch", handle=f"{handle}x")
+        assert found is not None
+        is_new = site.doors.callback(endpoint="write_batch", attempt_id=found, event_id="wh_1", handle=handle)
+        (run,) = site.ended(run_id)
+
+    assert (run.state, is_new, strange) == ("succeeded", True, None)
+    assert site.doors.find_job(endpoint="write_batch", handle=handle) is None
 
 
 def test_text_when_answers_are_cut_then_what_is_known_is_booked_as_invoiced_and_nothing_is_bought_twice(
