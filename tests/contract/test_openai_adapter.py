@@ -190,6 +190,21 @@ async def test_chat_when_the_list_does_not_cover_the_bill_then_the_result_stands
     assert server.requests[0].json["service_tier"] == "flex"
 
 
+async def test_answer_when_it_does_not_fit_inline_then_its_large_part_is_an_artifact_of_json(
+    server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts
+) -> None:
+    data = [{"object": "embedding", "index": number, "embedding": [0.123456789] * 3_072} for number in range(2)]
+    usage = {"prompt_tokens": 5, "total_tokens": 5}
+    server.script(scripted_server.json_reply(200, {"object": "list", "data": data, "usage": usage}))
+
+    outcome = await sent(server.url, request(artifacts, {"input": ["a", "b"]}), operation="embeddings")
+
+    assert isinstance(outcome, settle.Completed), outcome
+    kept = artifact.Artifact.from_json(outcome.output["data"])
+    assert (kept.media_type, outcome.output["usage"]) == ("application/json", usage)
+    assert json.loads(await artifacts.read(kept)) == data
+
+
 @pytest.mark.parametrize("key", ["model", "stream", "stream_options"])
 async def test_input_when_it_decides_what_the_endpoint_does_then_nothing_is_sent(
     key: str, server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts

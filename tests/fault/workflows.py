@@ -17,6 +17,8 @@ import heddle
 paint = heddle.model("paint")
 slow_paint = heddle.model("slow_paint")
 guess = heddle.model("guess")
+write = heddle.model("write")
+write_batch = heddle.model("write_batch")
 ONE_TRY = heddle.Retry(max_attempts=1)
 
 
@@ -195,6 +197,24 @@ async def pictures(first: int, count: int) -> list[int]:
     """Buy pictures, then do a free step with each."""
     bought = [paint(prompt="cup on marble", seed=first + k, width=64, height=64) for k in range(count)]
     return [add_async(a=one["seed"], b=0) for one in bought]
+
+
+def _asked(number: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"number {number}"}]
+
+
+@heddle.workflow
+async def texts(first: int, count: int) -> list[Any]:
+    """Buy texts, each by a call of its own."""
+    bought = [write(messages=_asked(first + k)) for k in range(count)]
+    return [each["usage"]["total_tokens"] for each in bought]
+
+
+@heddle.workflow
+async def text_batches(first: int, count: int) -> list[Any]:
+    """Buy texts, each by a batch of its own."""
+    bought = [write_batch(requests=[{"messages": _asked(first + k)}]) for k in range(count)]
+    return [each["batch"]["request_counts"]["completed"] for each in bought]
 
 
 @heddle.workflow

@@ -18,19 +18,24 @@ from heddle.telemetry.catalog import events, metrics
 
 @csrf.csrf_exempt
 @http.require_POST
-def take(request: django.http.HttpRequest, endpoint: str, token: str) -> django.http.HttpResponse:
-    """Answer 202 for a believed callback, 401 for one that is not, 404 when nothing waits for it."""
+def take(request: django.http.HttpRequest, endpoint: str, token: str | None = None) -> django.http.HttpResponse:
+    """Answer 202 for a believed callback, 401 for one that is not, 404 when nothing waits for it.
+
+    Without a token the address is an account's: what is signed is answered 202 whether or not it is about a call of
+    ours, since other things may be told of there, and a provider stops calling where it is refused.
+    """
     try:
         return _take(request, endpoint, token)
     except Exception as error:  # noqa: BLE001 - the border of this door: every exception becomes an answer, unknown ones are logged whole
         return problems.answer(problems.refusal_of(error))
 
 
-def _take(request: django.http.HttpRequest, endpoint: str, token: str) -> django.http.HttpResponse:
+def _take(request: django.http.HttpRequest, endpoint: str, token: str | None) -> django.http.HttpResponse:
     heddle = room().heddle
     try:
-        # The token is cheap to check and keeps strangers from making us read bodies.
-        tokens.read_callback_token(secret_key=heddle.limits.secret_key, token=token)
+        if token is not None:
+            # The token is cheap to check and keeps strangers from making us read bodies.
+            tokens.read_callback_token(secret_key=heddle.limits.secret_key, token=token)
         body = bodies.read(request, bytes_max=heddle.limits.request_bytes_max)
         headers = {name.lower(): value for name, value in request.headers.items()}
         is_new = heddle.callback(endpoint=endpoint, token=token, headers=headers, body=body)
@@ -40,6 +45,9 @@ def _take(request: django.http.HttpRequest, endpoint: str, token: str) -> django
     except LookupError as error:
         _refused(endpoint, "no such endpoint or attempt", 404)
         raise problems.Refusal("not_found", "Nothing at this endpoint waits for this callback.") from error
+    if is_new is None:
+        recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="stale")
+        return render.answer({"status": "accepted"}, status=202)
     recorder.event(events.CALLBACK_RECEIVED if is_new else events.CALLBACK_REPEATED, endpoint=endpoint)
     recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="stored" if is_new else "duplicate")
     return render.answer({"status": "accepted"}, status=202)

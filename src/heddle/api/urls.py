@@ -66,6 +66,7 @@ api = _build()
 urlpatterns = [
     path("v1/", api.urls),
     re_path(r"^v1/.*$", _nothing),
+    path("callbacks/<str:endpoint>", callbacks.take, name="heddle-account-callback"),
     path("callbacks/<str:endpoint>/<str:token>", callbacks.take, name="heddle-callback"),
     path("healthz", health.live, name="heddle-healthz"),
     path("readyz", health.ready, name="heddle-readyz"),

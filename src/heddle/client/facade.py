@@ -30,7 +30,7 @@ from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
 from heddle.core import artifact, identity, reasons, run
-from heddle.ports import doors, records
+from heddle.ports import doors, provider, records
 
 WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
@@ -345,17 +345,24 @@ class Heddle(schedules.Schedules, calls.Calling):
 
     # Providers that call back
 
-    def callback(self, *, endpoint: str, token: str, headers: Mapping[str, str], body: bytes) -> bool:
+    def callback(self, *, endpoint: str, token: str | None, headers: Mapping[str, str], body: bytes) -> bool | None:
         """Believe a provider's callback and make its step look; False when it came before.
 
-        headers: names in lower case. Raises TokenRefused, ``ports.provider.CallbackRefused``, LookupError for an
-        endpoint or attempt that is not there.
+        token: None for one that came to an account's one address: it must be signed, and the job that it names tells
+        which call it is about; None is given when no call in flight has that job. headers: names in lower case. Raises
+        TokenRefused, ``ports.provider.CallbackRefused``, LookupError for an endpoint or attempt that is not there.
         """
-        attempt_id = tokens.read_callback_token(secret_key=self.limits.secret_key, token=token)
-        now_s = self._now().timestamp()
-        event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=now_s)
+        read = None if token is None else tokens.read_callback_token(secret_key=self.limits.secret_key, token=token)
+        event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=self._now().timestamp())
+        if read is None and not event.is_verified:
+            raise provider.CallbackRefused(f"{endpoint}: without a token in its address a callback must be signed")
+        attempt_id = None if read is None else str(read)
+        if attempt_id is None and event.handle is not None:
+            attempt_id = self._doors.find_job(endpoint=endpoint, handle=event.handle)
+        if attempt_id is None:
+            return None
         return self._doors.callback(
-            endpoint=endpoint, attempt_id=str(attempt_id), event_id=event.event_id, handle=event.handle
+            endpoint=endpoint, attempt_id=attempt_id, event_id=event.event_id, handle=event.handle
         )
 
     def _replay_of_refused(self, new: records.NewRun, *, before: int = 0) -> records.Submission | None:

@@ -119,6 +119,10 @@ class Doors(Protocol):
         """
         ...
 
+    def find_job(self, *, endpoint: str, handle: str) -> str | None:
+        """Give the id of the attempt in flight at an endpoint whose job has this handle; None when there is none."""
+        ...
+
     def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:
         """Note that a tenant owns an artifact. A second call changes nothing."""
         ...

@@ -228,6 +228,14 @@ class DjangoDoors(admitting.Admitting):
             self._ring()
         return bool(kept)
 
+    def find_job(self, *, endpoint: str, handle: str) -> str | None:
+        """Find the attempt in flight that a job belongs to."""
+        rows = self._rows("callback_find", {"endpoint": endpoint, "handle": handle})
+        if not rows:
+            return None
+        run_id, ordinal, number = rows[0]
+        return str(ids.AttemptId(run_id=run_id, ordinal=ordinal, number=number))
+
     # Artifacts, tenants, keys
 
     def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:

@@ -36,6 +36,7 @@ class FakeDoors:
         self.owned: dict[tuple[str, str], artifact.Artifact] = {}
         self.signals: list[tuple[uuid.UUID, str, Any, str | None]] = []
         self.callbacks: set[tuple[str, str, str]] = set()
+        self.jobs: dict[tuple[str, str], str] = {}
         self.shown_endpoints: list[records.EndpointView] = []
         self.shown_lanes: list[lineup.LaneLoad] = []
         self.uses: dict[str, quota.Use] = {}
@@ -146,6 +147,9 @@ class FakeDoors:
         is_new = (endpoint, attempt_id, event_id) not in self.callbacks
         self.callbacks.add((endpoint, attempt_id, event_id))
         return is_new
+
+    def find_job(self, *, endpoint: str, handle: str) -> str | None:
+        return self.jobs.get((endpoint, handle))
 
     def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:
         self.owned[tenant.name, reference.sha256] = reference

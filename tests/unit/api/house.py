@@ -92,7 +92,9 @@ def verify_callback(*, endpoint: str, headers: Mapping[str, str], body: bytes, n
     if headers.get("webhook-signature") != "good":
         raise provider.CallbackRefused("the signature does not fit the body")
     return provider.CallbackEvent(
-        event_id=headers.get("webhook-id", hashlib.sha256(body).hexdigest()), is_verified=True
+        event_id=headers.get("webhook-id", hashlib.sha256(body).hexdigest()),
+        is_verified=headers.get("x-unsigned") is None,
+        handle=headers.get("x-job"),
     )
 
 

@@ -62,6 +62,40 @@ def test_callback_when_the_body_is_too_large_then_413_unread(web: django.test.Cl
     assert home.doors.callbacks == set()
 
 
+def test_account_callback_when_it_names_a_job_of_ours_then_that_call_is_looked_after_once(
+    web: django.test.Client, home: house.House
+) -> None:
+    attempt_id = str(ids.AttemptId(run_id=home.heddle.submit("product_shoot", INPUT).run.id, ordinal=3, number=1))
+    home.doors.jobs["paint", "job_1"] = attempt_id
+    headers = {"webhook-signature": "good", "webhook-id": "e1", "x-job": "job_1"}
+
+    answers = [web.post("/callbacks/paint", data=b"{}", content_type="text/plain", headers=headers) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [202, 202]
+    assert home.doors.callbacks == {("paint", attempt_id, "e1")}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "headers", "status"),
+    [
+        ("paint", {"webhook-signature": "good", "x-job": "somebody_elses"}, 202),
+        ("paint", {"webhook-signature": "good"}, 202),
+        ("paint", {"webhook-signature": "bad", "x-job": "job_1"}, 401),
+        ("paint", {"webhook-signature": "good", "x-job": "job_1", "x-unsigned": "yes"}, 401),
+        ("unknown", {"webhook-signature": "good", "x-job": "job_1"}, 404),
+    ],
+)
+def test_account_callback_when_not_ours_or_not_believed_then_nothing_is_kept(
+    web: django.test.Client, home: house.House, endpoint: str, headers: dict[str, str], status: int
+) -> None:
+    home.doors.jobs["paint", "job_1"] = "x"
+
+    response = web.post(f"/callbacks/{endpoint}", data=b"{}", content_type="text/plain", headers=headers)
+
+    assert response.status_code == status
+    assert home.doors.callbacks == set()
+
+
 def test_workflows_when_listed_then_with_schemas(web: django.test.Client) -> None:
     items = web.get("/v1/workflows").json()["items"]
 

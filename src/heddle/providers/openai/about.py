@@ -22,7 +22,7 @@ DECLARATION: Final = provider.Declaration(
         "the package openai 3.57.0 and developers.openai.com/api/docs, guides webhooks, batch, error-codes "
         "(read 2026-11-29)"
     ),
-    callback="Standard Webhooks, HMAC-SHA256: `batch.*`, `response.*`, `video.*`",
+    callback="Standard Webhooks, HMAC-SHA256, to one address for the account: `batch.*`, `response.*`, `video.*`",
     cancel="`POST /batches/{id}/cancel`, `POST /responses/{id}/cancel` (background)",
     priority="`service_tier`, by option `service_tiers`",
     limits="`x-ratelimit-*` for requests and tokens, `Retry-After`, `retry-after-ms`",

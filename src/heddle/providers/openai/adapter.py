@@ -42,7 +42,6 @@ class OpenaiProvider:
             has_poll=operation not in (operations.Operation.CHAT, operations.Operation.EMBEDDINGS),
             has_lookup=is_asked,
             has_cancel=operation in (operations.Operation.RESPONSES, operations.Operation.BATCH),
-            has_callback=config.callback_secret is not None,
             lookup_bound_s=self._line.options.lookup_bound_s if is_asked else 0.0,
         )
         self._transport = connections.hold()

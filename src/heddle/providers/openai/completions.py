@@ -14,7 +14,9 @@ from heddle.providers.openai import faults as openai_faults
 from heddle.providers.openai import line, operations, pictures, streams, usage, wire
 
 Object = dict[str, identity.JsonValue]
+INLINE_BYTES_MAX = 60_000  # what a step's output may be inline, with a margin (program/encoding.py)
 _WORKING = frozenset({"queued", "in_progress"})
+_LARGE_PARTS = ("choices", "output", "data")
 
 
 class Completions:
@@ -128,7 +130,7 @@ class Completions:
                 faults.Fault.BAD_OUTPUT, f"the answer is none of {self._operation}: {body}", heard=heard
             )
         try:
-            output = await pictures.kept(answer, artifacts=request.artifacts)
+            output = await _fitted(await pictures.kept(answer, artifacts=request.artifacts), request.artifacts)
         except blobs.BlobRefused as error:
             return pictures.not_kept(self._line, error, cost=cost)
         except OSError as error:
@@ -154,3 +156,18 @@ class Completions:
                 billed_nano_usd=cost,
             )
         return None
+
+
+async def _fitted(answer: Object, artifacts: provider.ArtifactReader) -> Object:
+    """Give an answer that fits inline: a part that does not is kept as an artifact of JSON, since it is paid for.
+
+    A text of many pages does not fit, and neither do two vectors of 3,072 numbers. Raises BlobRefused or OSError.
+    """
+    if len(json_wire.write_json(answer)) <= INLINE_BYTES_MAX:
+        return answer
+    fitted = dict(answer)
+    for key in _LARGE_PARTS:
+        if key in fitted:
+            data = json_wire.write_json(fitted[key])
+            fitted[key] = (await artifacts.write(data, media_type="application/json")).as_json()
+    return fitted

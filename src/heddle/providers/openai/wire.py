@@ -16,7 +16,7 @@ from heddle.core import artifact, identity
 from heddle.ports import provider
 from heddle.providers.http import wire as json_wire
 
-# The most that the API takes in one request of pictures, by its guide on images and vision.
+# The most of pictures in one request, by the guide on images and vision as of 2025; not confirmed since.
 INLINE_BYTES_MAX: Final = 50 * 1000**2
 _OURS: Final = frozenset({"model", "stream", "stream_options"})
 _EXTENSIONS: Final[Mapping[str, str]] = {
