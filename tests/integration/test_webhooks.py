@@ -233,6 +233,20 @@ async def test_worker_when_it_is_asked_to_stop_then_what_is_on_its_way_is_finish
         assert states(house) == [("delivered", 1)]
 
 
+async def test_worker_when_a_receiver_hangs_while_it_is_asked_to_stop_then_it_leaves_in_order_all_the_same(
+    database: pg.Database, tmp_path: pathlib.Path, receiver: receivers.Receiver
+) -> None:
+    with database.connect() as connection:
+        house = scene.House(database=database, connection=connection, store=scene.engine_store(database))
+        house.wipe()
+        async with working.working(parts_of(database, tmp_path, webhook_timeout_s=30.0, drain_s=1.0)):
+            await cancelled(house, f"{receiver.url}/hang")
+            await working.until(lambda: len(receiver.received) == 1)
+
+        assert states(house) == [("due", 0)]
+        assert house.rows("select state from heddle_worker") == [("gone",)]
+
+
 async def test_event_when_every_try_failed_then_it_is_dead_and_can_be_redelivered(
     house: scene.House, receiver: receivers.Receiver
 ) -> None:

@@ -92,6 +92,15 @@ class Deliverer:
                 await asyncio.wait(self._flights)
             await self._write()
 
+    async def end(self, draining: "asyncio.Task[None]", *, within_s: float) -> None:
+        """Give ``drained`` its time; what a receiver that hangs keeps on its way is left to others."""
+        await asyncio.wait({draining}, timeout=within_s)
+        if not draining.done():
+            draining.cancel()
+        (error,) = await asyncio.gather(draining, return_exceptions=True)
+        if isinstance(error, Exception):
+            recorder.event(events.STAGE_FAILED, stage="deliver", error=error)
+
     async def close(self) -> None:
         """End what is in flight: its leases end by themselves, and others send it. A second call changes nothing."""
         for flight in self._flights:

@@ -352,6 +352,7 @@ class Worker:
         async with self._claimer.claiming:
             parts.is_draining = True
         started_s = parts.clock.monotonic_s()
+        delivering = asyncio.create_task(self._deliverer.drained())
         recorder.event(events.WORKER_DRAIN_STARTED, worker=parts.name, count=len(parts.hold))
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=parts.settings.drain_s)
@@ -364,12 +365,13 @@ class Worker:
             await asyncio.wait(leftover, timeout=_CANCEL_S)
         try:
             await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
-            await asyncio.wait_for(self._deliverer.drained(), timeout=max(1.0, parts.settings.drain_s))
             await parts.store.give_back(leases=refs)
             await asyncio.to_thread(self._heartbeat.close)
             await parts.store.retire(worker=parts.worker)
         except (store.StoreLost, TimeoutError) as error:
             recorder.event(events.STAGE_FAILED, stage="settle", error=error)
+        left_s = parts.settings.drain_s - (parts.clock.monotonic_s() - started_s)
+        await self._deliverer.end(delivering, within_s=max(1.0, left_s))
         recorder.event(events.WORKER_DRAINED, worker=parts.name, duration_s=parts.clock.monotonic_s() - started_s)
 
     async def _close(self) -> None:
