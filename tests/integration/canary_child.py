@@ -3,9 +3,8 @@
 import os
 import pathlib
 
-from heddle import wiring
 from heddle.program import artifacts
-from heddle.store import blobs
+from heddle.store import blobs, step_artifacts
 
 FOLDER = "TEST_CANARY_ARTIFACTS"
 
@@ -16,4 +15,4 @@ def storage(folder: pathlib.Path) -> blobs.FilesystemBlobs:
 
 
 if FOLDER in os.environ:
-    artifacts.install(wiring.StepArtifacts(storage(pathlib.Path(os.environ[FOLDER]))))
+    artifacts.install(step_artifacts.StepArtifacts(storage(pathlib.Path(os.environ[FOLDER]))))
