@@ -374,7 +374,7 @@ class Executor:
         recorder.observe(
             metrics.ENDPOINT_DURATION, self._parts.clock.monotonic_s() - started_s, endpoint=endpoint.row.name
         )
-        return results.checked(claimed, outcome)
+        return await results.kept(claimed, outcome, request.artifacts)
 
     def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:
         """Write that a paid call was cut off in flight: its facts always, its step only if the lease still is ours."""

@@ -104,7 +104,7 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - the border to an adapter: a poll that raises tells nothing about the job
             recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
             return settle.StillRunning(poll_after_s=self._parts.settings.poll_after_s, note="the last poll failed")
-        return results.checked(claimed, outcome)
+        return await results.kept(claimed, outcome, request.artifacts)
 
     async def _reconcile(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
@@ -118,7 +118,7 @@ class Poller:
                     outcome = settle.Unknown(message=outcome.fault.message)
             case attempt.IdempotencyClass.B:
                 try:
-                    outcome = results.checked(claimed, await provider.lookup(request))
+                    outcome = await results.kept(claimed, await provider.lookup(request), request.artifacts)
                 except Exception as error:  # noqa: BLE001 - the border to an adapter: a look-up that raises tells nothing
                     recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
                     outcome = settle.Unknown(message=f"{type(error).__name__}: {error}"[:2_000])

@@ -3,10 +3,12 @@
 Used by execute for an answer and by poll for one that came later.
 """
 
+import dataclasses
+import json
 from typing import Any
 
-from heddle.core import artifact, settle
-from heddle.ports import store
+from heddle.core import artifact, faults, plan, settle
+from heddle.ports import blobs, provider, store
 from heddle.program import registry
 from heddle.program.errors import FaultRaised, NotRegistered
 
@@ -23,6 +25,26 @@ def checked(claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
     except FaultRaised as error:
         return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
     return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd, told=outcome.told)
+
+
+async def kept(claimed: store.Claimed, outcome: settle.Outcome, artifacts: provider.ArtifactReader) -> settle.Outcome:
+    """Hold a result to the model's declared output; one too large to be stored is kept as an artifact, which the fault
+    names: it was paid for.
+    """
+    judged = checked(claimed, outcome)
+    is_too_large = isinstance(judged, settle.Faulted) and judged.fault.fault is faults.Fault.TOO_LARGE
+    if not (is_too_large and isinstance(judged, settle.Faulted) and isinstance(outcome, settle.Completed)):
+        return judged
+    content = json.dumps(plan.public(outcome.output), ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        reference = await artifacts.write(content, media_type="application/json")
+    except (blobs.BlobRefused, OSError) as error:
+        return _said(judged, f"{judged.fault.message}; it could not be kept as an artifact: {error}")
+    return _said(judged, f"{judged.fault.message}; the whole result is kept as {reference.id}")
+
+
+def _said(judged: settle.Faulted, message: str) -> settle.Faulted:
+    return dataclasses.replace(judged, fault=dataclasses.replace(judged.fault, message=message))
 
 
 def model(name: str) -> Any:
