@@ -66,6 +66,19 @@ class LateSuite:
         assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.DONE
         assert house.charges() == [("charge", scene.COST_NANO_USD)]
 
+    async def test_find_job_when_a_call_in_flight_has_the_handle_then_its_attempt_is_told(self, house: House) -> None:
+        deploy(house)
+        _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.accepted(sent, handle="job-1"))
+
+        found = [
+            await scene.in_thread(lambda name=name, handle=handle: house.doors().find_job(endpoint=name, handle=handle))
+            for name, handle in (("one", "job-1"), ("one", "job-2"), ("other", "job-1"))
+        ]
+
+        assert found == [scene.attempt_id(sent), None, None]
+
     async def test_callback_when_the_job_has_a_handle_then_it_keeps_it(self, house: House) -> None:
         deploy(house)
         _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))

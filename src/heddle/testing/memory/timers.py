@@ -128,6 +128,19 @@ def callback_add(
     return [(1, 1)]
 
 
+def callback_find(tables: Tables, *, endpoint: str, handle: str) -> Rows:
+    """Find the attempt in flight whose job a callback names."""
+    found = [
+        (run_id, ordinal, tried.number)
+        for (run_id, ordinal) in tables.slots
+        if (step := tables.step(run_id, ordinal)) is not None
+        for tried in step.tries.values()
+        if tried.handle == handle and tried.endpoint_id is not None
+        if tables.endpoints[tried.endpoint_id].name == endpoint
+    ]
+    return sorted(found, reverse=True)[:1]
+
+
 def take_timers(
     tables: Tables,
     *,
@@ -238,5 +251,6 @@ STATEMENTS: dict[str, Statement] = {
     "consume_signals": consume_signals,
     "signal_add": signal_add,
     "callback_add": callback_add,
+    "callback_find": callback_find,
     "take_timers": take_timers,
 }
