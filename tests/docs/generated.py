@@ -178,7 +178,9 @@ FAULT_INTRODUCTION = """\
 
 Every failure of a step is one of these. Adapters and the engine choose it by a table of status and code, never by
 searching a message; what no table names is `unclassified` and is logged whole. A run's `error` and a step's `fault`
-carry it as `{"fault": …, "message": …, "where": …}`.
+carry it as `{"fault": …, "message": …, "where": …}`. A `code` tells kinds of one fault apart: a
+`bad_output` of the code `quality` arrived whole and was refused by a [gate](../howto/route-and-canary.md) of its model;
+it is tried again up to the gate's `tries_max`.
 
 *Tried again*: within the step's own retry options, with full jitter, after a `Retry-After` if there was one.
 *Breaker*: counts against the endpoint's scopes. *Billed*: the provider may have charged. *HTTP*: the status that means
