@@ -375,10 +375,11 @@ def worker_parts(*, name: str, compute: compute_port.Compute, is_models_only: bo
 
 
 def gateway_parts(*, name: str) -> "parts.Parts":
-    """Give the parts of a gateway's worker: model calls only, no compute pool."""
-    from heddle.compute import absent
+    """Give the parts of a gateway's worker: model calls only, and one child to measure their results in."""
+    from heddle.compute import pool
 
-    return worker_parts(name=name, compute=absent.NoCompute(), is_models_only=True)
+    compute = pool.ProcessPool(pool.PoolOptions(preload=(POOL_PRELOAD,), children=1))
+    return worker_parts(name=name, compute=compute, is_models_only=True)
 
 
 def door_threads() -> "threads.DoorThreads":

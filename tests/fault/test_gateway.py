@@ -93,7 +93,9 @@ def test_gateway_when_it_is_killed_in_a_paid_call_then_a_repeat_has_the_one_answ
         assert second == third == "answer 1 to hello"
         assert len(shop.payments) == 1
         assert site.value("select count(*) from heddle_run where workflow = 'model:talk'") == 1
-        assert site.value("select sum(amount_nano_usd) from heddle_ledger") == programs.PRICE_NANO_USD
+        charged = "select sum(amount_nano_usd) from heddle_ledger where kind = 'charge'"
+        assert site.value(charged) == programs.PRICE_NANO_USD
+        assert site.value("select cost_nano_usd from heddle_run") == programs.PRICE_NANO_USD
         site.until_quiet()
 
 

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
+import heddle
 from heddle import wiring
-from heddle.compute import absent
 from heddle.config import deployment, settings
 from heddle.core import attempt, settle
 from heddle.engine import parts as parts_module
@@ -19,7 +19,8 @@ from tests.integration import working
 from tests.races import scene
 
 PRICE_NANO_USD = 2_000_000
-MODELS = ("writer", "chat", "mapped", "vectors", "paint", "studio.relight")
+REUSED = heddle.model("gateway_reused", reuse=heddle.Reuse(hours=1))
+MODELS = (REUSED.name, "writer", "chat", "mapped", "vectors", "paint", "studio.relight")
 Answer = Callable[[provider.ProviderRequest], settle.Outcome]
 
 
@@ -107,7 +108,6 @@ def parts_of(database: pg.Database, folder: pathlib.Path, talker: Talker, **limi
         ),
         **limits,
     )
-    made.compute = absent.NoCompute()
     made.blobs = cast("Any", wiring.blobs())
     made.is_models_only = True
     return made
@@ -119,7 +119,7 @@ def deploy(house: scene.House) -> None:
         dataclasses.replace(scene.endpoint("one", price_nano_usd=PRICE_NANO_USD), adapter="openai"),
         dataclasses.replace(scene.endpoint("two", price_nano_usd=PRICE_NANO_USD), adapter="simulator"),
     ]
-    vendor = {"writer", "chat", "vectors", "paint"}
+    vendor = {REUSED.name, "writer", "chat", "vectors", "paint"}
     house.deploy(
         endpoints,
         [deployment.Route(model=name, endpoint="one" if name in vendor else "two") for name in MODELS],

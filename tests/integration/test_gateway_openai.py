@@ -206,6 +206,19 @@ async def test_chat_when_a_key_comes_again_then_it_is_the_one_answer_paid_once(
         )
 
 
+async def test_chat_when_the_model_reuses_results_then_an_equal_call_is_answered_without_another_payment(
+    site: gateway_site.Site, client: openai.AsyncOpenAI
+) -> None:
+    site.talker.will(gateway_site.done(gateway_site.completion("Always the same.")))
+
+    first, second = [
+        await client.chat.completions.create(model=gateway_site.REUSED.name, messages=ASK) for _ in range(2)
+    ]
+
+    assert first.choices[0].message.content == second.choices[0].message.content == "Always the same."
+    assert len(site.talker.asked) == 1
+
+
 async def test_chat_when_the_tenant_has_used_up_its_minute_then_it_is_told_when_to_come_back(
     site: gateway_site.Site,
 ) -> None:

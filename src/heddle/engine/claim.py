@@ -39,20 +39,13 @@ class Wishes:
 
 
 def wishes(endpoints: Sequence[store.EndpointRow], *, is_models_only: bool = False) -> Wishes:
-    """List the lanes of everything registered in this process, unless it takes models only, and of every model with an
-    endpoint.
+    """List the lanes of what is registered in this process, without workflows and steps when ``is_models_only``, and
+    of every model with an endpoint.
     """
     local: list[store.LaneWish] = []
-    for priority, share in () if is_models_only else run_law.CLASS_SHARE.items():
-        versions = [(workflow.name, workflow.version) for workflow in registry.workflows()]
-        # Runs of heddle.map come of workflows; they need none of their own.
-        for name, version in [(mapping.NAME, mapping.VERSION), *versions] if versions else []:
-            lane = lanes.number("activation", name, version, priority.value)
-            local.append(store.LaneWish(lane=lane, group=ACTIVATIONS, purpose="activate", share=float(share)))
-        for step in registry.steps():
-            lane = lanes.number("step", step.name, step.version, priority.value)
-            group = ASYNC_STEPS if step.is_async else SYNC_STEPS
-            local.append(store.LaneWish(lane=lane, group=group, purpose="execute", share=float(share)))
+    for priority, share in run_law.CLASS_SHARE.items():
+        if not is_models_only:
+            local.extend(_of_code(priority, share))
         for model in registry.models():
             if model.call_options.reuse is not None:
                 lane = lanes.number(plan.LOOK, model.name, model.version, priority.value)
@@ -68,6 +61,21 @@ def wishes(endpoints: Sequence[store.EndpointRow], *, is_models_only: bool = Fal
         for model in sorted({model for row in endpoints for model in row.models})
     )
     return Wishes(local=tuple(local), models=models)
+
+
+def _of_code(priority: run_law.Priority, share: int) -> list[store.LaneWish]:
+    """List the lanes of one class of every registered workflow and step."""
+    local: list[store.LaneWish] = []
+    versions = [(workflow.name, workflow.version) for workflow in registry.workflows()]
+    # Runs of heddle.map come of workflows; they need none of their own.
+    for name, version in [(mapping.NAME, mapping.VERSION), *versions] if versions else []:
+        lane = lanes.number("activation", name, version, priority.value)
+        local.append(store.LaneWish(lane=lane, group=ACTIVATIONS, purpose="activate", share=float(share)))
+    for step in registry.steps():
+        lane = lanes.number("step", step.name, step.version, priority.value)
+        group = ASYNC_STEPS if step.is_async else SYNC_STEPS
+        local.append(store.LaneWish(lane=lane, group=group, purpose="execute", share=float(share)))
+    return local
 
 
 def aged(item: store.Claimed, *, by_s: float) -> store.Claimed:
@@ -243,10 +251,12 @@ class Claimer:
         raise lost
 
     def _is_time_for_local(self, now_s: float) -> bool:
-        """Tell whether to ask for more than models: always, but for a worker of models only, whose calls somebody waits
-        for. It would ask for polls with each of them.
+        """Tell whether to ask for more than models: always, but for a worker of models only with nothing to look for.
+
+        Somebody waits for its calls, and it would ask for polls with each of them.
         """
-        if self._parts.is_models_only and now_s - self._asked_for_polls_at_s < _POLLS_EVERY_S:
+        has_only_polls = self._parts.is_models_only and all(wish.purpose == "poll" for wish in self._wishes.local)
+        if has_only_polls and now_s - self._asked_for_polls_at_s < _POLLS_EVERY_S:
             return False
         self._asked_for_polls_at_s = now_s
         return True

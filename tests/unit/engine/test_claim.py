@@ -103,9 +103,11 @@ def test_wishes_when_a_worker_takes_models_only_then_no_step_is_asked_for() -> N
     def relight() -> int:
         return 1
 
+    known = heddle.model("known", reuse=heddle.Reuse(hours=1))
     asked = claim.wishes([claims.endpoint()], is_models_only=True)
 
-    assert {wish.purpose for wish in asked.local} == {"poll"}
+    looks = [wish.lane for wish in asked.local if wish.purpose != "poll"]
+    assert looks == [lanes.number(plan.LOOK, known.name, known.version, each.value) for each in run.CLASS_SHARE]
     assert asked.models == claim.wishes([claims.endpoint()]).models
 
 
