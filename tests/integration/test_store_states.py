@@ -9,7 +9,7 @@ import re
 import pytest
 
 from heddle.config import settings
-from heddle.core import attempt, faults, ids, plan, run, step
+from heddle.core import attempt, faults, ids, outbox, plan, run, step
 from heddle.core.policy import canary, objective
 from heddle.store import partitions, statements
 from tests import pg
@@ -37,7 +37,9 @@ COLUMN_STATES = {
 }
 # Those of a bulk operation, which the migration that makes its table lists.
 OPERATION_STATES = frozenset({"queued", "running", "done", "stopped", "failed"})
-ALL_STATES = frozenset[str](run.FunctionState).union(OPERATION_STATES, canary.State, *COLUMN_STATES.values())
+ALL_STATES = frozenset[str](run.FunctionState).union(
+    OPERATION_STATES, canary.State, outbox.EventState, *COLUMN_STATES.values()
+)
 STATE_LITERALS = re.compile(r"(?<![a-z_])(?:\w+\.)?(?:\w+_)?state (?:=|<>|in|not in) \(?((?:'\w+'(?:, )?)+)")
 
 
