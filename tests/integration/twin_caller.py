@@ -50,7 +50,13 @@ class Caller:
         store = blobs.FilesystemBlobs(directory=folder / "artifacts", bytes_max=10_000_000, pixels_max=1_000_000)
         self.artifacts = tenant_artifacts.TenantArtifacts(store)
         endpoint = deployment.Endpoint(
-            name="there", adapter=adapter, url=url, scopes=("there",), secret="env:KEY", options=settings
+            name="there",
+            adapter=adapter,
+            url=url,
+            scopes=("there",),
+            secret="env:KEY",
+            timeout_s=timeout_s,
+            options=settings,
         )
         self.provider = registry.build(endpoint, {"KEY": secret})
         self._timeout_s = timeout_s
