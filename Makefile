@@ -18,6 +18,9 @@ UV := VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --quiet
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
+# Tests that kill and time whole programs have the machine to themselves; the others run beside each other, file by file.
+ALONE := tests/fault tests/acceptance
+BESIDE ?= -n auto --maxprocesses=4 --dist loadfile
 SEEDS ?= 500
 SEED ?=
 ARGS ?=
@@ -45,7 +48,12 @@ demo: env ## Run the example on real photographs (PHOTOS=folder takes yours) and
 
 test: env ## Run every test (TESTS=path and ARGS=… narrow it); what a machine lacks is skipped by name.
 	@if [[ "$${HEDDLE_TEST_INSTALL:-}" == 1 ]]; then $(BIN)/python -m tests.programs; fi
-	@$(PYTEST) $(TESTS) -ra --no-fold-skipped $(ARGS)
+	@if [[ "$(TESTS)" == tests ]]; then \
+		failed=0; \
+		$(PYTEST) tests $(ALONE:%=--ignore=%) $(BESIDE) -ra --no-fold-skipped $(ARGS) || failed=1; \
+		$(PYTEST) $(ALONE) -ra --no-fold-skipped $(ARGS) || failed=1; \
+		exit $$failed; \
+	fi; $(PYTEST) $(TESTS) -ra --no-fold-skipped $(ARGS)
 
 test-fault: env ## Kill, cut, fill and skew things, and print what was measured (FULL=1 for the full length of each bar).
 	@FAULT_FULL=$(FULL) $(PYTEST) tests/fault -ra --no-fold-skipped $(ARGS)
