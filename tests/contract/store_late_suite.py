@@ -122,7 +122,10 @@ class LateSuite:
         assert len(await house.claim(heir, scene.lanes.of_poll("one"), purpose="poll")) == 1
         assert (await house.calls(run_id))[1].state.value == "unknown"
 
-    async def test_close_when_the_result_of_a_stopped_call_has_come_then_it_stays_late(self, house: House) -> None:
+    @pytest.mark.parametrize("cost", [None, 1])
+    async def test_close_when_the_result_of_a_stopped_call_has_come_then_it_stays_late_at_its_cost(
+        self, house: House, cost: int | None
+    ) -> None:
         deploy(house)
         run_id, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
         (sent,) = await house.claim_models(worker, "sent")
@@ -132,9 +135,11 @@ class LateSuite:
         await house.settle(scene.done(poll, "picture"))
 
         (asked,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
-        await house.store.close_cancelled(closings=[(scene.ref(asked), "rejected", None)])
+        await house.store.close_cancelled(closings=[(scene.ref(asked), "rejected", cost)])
 
-        assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.LATE
+        (attempt,) = (await house.calls(run_id))[1].attempts
+        assert (attempt.state, attempt.cost_nano_usd) == (AttemptState.LATE, scene.COST_NANO_USD)
+        assert house.charges() == [("charge", scene.COST_NANO_USD)]
         assert house.count("slot") == 0
 
     @pytest.mark.parametrize("is_marked", [True, False], ids=["its intent is durable", "it is not"])

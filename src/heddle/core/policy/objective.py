@@ -104,9 +104,11 @@ def share(options: ObjectiveOptions, objective: Objective, candidates: Sequence[
         # None keeps its limit or none is open: what is fastest is the least harm.
         objective, sound = Objective.FASTEST, [each for each in candidates if each.is_open] or list(candidates)
     costs = {each.endpoint_id: cost for each in sound if (cost := _cost(options, objective, each)) is not None}
-    if not costs:
+    if not costs and not slow:
         return None
-    best = _best(options, costs, held={each.endpoint_id for each in sound if each.is_best})
+    held = {each.endpoint_id for each in sound if each.is_best}
+    # What is not known yet is better than what is known to be too slow.
+    best = _best(options, costs, held=held) if costs else {each.endpoint_id for each in sound}
     return Shared(weights=_weights(options, candidates, best), best=frozenset(best), slow=slow)
 
 

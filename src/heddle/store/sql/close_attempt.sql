@@ -1,5 +1,6 @@
 -- Purpose: close what is left of cancelled steps whose provider job is now known to be over: lease, timer, slot and attempt.
--- What the attempt reserved is charged or released as in settle.sql, once: an attempt that had ended before has its entries.
+-- What the attempt reserved is charged or released as in settle.sql, once: an attempt that had ended before has its entries, and
+--   keeps the cost that they were made of.
 -- Caller: engine.poll for steps of a stopped run. Rows: lease, attempt, ledger, timer, slot, limit_delta. Locks: lease -> attempt -> timer. Indexes: keys.
 -- Nothing matches: the lease was taken by a reclaim, which has put the job in line again.
 with gone as (
@@ -10,8 +11,9 @@ with gone as (
 ), attempts as (
   update heddle_attempt a set
     state = case when a.state in ('done', 'rejected', 'late', 'abandoned') then a.state else w.state end,
-    cost_nano_usd = coalesce(w.cost, a.cost_nano_usd, case when w.state = 'done' then a.price_nano_usd end),
-    finished_at = clock_timestamp()
+    cost_nano_usd = case when a.state in ('done', 'rejected', 'late', 'abandoned') then a.cost_nano_usd
+      else coalesce(w.cost, a.cost_nano_usd, case when w.state = 'done' then a.price_nano_usd end) end,
+    finished_at = coalesce(a.finished_at, clock_timestamp())
   from gone g
   join heddle_attempt o on o.run_id = g.run_id and o.ordinal = g.ordinal and o.number = g.number
   join unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(states)s::text[], %(costs)s::bigint[])

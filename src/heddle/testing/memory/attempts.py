@@ -30,14 +30,14 @@ def close_attempt(
         del tables.leases[run_id, ordinal]
         tried = None if step is None else step.tries.get(lease.number)
         if step is not None and tried is not None:
-            was_closed = tried.state in books.ENDED
-            tables.move_attempt(tried, tried.state if was_closed else state, of=step)
-            if cost is not None:
-                tried.cost_nano_usd = cost
-            elif state == "done" and tried.cost_nano_usd is None:
-                tried.cost_nano_usd = tried.price_nano_usd
-            tried.finished_at = tables.now_s()
-            if not was_closed:
+            if tried.finished_at is None:
+                tried.finished_at = tables.now_s()
+            if tried.state not in books.ENDED:
+                tables.move_attempt(tried, state, of=step)
+                if cost is not None:
+                    tried.cost_nano_usd = cost
+                elif state == "done" and tried.cost_nano_usd is None:
+                    tried.cost_nano_usd = tried.price_nano_usd
                 closed = books.close(tables, step, tried, is_as_reserved=cost is None and state == "done")
                 if closed.charged is not None and tried.endpoint_id is not None:
                     entry = charged.setdefault(tried.endpoint_id, [tried.endpoint_id, 0, 0])

@@ -43,6 +43,15 @@ def test_share_when_the_cheap_route_is_slower_than_allowed_then_it_is_not_the_ch
     assert (found.best, found.slow) == ({2}, {1})
 
 
+def test_share_when_one_route_is_too_slow_and_nothing_is_known_of_the_other_then_the_other_is_tried() -> None:
+    slow = but(CHEAP, latency_max_s=5.0)
+
+    found = shared(Objective.FASTEST, slow, but(DEAR, tried=0, bad=0, latency_p95_s=None))
+
+    assert (found.best, found.slow) == ({2}, {1})
+    assert found.weights[2] == pytest.approx(0.95)
+
+
 def test_share_when_a_slow_route_is_only_just_fast_enough_again_then_it_stays_slow() -> None:
     slow = but(CHEAP, latency_max_s=5.0, was_slow=True)
 
