@@ -13,6 +13,7 @@ from heddle.cli import commands
 from heddle.config import deployment, settings
 from heddle.providers import registry
 from heddle.telemetry.catalog import metrics
+from heddle.twins import registry as twins
 from tests.docs import generated, markdown
 
 DOCUMENTS = [markdown.name(path) for path in markdown.documents()]
@@ -149,3 +150,17 @@ def test_defaults_when_quoted_behind_a_setting_then_they_are_its_default(documen
     ]
 
     assert wrong == []
+
+
+def test_readme_when_it_counts_adapters_and_twins_then_there_are_so_many() -> None:
+    text = _path("README.md").read_text(encoding="utf-8")
+
+    counted = [int(number) for number in re.findall(r"\b(\d+) (?:\[adapters\]|twins\b)", text)]
+
+    assert counted == [len(registry.ADAPTERS), len(twins.TWINS)]
+
+
+def test_readme_then_it_leads_to_every_howto() -> None:
+    linked = {link.partition("#")[0] for link in markdown.links(_path("README.md"))}
+
+    assert {markdown.name(path) for path in (markdown.ROOT / "docs" / "howto").glob("*.md")} <= linked
