@@ -22,8 +22,8 @@ main { max-width: 1240px; margin: 0 auto; padding: 48px 24px 80px; }
 h1 { font: 600 34px/1.2 ui-serif, Georgia, serif; margin: 0 0 6px; letter-spacing: -0.01em; }
 .lead { color: var(--soft); margin: 0 0 32px; }
 dl.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 1px; margin: 0 0 44px;
-  background: var(--line); border: 1px solid var(--line); border-radius: 14px; overflow: hidden; }
-dl.figures div { background: var(--card); padding: 16px 18px; }
+  background: var(--card); border: 1px solid var(--line); border-radius: 14px; overflow: hidden; }
+dl.figures div { padding: 16px 18px; box-shadow: 1px 1px 0 var(--line); }
 dt { color: var(--soft); font-size: 13px; }
 dd { margin: 2px 0 0; font-size: 22px; font-variant-numeric: tabular-nums; }
 article { background: var(--card); border: 1px solid var(--line); border-radius: 16px; padding: 20px;

@@ -13,6 +13,7 @@ from heddle.cli import commands
 from heddle.config import deployment, settings
 from heddle.providers import registry
 from heddle.telemetry.catalog import metrics
+from heddle.twins import registry as twins
 from tests.docs import generated, markdown
 
 DOCUMENTS = [markdown.name(path) for path in markdown.documents()]
@@ -71,10 +72,22 @@ def test_commands_when_shown_then_the_command_line_takes_them(document: str) -> 
 
 @pytest.mark.parametrize("document", BY_HAND)
 def test_commands_when_named_in_a_sentence_then_they_exist(document: str) -> None:
-    known = {name for name, _ in generated.all_commands(commands._parser())} | {"heddle runs", "heddle keys"}
+    known = {name for name, _ in generated.all_commands(commands._parser())}
+    groups = {" ".join(name.split()[:2]) for name in known}
     named = {code for code in markdown.inline_code(_path(document)) if re.match(r"heddle [a-z]", code)}
 
-    assert {code for code in named if not any(f"{code} ".startswith(f"{name} ") for name in known)} == set()
+    each = {(code, one) for code in named for one in _alternatives(code.removesuffix(" …"))}
+    unknown = {
+        code for code, one in each if one not in groups and not any(f"{one} ".startswith(f"{name} ") for name in known)
+    }
+
+    assert unknown == set()
+
+
+def _alternatives(code: str) -> list[str]:
+    """Give `heddle spend show` and `heddle spend import` of `heddle spend show|import`."""
+    words = code.split()
+    return [" ".join([*words[:2], one, *words[3:]]) for one in words[2].split("|")] if len(words) > 2 else [code]
 
 
 @pytest.mark.parametrize("document", BY_HAND)
@@ -149,3 +162,17 @@ def test_defaults_when_quoted_behind_a_setting_then_they_are_its_default(documen
     ]
 
     assert wrong == []
+
+
+def test_readme_when_it_counts_adapters_and_twins_then_there_are_so_many() -> None:
+    text = _path("README.md").read_text(encoding="utf-8")
+
+    counted = [int(number) for number in re.findall(r"\b(\d+) (?:\[adapters\]|twins\b)", text)]
+
+    assert counted == [len(registry.ADAPTERS), len(twins.TWINS)]
+
+
+def test_readme_then_it_leads_to_every_howto() -> None:
+    linked = {link.partition("#")[0] for link in markdown.links(_path("README.md"))}
+
+    assert {markdown.name(path) for path in (markdown.ROOT / "docs" / "howto").glob("*.md")} <= linked

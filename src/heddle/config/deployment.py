@@ -1,6 +1,6 @@
 """Read ``heddle.toml``: which models exist, where they run, under which limits, at what price, for whom.
 
-Parsing only: ``heddle apply`` writes the result to the database, the workers build their adapters from it. Every
+Parsing only: ``heddle migrate`` writes the result to the database, the workers build their adapters from it. Every
 mistake is one sentence that names the file, the table and the key.
 """
 

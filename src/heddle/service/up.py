@@ -70,6 +70,7 @@ def running(limits: settings.Settings, *, tell: Tell) -> Iterator[Started]:
     state_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(state_dir), contextlib.ExitStack() as stack:
         limits = _with_ports(limits, tell=tell)
+        stack.enter_context(ports.held(port=limits.web_port, host=limits.web_host))
         server = None if limits.database_url else database.embedded(limits)
         address, found = limits.database_url, None
         if server is not None:
