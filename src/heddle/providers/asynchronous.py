@@ -12,8 +12,7 @@ from typing import Final
 
 from heddle.core import faults, identity, settle
 from heddle.ports import provider
-from heddle.providers import excerpts, fetching, limits, options, statuses, transport
-from heddle.providers.http import wire
+from heddle.providers import excerpts, fetching, json_wire, limits, options, statuses, transport
 
 CALL_TIMEOUT_S: Final = 60.0  # of one question to an endpoint; how long its job may take is another matter
 CHECK_TIMEOUT_S: Final = 5.0
@@ -35,7 +34,7 @@ def read_picks(source: options.Options) -> Picks:
     """Read the options ``output`` and ``output_artifacts``. Raises OptionRefused."""
     picks = Picks(output=source.text("output", default=""), output_artifacts=source.strings("output_artifacts"))
     for key, pointer in [("output", picks.output), *(("output_artifacts", each) for each in picks.output_artifacts)]:
-        if trouble := wire.pointer_trouble(pointer):
+        if trouble := json_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
     if len(picks.output_artifacts) > FILES_MAX:
         raise source.refusal("output_artifacts", f"names more than {FILES_MAX} media")
@@ -150,14 +149,14 @@ class Asynchronous:
         """Complete a job with the part of its answer that the options point at, its media copied."""
         billed = cost_nano_usd or 0
         try:
-            output = wire.follow(value, picks.output)
+            output = json_wire.follow(value, picks.output)
             for pointer in picks.output_artifacts:
-                link = _as_link(wire.follow(output, pointer))
+                link = _as_link(json_wire.follow(output, pointer))
                 kept = await self._copied([link], request, what=what, billed=billed)
                 if not isinstance(kept, dict):
                     return kept
-                output = wire.replaced(output, pointer, kept[link])
-        except wire.WireRefused as error:
+                output = json_wire.replaced(output, pointer, kept[link])
+        except json_wire.WireRefused as error:
             return self._fault(faults.Fault.BAD_OUTPUT, f"the output of {what} {error}", billed=billed)
         return settle.Completed(output=output, cost_nano_usd=cost_nano_usd)
 
@@ -196,6 +195,6 @@ class Asynchronous:
 def _as_link(value: identity.JsonValue) -> str:
     """Give a medium of an output as a link: it is one, or a data URL, or base64. Raises WireRefused."""
     if not isinstance(value, str) or not value:
-        raise wire.WireRefused("has no text where a medium was to be")
+        raise json_wire.WireRefused("has no text where a medium was to be")
     is_link = value[:8].lower().startswith(("http://", "https://", "data:"))
     return value if is_link else f"data:;base64,{value}"

@@ -13,7 +13,7 @@ from typing import Final
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import answers, excerpts, limits, media, options, sse, statuses, transport
+from heddle.providers import excerpts, json_wire, limits, media, options, sse, statuses, transport
 from heddle.providers.anthropic import faults as anthropic_faults
 from heddle.providers.anthropic import stream, wire
 
@@ -155,23 +155,23 @@ class AnthropicProvider:
             return self._completed(wire.checked_message(gathering.message), opened.headers)
         except transport.BodyLost as error:
             return self._loss(error.lost)
-        except (answers.AnswerRefused, sse.StreamRefused) as error:
+        except (json_wire.AnswerRefused, sse.StreamRefused) as error:
             return self._unreadable(str(error), gathering.usage, gathering.message, opened.headers)
 
     def _answered(self, reply: transport.Reply, *, model: str) -> settle.Outcome:
         try:
             message = wire.read_message(reply.body)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             why = f"{error}; it begins: {self._excerpt(reply.body)}"
             return self._unreadable(why, {}, {}, reply.headers)
         return self._completed(message, reply.headers)
 
-    def _completed(self, message: answers.JsonObject, headers: Mapping[str, str]) -> settle.Completed:
-        usage = answers.read_part(message, "usage")
+    def _completed(self, message: json_wire.JsonObject, headers: Mapping[str, str]) -> settle.Completed:
+        usage = json_wire.read_part(message, "usage")
         return settle.Completed(output=message, cost_nano_usd=_cost(message, usage), told=self._told(headers, usage))
 
     def _unreadable(
-        self, why: str, usage: answers.JsonObject, message: answers.JsonObject, headers: Mapping[str, str]
+        self, why: str, usage: json_wire.JsonObject, message: json_wire.JsonObject, headers: Mapping[str, str]
     ) -> settle.Faulted:
         faulted = self._fault(faults.Fault.BAD_OUTPUT, f"the answer cannot be read: {why}")
         billed = _cost(message, usage) or 0
@@ -181,7 +181,7 @@ class AnthropicProvider:
         """Judge an error event: before any content as the same error without a stream, after it as a part."""
         assert gathering.error is not None
         codes = wire.error_codes(gathering.error)
-        said = self._excerpt(answers.read_text(answers.read_part(gathering.error, "error"), "message").encode())
+        said = self._excerpt(json_wire.read_text(json_wire.read_part(gathering.error, "error"), "message").encode())
         message = f"the stream broke off with {', '.join(codes) or 'an error'}: {said}"
         heard = self._told(headers, gathering.usage)
         if gathering.has_content:
@@ -205,7 +205,7 @@ class AnthropicProvider:
             heard=self._told(reply.headers, {}),
         )
 
-    def _told(self, headers: Mapping[str, str], usage: answers.JsonObject) -> told.Told:
+    def _told(self, headers: Mapping[str, str], usage: json_wire.JsonObject) -> told.Told:
         return limits.read(headers, now_s=time.time(), tokens=wire.tokens_of(usage))
 
     def _loss(self, lost: transport.Lost) -> settle.Outcome:
@@ -218,5 +218,5 @@ class AnthropicProvider:
         return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self._where))
 
 
-def _cost(message: answers.JsonObject, usage: answers.JsonObject) -> int | None:
-    return wire.cost_nano_usd(usage, model=answers.read_text(message, "model"))
+def _cost(message: json_wire.JsonObject, usage: json_wire.JsonObject) -> int | None:
+    return wire.cost_nano_usd(usage, model=json_wire.read_text(message, "model"))

@@ -11,18 +11,7 @@ from typing import Final
 
 from heddle.core import artifact, attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import (
-    answers,
-    collecting,
-    excerpts,
-    fetching,
-    limits,
-    media,
-    options,
-    sse,
-    statuses,
-    transport,
-)
+from heddle.providers import collecting, excerpts, fetching, json_wire, limits, media, options, sse, statuses, transport
 from heddle.providers.cog import faults as cog_faults
 from heddle.providers.cog import wire
 
@@ -96,7 +85,7 @@ class CogProvider:
         """Attach to a prediction and wait for its end. What says nothing of it leaves it running."""
         try:
             url = wire.read_handle(handle, home=self._base_url)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             return self._fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
         outcome = await self._put(url, request, is_attaching=True)
         match outcome:
@@ -115,7 +104,7 @@ class CogProvider:
         """Ask for a running prediction to be stopped; no when it could not be asked or is not there."""
         try:
             url = wire.read_handle(handle, home=self._base_url)
-        except answers.AnswerRefused:
+        except json_wire.AnswerRefused:
             return False
         call = self._call("POST", f"{url}/cancel", timeout_s=self._timeout_s(request))
         reply = await self._transport.exchange(call)
@@ -164,8 +153,8 @@ class CogProvider:
         if not 200 <= reply.status < 300:
             return self._refused(reply)
         try:
-            prediction = wire.read_prediction(answers.read_object(reply.body), url=url)
-        except answers.AnswerRefused as error:
+            prediction = wire.read_prediction(json_wire.read_object(reply.body), url=url)
+        except json_wire.AnswerRefused as error:
             return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
         return await self._judged(prediction, request, left_s)
 
@@ -177,9 +166,9 @@ class CogProvider:
             async for event in sse.events(opened.chunks, event_bytes_max=self._options.response_bytes_max):
                 match event.name:
                     case "completed":
-                        return wire.read_prediction(answers.read_object(event.data), url=url)
+                        return wire.read_prediction(json_wire.read_object(event.data), url=url)
                     case "output":
-                        piece = answers.read_object(event.data)
+                        piece = json_wire.read_object(event.data)
                         if request.on_delta is not None:
                             request.on_delta(piece)
                     case "error":  # "if earlier events have been dropped from the replay buffer": it runs on
@@ -188,7 +177,7 @@ class CogProvider:
                         pass  # start, log and metric say nothing of the result
         except transport.BodyLost as error:
             return self._loss(error.lost)
-        except (answers.AnswerRefused, sse.StreamRefused) as error:
+        except (json_wire.AnswerRefused, sse.StreamRefused) as error:
             return settle.Unknown(message=f"the events cannot be read: {error}")
         return settle.Unknown(message="the stream ended before the prediction did")
 

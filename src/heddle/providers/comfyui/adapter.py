@@ -13,10 +13,9 @@ from typing import Final
 
 from heddle.core import artifact, attempt, faults, identity, ids, run, settle
 from heddle.ports import blobs, provider
-from heddle.providers import fetching, options, outcomes, transport
+from heddle.providers import fetching, json_wire, media, options, outcomes, templates, transport
 from heddle.providers.comfyui import conversation, graph, wire
 from heddle.providers.comfyui import faults as comfyui_faults
-from heddle.providers.http import wire as http_wire
 
 CHECK_TIMEOUT_S: Final = 5.0
 INPUT_FILES_MAX: Final = 16
@@ -74,14 +73,14 @@ class ComfyuiProvider:
         """Submit a job, unless an earlier attempt's job of the same request is still known to the server."""
         ends_at_s = time.monotonic() + min(self._config.timeout_s, request.timeout_s)
         try:
-            files = http_wire.artifacts_in(request.input)
+            files = media.artifacts_in(request.input)
             if len(files) > INPUT_FILES_MAX:
-                raise http_wire.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
-            filled = http_wire.render(dict(self._options.nodes), request, _named(request.input))
+                raise json_wire.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
+            filled = templates.body(dict(self._options.nodes), request, _named(request.input))
             digest = self._digest(request)
             is_front = request.priority is run.Priority.INTERACTIVE
             body = wire.submission(filled=filled, attempt_id=request.attempt_id, digest=digest, is_front=is_front)
-        except (http_wire.WireRefused, ValueError) as error:
+        except (json_wire.WireRefused, ValueError) as error:
             return self._outcomes.unsent(error)
         found = await self._earlier(request, digest, ends_at_s)
         if found is not None:
@@ -174,7 +173,7 @@ class ComfyuiProvider:
     def _digest(self, request: provider.ProviderRequest) -> str:
         """Name what is asked for, the same for every attempt at it, even where the graph names the attempt."""
         any_attempt = dataclasses.replace(request, attempt_id="attempt", idempotency_key="key")
-        return wire.digest(http_wire.render(dict(self._options.nodes), any_attempt, _named(request.input)))
+        return wire.digest(templates.body(dict(self._options.nodes), any_attempt, _named(request.input)))
 
     async def _earlier(self, request: provider.ProviderRequest, digest: str, ends_at_s: float) -> settle.Outcome | None:
         """Look for jobs of earlier attempts at the same request, which a worker may have left behind when it died."""

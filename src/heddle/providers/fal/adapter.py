@@ -16,10 +16,9 @@ from urllib import parse
 from heddle.core import attempt, faults, run, settle
 from heddle.core.policy import price
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, limits, options, prices, transport
+from heddle.providers import asynchronous, json_wire, limits, media, options, prices, transport
 from heddle.providers.fal import faults as fal_faults
 from heddle.providers.fal import webhooks, wire
-from heddle.providers.http import wire as json_wire
 
 JWKS_URL: Final = "https://rest.fal.ai/.well-known/jwks.json"
 INLINE_BYTES_MAX: Final = 8 * 1024**2  # of one medium sent as a data URL
@@ -173,13 +172,13 @@ class FalProvider(asynchronous.Asynchronous):
 
     async def _body(self, request: provider.ProviderRequest) -> bytes:
         """Write the input with its artifacts as data URLs. Raises ValueError."""
-        for found in json_wire.artifacts_in(request.input):
+        for found in media.artifacts_in(request.input):
             if found.size_bytes > INLINE_BYTES_MAX:
                 raise ValueError(
                     f"the artifact {found.sha256[:12]} has {found.size_bytes} bytes; at most {INLINE_BYTES_MAX} "
                     "go to fal inside a request, give larger media as a link of your own"
                 )
-        given = await json_wire.write_out(request.input, reader=request.artifacts, as_data_url=True)
+        given = await media.write_out(request.input, reader=request.artifacts, as_data_url=True)
         return json_wire.write_json(given)
 
     async def _fetch(self, job: wire.Job, request: provider.ProviderRequest) -> settle.Outcome:

@@ -14,9 +14,8 @@ from urllib import parse
 from heddle.core import artifact, attempt, faults, identity, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, limits, options, statuses, transport
+from heddle.providers import excerpts, json_wire, limits, media, options, statuses, templates, transport
 from heddle.providers.http import faults as http_faults
-from heddle.providers.http import wire
 
 CHECK_TIMEOUT_S = 5.0
 
@@ -103,18 +102,18 @@ def _check_options(source: options.Options, read: HttpOptions, *, has_secret: bo
     for name, value in read.headers.items():
         if not isinstance(value, str):
             raise source.refusal(f"headers.{name}", "must be a string")
-        if trouble := wire.header_trouble(name, value):
+        if trouble := options.header_trouble(name, value):
             raise source.refusal(f"headers.{name}", trouble)
         if "{secret}" in value and not has_secret:
             raise source.refusal(f"headers.{name}", 'names {secret}, but the endpoint has no secret = "env:NAME"')
-    if read.idempotency_header and (trouble := wire.header_trouble(read.idempotency_header, "")):
+    if read.idempotency_header and (trouble := options.header_trouble(read.idempotency_header, "")):
         raise source.refusal("idempotency_header", trouble)
     _check_forms(source, read)
 
 
 def _check_forms(source: options.Options, read: HttpOptions) -> None:
     """Refuse templates and pointers that are none, and forms that do not go together."""
-    if trouble := wire.template_trouble(read.body):
+    if trouble := templates.body_trouble(read.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if read.artifacts is ArtifactForm.BODY and read.body != "{input}":
         raise source.refusal("body", 'cannot go with artifacts = "body", where the artifact is the body')
@@ -125,7 +124,7 @@ def _check_forms(source: options.Options, read: HttpOptions) -> None:
     pointers = [("output", read.output), ("error_code", read.error_code), ("cost_usd", read.cost_usd or "")]
     pointers += [("used_tokens", read.used_tokens or ""), ("used_images", read.used_images or "")]
     for key, pointer in [*pointers, *(("output_artifacts", pointer) for pointer in read.output_artifacts)]:
-        if trouble := wire.pointer_trouble(pointer):
+        if trouble := json_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
 
 
@@ -137,7 +136,7 @@ class HttpProvider:
         self._options = read_options(config)
         self._base_url = options.require_http_url(config)
         self._where = f"endpoint {config.name}"
-        self._headers = wire.headers(self._options.headers, secret=config.secret)
+        self._headers = options.headers(self._options.headers, secret=config.secret)
         is_keyed = self._options.idempotency_header is not None
         self.capabilities = provider.Capabilities(
             idempotency=attempt.IdempotencyClass.A if is_keyed else attempt.IdempotencyClass.C,
@@ -150,7 +149,7 @@ class HttpProvider:
         """Make one attempt."""
         try:
             payload = await self._payload(request)
-        except (wire.WireRefused, blobs.BlobMissing, ValueError) as error:
+        except (json_wire.WireRefused, blobs.BlobMissing, ValueError) as error:
             return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
         call = self._call(request, payload)
         async with self._transport.open(call) as opened:
@@ -204,23 +203,23 @@ class HttpProvider:
         """Let go of the connections."""
         await self._transport.release()
 
-    async def _payload(self, request: provider.ProviderRequest) -> wire.Payload:
+    async def _payload(self, request: provider.ProviderRequest) -> media.Payload:
         if self._options.artifacts is ArtifactForm.BODY:
-            found = wire.artifacts_in(request.input)
+            found = media.artifacts_in(request.input)
             if len(found) != 1 or len(request.input) != 1:
-                raise wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
-            return wire.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
+                raise json_wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
+            return media.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
         given: identity.JsonValue = request.input
-        if wire.has_artifact(request.input):
-            given = await wire.write_out(
+        if media.has_artifact(request.input):
+            given = await media.write_out(
                 request.input,
                 reader=request.artifacts,
                 as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,
             )
-        body = wire.write_json(wire.render(self._options.body, request, given))
-        return wire.Payload(media_type="application/json", body=body)
+        body = json_wire.write_json(templates.body(self._options.body, request, given))
+        return media.Payload(media_type="application/json", body=body)
 
-    def _call(self, request: provider.ProviderRequest, payload: wire.Payload) -> transport.Call:
+    def _call(self, request: provider.ProviderRequest, payload: media.Payload) -> transport.Call:
         headers = {**self._headers, "Content-Type": payload.media_type}
         if self._options.idempotency_header is not None:
             headers[self._options.idempotency_header] = request.idempotency_key
@@ -260,13 +259,13 @@ class HttpProvider:
             kind = reply.media_type or "no content type"
             return self._fault(faults.Fault.BAD_OUTPUT, f"JSON was to come, {kind} came: {self._excerpt(reply.body)}")
         try:
-            whole = wire.parse_json(reply.body)
-            output = wire.follow(whole, self._options.output)
+            whole = json_wire.parse_json(reply.body)
+            output = json_wire.follow(whole, self._options.output)
             for pointer in self._options.output_artifacts:
-                data, claimed = wire.decode_medium(wire.follow(output, pointer))
+                data, claimed = media.decode_medium(json_wire.follow(output, pointer))
                 stored = await request.artifacts.write(data, media_type=claimed)
-                output = wire.replaced(output, pointer, stored.as_json())
-        except wire.WireRefused as error:
+                output = json_wire.replaced(output, pointer, stored.as_json())
+        except json_wire.WireRefused as error:
             return self._fault(faults.Fault.BAD_OUTPUT, f"the answer {error}; it begins: {self._excerpt(reply.body)}")
         except blobs.BlobRefused as error:
             return self._blob_fault(error)
@@ -275,7 +274,7 @@ class HttpProvider:
         cost = self._options.cost_usd
         return settle.Completed(
             output=output,
-            cost_nano_usd=wire.cost_nano_usd(whole, cost) if cost else None,
+            cost_nano_usd=json_wire.cost_nano_usd(whole, cost) if cost else None,
             told=self._told(reply.headers, whole),
         )
 
@@ -283,9 +282,9 @@ class HttpProvider:
         code = ""
         if reply.media_type == "application/json" or reply.media_type.endswith("+json"):
             try:
-                found = wire.follow(wire.parse_json(reply.body), self._options.error_code)
+                found = json_wire.follow(json_wire.parse_json(reply.body), self._options.error_code)
                 code = found if isinstance(found, str) else str(found) if isinstance(found, int) else ""
-            except wire.WireRefused:
+            except json_wire.WireRefused:
                 code = ""  # an error without a code is classified by its status
         fault = http_faults.fault_of(reply.status, code, table=self._options.faults)
         return statuses.outcome_of(
@@ -302,8 +301,8 @@ class HttpProvider:
         return limits.read(
             headers,
             now_s=time.time(),
-            tokens=wire.count(whole, self._options.used_tokens),
-            images=wire.count(whole, self._options.used_images),
+            tokens=json_wire.count(whole, self._options.used_tokens),
+            images=json_wire.count(whole, self._options.used_images),
         )
 
     def _excerpt(self, body: bytes) -> str:

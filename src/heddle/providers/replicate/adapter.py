@@ -15,17 +15,7 @@ from typing import Final
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import told
 from heddle.ports import provider
-from heddle.providers import (
-    answers,
-    collecting,
-    excerpts,
-    fetching,
-    limits,
-    options,
-    signing,
-    statuses,
-    transport,
-)
+from heddle.providers import collecting, excerpts, fetching, json_wire, limits, options, signing, statuses, transport
 from heddle.providers.replicate import endpoint, inputs, pricing, wire
 from heddle.providers.replicate import faults as replicate_faults
 
@@ -95,7 +85,7 @@ class ReplicateProvider:
             return self._refused(reply)
         try:
             prediction = wire.read_prediction(reply.body, home=self._base_url)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
         outcome = await self._judged(prediction, request, left_s=left_s)
         if isinstance(outcome, settle.StillRunning):
@@ -108,7 +98,7 @@ class ReplicateProvider:
         left_s = _countdown(self._timeout_s(request))
         try:
             named = self._read_handle(handle)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             return self._fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
         reply = await self._transport.exchange(self._call("GET", named.get_url, timeout_s=left_s()))
         if not isinstance(reply, transport.Reply):
@@ -119,7 +109,7 @@ class ReplicateProvider:
             return self._again(f"asked after {named.id}: answered {reply.status}", reply)
         try:
             prediction = wire.read_prediction(reply.body, home=self._base_url)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             return self._again(f"asked after {named.id}: {error}")
         if prediction.handle.id != named.id:
             return self._again(f"asked after {named.id}: was told of {prediction.handle.id}")
@@ -133,7 +123,7 @@ class ReplicateProvider:
         """Ask for a prediction to be stopped; no when it could not be asked or is over already."""
         try:
             named = self._read_handle(handle)
-        except answers.AnswerRefused:
+        except json_wire.AnswerRefused:
             return False
         call = self._call("POST", named.cancel_url, timeout_s=self._timeout_s(request))
         reply = await self._transport.exchange(call)
@@ -141,7 +131,7 @@ class ReplicateProvider:
             return False
         try:
             status = wire.read_prediction(reply.body, home=self._base_url).status
-        except answers.AnswerRefused:
+        except json_wire.AnswerRefused:
             return False
         return status in (wire.Status.CANCELED, wire.Status.ABORTED)
 

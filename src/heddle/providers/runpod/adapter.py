@@ -17,8 +17,7 @@ from typing import Final
 from heddle.core import attempt, faults, run, settle
 from heddle.core.policy import price
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, limits, options, prices, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import asynchronous, limits, media, options, prices, transport
 from heddle.providers.runpod import faults as runpod_faults
 from heddle.providers.runpod import wire
 
@@ -90,7 +89,7 @@ class RunPodProvider(asynchronous.Asynchronous):
         """Submit a job, once."""
         allowed_s = self._allowed_s(request)
         try:
-            given = await json_wire.write_out(
+            given = await media.write_out(
                 request.input,
                 reader=request.artifacts,
                 as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,

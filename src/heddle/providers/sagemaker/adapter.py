@@ -11,8 +11,7 @@ from typing import Final
 
 from heddle.core import attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, fetching, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import asynchronous, fetching, json_wire, media, templates, transport
 from heddle.providers.sagemaker import choices, signing, wire
 from heddle.providers.sagemaker import faults as sagemaker_faults
 
@@ -56,12 +55,12 @@ class _Endpoint(asynchronous.Asynchronous):
 
     async def _body(self, request: provider.ProviderRequest) -> bytes:
         """Write a request's body. Raises ValueError and BlobMissing."""
-        given = await json_wire.write_out(
+        given = await media.write_out(
             request.input,
             reader=request.artifacts,
             as_data_url=self._options.artifacts is choices.ArtifactForm.DATA_URL,
         )
-        return json_wire.write_json(json_wire.render(self._options.body, request, given))
+        return json_wire.write_json(templates.body(self._options.body, request, given))
 
     async def _signed(
         self,

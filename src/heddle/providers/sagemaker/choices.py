@@ -11,8 +11,7 @@ from typing import Final
 
 from heddle.core import identity
 from heddle.ports import provider
-from heddle.providers import asynchronous, options
-from heddle.providers.http import wire as json_wire
+from heddle.providers import asynchronous, options, templates
 from heddle.providers.sagemaker import faults, signing, wire
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}\Z")
@@ -118,7 +117,7 @@ def _check(source: options.Options, found: SageMakerOptions) -> None:
     ):
         if (is_needed or name) and not _NAME.match(name):
             raise source.refusal(key, f"is {name!r}; it must be letters, digits and hyphens, at most 63")
-    if trouble := json_wire.template_trouble(found.body):
+    if trouble := templates.body_trouble(found.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if not found.accept.isascii() or not found.accept.isprintable():
         raise source.refusal("accept", "must be printable ASCII")

@@ -12,8 +12,7 @@ from typing import Final
 
 from heddle.core import attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, fetching, options, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import asynchronous, fetching, json_wire, options, templates, transport
 from heddle.providers.vertex import faults as vertex_faults
 from heddle.providers.vertex import tokens, wire
 
@@ -60,7 +59,7 @@ def read_options(config: provider.EndpointConfig) -> VertexOptions:
             f'is {read.resource!r}; it must be "projects/P/locations/L/endpoints/E" or '
             '"projects/P/locations/L/publishers/google/models/M"',
         )
-    if trouble := json_wire.template_trouble(read.body):
+    if trouble := templates.body_trouble(read.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if trouble := json_wire.pointer_trouble(read.output):
         raise source.refusal("output", trouble)
@@ -101,7 +100,7 @@ class VertexProvider(asynchronous.Asynchronous):
         allowed_s = self._allowed_s(request)
         try:
             given = await wire.with_media(request.input, reader=request.artifacts)
-            body = json_wire.write_json(json_wire.render(self._options.body, request, given))
+            body = json_wire.write_json(templates.body(self._options.body, request, given))
             if len(body) > wire.REQUEST_BYTES_MAX:
                 raise ValueError(f"the request has {len(body)} bytes, at most {wire.REQUEST_BYTES_MAX} are sent")
             headers = {"Content-Type": "application/json", **await self._tokens.headers()}
