@@ -8,7 +8,6 @@ it: the transport, and on the way back the adapter.
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -22,7 +21,6 @@ VERSION: Final = "2026-10-21"  # …/api/versioning: "recommends using the lates
 # Base64ImageSourceParam and Base64PDFSourceParam of the package.
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _OURS: Final = ("model", "stream")
-_DATED: Final = re.compile(r"-[0-9]{8}\Z")
 # Cache writes cost 1.25 times the input price, or twice for an hour, with every model listed (…/about-claude/pricing).
 _WRITE_5M_QUARTERS: Final = 5
 _WRITE_1H_QUARTERS: Final = 8
@@ -129,8 +127,7 @@ def cost_nano_usd(usage: json_wire.JsonObject, *, model: str) -> int | None:
 
     Other tiers and speeds, a region of one's own and the server's own tools are charged by rules that are not listed.
     """
-    book = prices.read("anthropic")
-    listed = book.get(model) or book.get(_DATED.sub("", model))
+    listed = prices.of(prices.read("anthropic"), model)
     plain, output = (json_wire.read_count(usage, key) for key in ("input_tokens", "output_tokens"))
     if listed is None or plain is None or output is None or _is_unlisted(usage):
         return None
