@@ -78,9 +78,6 @@ class AnthropicProvider:
             body = await wire.write(request.input, model=model, is_streamed=is_streamed, reader=request.artifacts)
         except (wire.RequestRefused, media.MediaRefused, blobs.BlobMissing, ValueError) as error:
             return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
-        except OSError as error:
-            message = f"nothing was sent: the artifact storage could not be read: {error}"
-            return self._fault(faults.Fault.NOT_SENT, message)
         call = transport.Call(
             method="POST",
             url=f"{self._base_url}/v1/messages",

@@ -135,9 +135,6 @@ class CogProvider:
             body = wire.submission(await media.sent(request.input, write=_reader(request)))
         except (media.MediaRefused, blobs.BlobMissing, ValueError) as error:
             return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
-        except OSError as error:
-            message = f"nothing was sent: the artifact storage could not be read: {error}"
-            return self._fault(faults.Fault.NOT_SENT, message)
         call = self._call("PUT", url, timeout_s=left_s())
         said = wire.headers(self._options.mode, is_attaching=is_attaching)
         call = dataclasses.replace(call, headers={**call.headers, **said}, body=body)

@@ -75,9 +75,6 @@ class Sender:
             sent = await media.sent(request.input, write=write)
         except (media.MediaRefused, blobs.BlobMissing) as error:
             raise NotOrdered(self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")) from None
-        except OSError as error:
-            message = f"nothing was sent: the artifact storage could not be read: {error}"
-            raise NotOrdered(self._fault(faults.Fault.NOT_SENT, message)) from None
         assert isinstance(sent, dict)
         return sent
 
