@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heddle.core import artifact
-from heddle.providers import collecting, fetching, json_wire, media, transport
+from heddle.providers import fetching, json_wire, media, transport
 
 STORED = artifact.Artifact(sha256="0" * 64, media_type="image/png", size_bytes=3)
 
@@ -84,7 +84,7 @@ async def test_output_when_it_has_too_many_media_then_refused_before_one_is_read
     ],
 )
 def test_text_when_it_leads_to_where_files_are_served_then_a_file_and_else_a_text(text: str, is_file: bool) -> None:
-    collector = collecting.Collector(
+    collector = fetching.Collector(
         connections=transport.Transport(),
         source=fetching.Source(home="https://api.example.com", headers={}),
         hosts=("replicate.delivery",),

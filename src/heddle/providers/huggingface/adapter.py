@@ -15,7 +15,7 @@ from urllib import parse
 from heddle.core import attempt, faults, identity, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import json_wire, limits, media, options, sse, synchronous, templates, transport
+from heddle.providers import endpoints, json_wire, limits, media, options, sse, synchronous, templates, transport
 from heddle.providers.huggingface import faults as huggingface_faults
 from heddle.providers.huggingface import wire
 
@@ -136,7 +136,7 @@ class HuggingfaceProvider(synchronous.Synchronous):
     async def check(self) -> str | None:
         """Ask ``health_path``, or open a connection and close it when that is empty."""
         if not self._options.health_path:
-            return await self._transport.probe(self._base_url, timeout_s=synchronous.CHECK_TIMEOUT_S)
+            return await self._transport.probe(self._base_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
         return await self._trouble_at(self._options.health_path, self._headers)
 
     @property

@@ -16,7 +16,7 @@ from urllib import parse
 
 from heddle.core import artifact, attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import limits, media, sse, synchronous, transport
+from heddle.providers import endpoints, limits, media, sse, synchronous, transport
 from heddle.providers.kserve import faults as kserve_faults
 from heddle.providers.kserve import generation, parameters, pictures, tensors, terms, wire
 
@@ -74,7 +74,7 @@ class KserveProvider(synchronous.Synchronous):
                 url=f"{self._base_url}/v2/repository/index",
                 headers={**self._headers, "Content-Type": "application/json"},
                 body=b"{}",
-                timeout_s=synchronous.CHECK_TIMEOUT_S,
+                timeout_s=endpoints.CHECK_TIMEOUT_S,
                 is_repeatable=True,
             )
         )

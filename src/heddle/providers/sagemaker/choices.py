@@ -11,7 +11,7 @@ from typing import Final
 
 from heddle.core import identity
 from heddle.ports import provider
-from heddle.providers import asynchronous, options, templates
+from heddle.providers import jobs, options, templates
 from heddle.providers.sagemaker import faults, signing, wire
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}\Z")
@@ -53,7 +53,7 @@ class SageMakerOptions:
     body: identity.JsonValue
     artifacts: ArtifactForm
     response: ResponseForm
-    picks: asynchronous.Picks
+    picks: jobs.Picks
     failed: faults.Failed
     is_paid: bool
     s3_url: str
@@ -89,7 +89,7 @@ def read(config: provider.EndpointConfig) -> SageMakerOptions:
         body=source.value("body", default="{input}"),
         artifacts=source.choice("artifacts", default=ArtifactForm.BASE64),
         response=source.choice("response", default=ResponseForm.JSON),
-        picks=asynchronous.read_picks(source),
+        picks=jobs.read_picks(source),
         failed=source.choice("failed", default=faults.Failed.UNCLASSIFIED),
         is_paid=source.flag("paid", default=True),
         s3_url=source.text("s3_url", default=f"https://s3.{region}.amazonaws.com").rstrip("/"),
