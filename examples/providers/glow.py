@@ -2,8 +2,7 @@
 
 from heddle.core import attempt, faults, settle
 from heddle.ports import blobs, provider
-from heddle.providers import options, statuses, synchronous, transport
-from heddle.providers.http import wire
+from heddle.providers import json_wire, media, options, statuses, synchronous, transport
 
 # What the vendor documents; a pair that is not here falls to the table of statuses.
 FAULTS = {
@@ -26,12 +25,12 @@ class GlowProvider(synchronous.Synchronous):
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt."""
-        given = await wire.write_out(request.input, reader=request.artifacts, as_data_url=False)
+        given = await media.write_out(request.input, reader=request.artifacts, as_data_url=False)
         call = transport.Call(
             method="POST",
             url=f"{self._base_url}/v1/relight",
             headers={**self._headers, "Idempotency-Key": request.idempotency_key},
-            body=wire.write_json({"style": self._style, **given}),
+            body=json_wire.write_json({"style": self._style, **given}),
             timeout_s=self._timeout_s(request),
             is_repeatable=True,
         )
@@ -42,16 +41,16 @@ class GlowProvider(synchronous.Synchronous):
             pair = (reply.status, reply.headers.get("x-glow-error", ""))
             return self._outcomes.refused(reply, FAULTS.get(pair) or statuses.fault_of(reply.status))
         try:
-            answer = wire.parse_json(reply.body)
-            data, kind = wire.decode_medium(wire.follow(answer, "/image"))
+            answer = json_wire.parse_json(reply.body)
+            data, kind = media.decode_medium(json_wire.follow(answer, "/image"))
             picture = await request.artifacts.write(data, media_type=kind)
-        except wire.WireRefused as error:
+        except json_wire.WireRefused as error:
             return self._outcomes.bad(f"the answer {error}", reply.body)
         except blobs.BlobRefused as error:
             return self._outcomes.blob_refused(error)
         except OSError as error:
             return self._outcomes.not_stored(error)
-        cost_nano_usd = wire.cost_nano_usd(answer, "/cost_usd")
+        cost_nano_usd = json_wire.cost_nano_usd(answer, "/cost_usd")
         return settle.Completed(output={"image": picture.as_json()}, cost_nano_usd=cost_nano_usd)
 
     async def check(self) -> str | None:

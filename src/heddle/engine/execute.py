@@ -358,7 +358,7 @@ class Executor:
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
     ) -> settle.Outcome:
         """Make one attempt and give its outcome; an adapter that raises is unclassified, and unknown when it may have
-        been billed.
+        been billed. Where it raises because an input cannot be read, nothing was sent.
         """
         started_s = self._parts.clock.monotonic_s()
         if endpoint.is_paid:
@@ -368,6 +368,8 @@ class Executor:
         except asyncio.CancelledError:
             self._note_cut(claimed, endpoint)
             raise
+        except blobs_port.BlobUnread as error:  # all inputs are read before anything is ordered (ports.provider)
+            outcome = failed(faults.Fault.NOT_SENT, f"nothing was sent: {error}", f"endpoint {endpoint.row.name}")
         except Exception as error:  # noqa: BLE001 - the border to an adapter: logged whole, and never taken for a refusal
             recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
             outcome = self.unclassified(endpoint, error)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from heddle.core import artifact
 from heddle.engine import parts as parts_module
 from heddle.engine import supervise
+from heddle.ports import blobs as blobs_port
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:
@@ -20,8 +21,11 @@ class TenantArtifacts:
         self._tenant = tenant
 
     async def read(self, reference: artifact.Artifact) -> bytes:
-        """Read a whole artifact."""
-        chunks = [chunk async for chunk in self._parts.blobs.read(tenant=self._tenant, sha256=reference.sha256)]
+        """Read a whole artifact. Raises BlobMissing or BlobUnread."""
+        try:
+            chunks = [chunk async for chunk in self._parts.blobs.read(tenant=self._tenant, sha256=reference.sha256)]
+        except OSError as error:
+            raise blobs_port.BlobUnread(f"the artifact storage could not be read: {error}") from error
         return b"".join(chunks)
 
     async def write(self, chunks: AsyncIterator[bytes] | bytes, *, media_type: str | None) -> artifact.Artifact:

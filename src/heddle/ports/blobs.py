@@ -22,6 +22,10 @@ class BlobMissing(LookupError):
     """Say that a tenant has no such artifact."""
 
 
+class BlobUnread(OSError):
+    """Say that the storage could not give the bytes of an artifact just now; it may the next time."""
+
+
 class Blobs(Protocol):
     """Keep artifacts. Storing the same bytes twice gives the same reference and keeps one copy."""
 

@@ -81,7 +81,12 @@ class ArtifactReader(Protocol):
     """Give an adapter the bytes of the artifacts in its request, and take those of its result. Bound to one tenant."""
 
     async def read(self, reference: artifact.Artifact) -> bytes:
-        """Read a whole artifact; at most ``artifact_bytes_max``."""
+        """Read a whole artifact; at most ``artifact_bytes_max``.
+
+        Raises ``ports.blobs.BlobMissing``, or ``BlobUnread`` when the storage cannot be read just now. All inputs are
+        read before anything is ordered, so what is raised here may leave ``send``: the engine takes ``BlobUnread`` for
+        ``not_sent``.
+        """
         ...
 
     async def write(self, chunks: AsyncIterator[bytes] | bytes, *, media_type: str | None) -> artifact.Artifact:

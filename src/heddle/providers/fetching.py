@@ -1,27 +1,29 @@
-"""Copy a result that an answer only links to into our own artifacts, before the provider deletes it.
+"""Copy results into our own artifacts before the provider deletes them: one link, or all files of an output.
 
 A link is a stranger's word. It is followed once, without redirects, to the public internet only, and without our
 credential; only a link of the endpoint's own origin, which is the operator's own address, may lead anywhere and is
-given the credential. A data URL is decoded in place. This module refuses to judge what a failure means for the money:
+given the credential. A data URL is decoded in place. In an output, a file is a data URL, or a link to where the
+provider serves files: the endpoint's own origin, or a host that its options name. Every other link is a text, so a
+model's words never make this machine fetch something. This module refuses to judge what a failure means for the money:
 ``NotCopied`` says whether asking again may still bring the result, and the adapter decides. Before it: an adapter with
-an answer in hand. After it: ``settle.Completed`` with a reference.
+an answer in hand. After it: ``settle.Completed`` with references.
 """
 
 import base64
 import binascii
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib import parse
 
-from heddle.core import artifact, faults
+from heddle.core import artifact, faults, identity
 from heddle.ports import blobs, provider
-from heddle.providers import statuses, transport
+from heddle.providers import media, statuses, transport
 
 MEDIUM_BYTES_MAX: Final = 1024**3  # the artifact storage stops earlier, at ``artifact_bytes_max``
 LINK_CHARACTERS_MAX: Final = 4_096
-_DATA_URL: Final = re.compile(r"data:([a-z0-9.+/\-]+)?(?:;[a-z0-9=\-]+)*;base64,", re.IGNORECASE)
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\Z")
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 _UNTYPED: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # the last is what S3 says
 # What a refused write says of bytes that were too few, not of a wrong kind: they may arrive whole the next time.
@@ -141,7 +143,7 @@ async def _store(
 async def _copy_inline(
     link: str, *, artifacts: provider.ArtifactReader, media_type: str | None
 ) -> artifact.Artifact | NotCopied:
-    match = _DATA_URL.match(link)
+    match = media.DATA_URL.match(link)
     try:
         if match is None:
             raise ValueError("the result's data URL is not in base64")
@@ -174,3 +176,77 @@ def _not_kept(error: blobs.BlobRefused, *, may_come_whole: bool) -> NotCopied:
         message=f"the result was not stored ({error.code}): {error}",
         is_passing=may_come_whole and error.code in _MAY_COME_WHOLE,
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """Hold an output whose files are ours. ``images``: how many of them are images."""
+
+    output: identity.JsonValue
+    images: int
+
+
+class _Stopped(Exception):
+    """Carry the first file that was not copied out of the walk over the output."""
+
+    def __init__(self, why: NotCopied) -> None:
+        super().__init__(why.message)
+        self.why = why
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Collector:
+    """Collect the files of one endpoint's outputs. ``hosts``: where files are served, with their subdomains."""
+
+    connections: transport.Transport
+    source: Source
+    hosts: tuple[str, ...]
+
+    async def collect(
+        self,
+        output: identity.JsonValue,
+        *,
+        artifacts: provider.ArtifactReader,
+        left_s: Callable[[], float],
+        about: str,
+    ) -> Collected | NotCopied:
+        """Copy the files of an output, or give the first that could not be.
+
+        left_s: what is left of the time, in seconds. about: what messages call the output. A second call stores the
+        same bytes under the same references.
+        """
+
+        async def read(link: str) -> identity.JsonValue:
+            found = await copy(
+                link, source=self.source, connections=self.connections, artifacts=artifacts, timeout_s=left_s()
+            )
+            if isinstance(found, NotCopied):
+                raise _Stopped(dataclasses.replace(found, message=f"{about} is not copied: {found.message}"))
+            return found.as_json()
+
+        try:
+            taken = await media.taken(output, is_medium=self.is_file, read=read)
+        except _Stopped as stopped:
+            return stopped.why
+        except media.MediaRefused as error:
+            message = f"{about} is not copied: {error}"
+            return NotCopied(fault=faults.Fault.BAD_OUTPUT, message=message, is_passing=False)
+        return Collected(output=taken, images=media.images_in(taken))
+
+    def is_file(self, text: str) -> bool:
+        """Tell whether a text of an output is a file."""
+        if media.is_data_url(text):
+            return True
+        if not text[:8].lower().startswith("http") or not text.isprintable() or " " in text:
+            return False
+        found = origin(text)
+        if found is None:
+            return False
+        is_served = any(found[1] == host or found[1].endswith(f".{host}") for host in self.hosts)
+        return is_served or is_same_origin(text, self.source.home)
+
+
+def host_trouble(hosts: tuple[str, ...]) -> str | None:
+    """Tell which of the configured hosts is none, None when all are."""
+    wrong = next((host for host in hosts if not _HOST.match(host)), None)
+    return None if wrong is None else f"has {wrong!r}; each must be a host's name in lower case"

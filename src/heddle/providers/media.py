@@ -2,21 +2,74 @@
 
 Two walks over a JSON value: artifacts become whatever the provider reads (a data URL, the address of an upload, a block
 of base64), and texts that stand for media become artifacts. This module refuses inputs and answers with more media than
-one call may have; it reads no bytes and sends nothing itself. Before it: an adapter with a request or an answer in
-hand. After it: the transport, or ``settle.Completed``.
+one call may have, and texts that are no base64; it follows no link and sends nothing. Before it: an adapter with a
+request or an answer in hand. After it: the transport, or ``settle.Completed``.
 """
 
 import base64
+import binascii
+import dataclasses
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from heddle.core import artifact, identity
+from heddle.ports import provider
+from heddle.providers import json_wire
 
 MEDIA_MAX: Final = 64  # in one input or one output; each costs a read or a request
+DATA_URL: Final = re.compile(r"data:([a-z0-9.+/\-]+)?(?:;[a-z0-9=\-]+)*;base64,", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """Hold a body ready to send."""
+
+    media_type: str
+    body: bytes
 
 
 class MediaRefused(ValueError):
     """Say why the media of a value cannot be sent or taken, naming the field."""
+
+
+def has_artifact(value: identity.JsonValue) -> bool:
+    """Tell whether an artifact is anywhere inside a JSON value."""
+    if isinstance(value, dict):
+        return artifact.is_artifact(value) or any(map(has_artifact, value.values()))
+    return isinstance(value, list) and any(map(has_artifact, value))
+
+
+async def write_out(
+    value: identity.JsonValue, *, reader: provider.ArtifactReader, as_data_url: bool
+) -> identity.JsonValue:
+    """Replace every artifact in a JSON value by its bytes in base64, ``as_data_url`` as a data URL."""
+    if artifact.is_artifact(value):
+        reference = artifact.Artifact.from_json(value)
+        text = base64.b64encode(await reader.read(reference)).decode("ascii")
+        return f"data:{reference.media_type};base64,{text}" if as_data_url else text
+    if isinstance(value, dict):
+        return {key: await write_out(item, reader=reader, as_data_url=as_data_url) for key, item in value.items()}
+    if isinstance(value, list):
+        return [await write_out(item, reader=reader, as_data_url=as_data_url) for item in value]
+    return value
+
+
+def artifacts_in(value: identity.JsonValue) -> list[artifact.Artifact]:
+    """List the artifacts anywhere inside a JSON value, in order."""
+    return list(_artifacts_in(value))
+
+
+def decode_medium(value: identity.JsonValue) -> tuple[bytes, str | None]:
+    """Decode base64 or a base64 data URL to bytes and the media type it claims. Raises WireRefused."""
+    if not isinstance(value, str):
+        raise json_wire.WireRefused("is no base64 text")
+    match = DATA_URL.match(value)
+    try:
+        data = base64.b64decode(value[match.end() :] if match else value, validate=True)
+    except (binascii.Error, ValueError):
+        raise json_wire.WireRefused("is no base64 text") from None
+    return data, (match[1].lower() if match and match[1] else None)
 
 
 async def sent(

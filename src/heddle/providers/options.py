@@ -5,6 +5,7 @@ module knows no adapter. Before it: the registry with a configured endpoint. Aft
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 from urllib import parse
@@ -123,3 +124,37 @@ def require_http_url(config: provider.EndpointConfig) -> str:
             f"[endpoints.{config.name}] url must hold no user, password, query or fragment; use `secret`"
         )
     return config.url.rstrip("/")
+
+
+def header_trouble(name: str, value: str) -> str | None:
+    """Tell why a header cannot be sent as configured, None when it can."""
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        return "is no header name"
+    if name.lower() in _OWN_HEADERS:
+        return "is set by Heddle itself"
+    if not value.isprintable() or not value.isascii():
+        return "has a value that is not printable ASCII on one line"
+    return None
+
+
+_OWN_HEADERS: Final = frozenset(
+    {
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "accept-encoding",
+        "connection",
+        "expect",
+        "te",
+        "upgrade",
+    }
+)
+
+
+def headers(configured: Mapping[str, str], *, secret: str | None) -> dict[str, str]:
+    """Fill ``{secret}`` into the configured headers; a secret that no header names goes out as a bearer token."""
+    filled = {name: value.replace("{secret}", secret or "") for name, value in configured.items()}
+    if secret and not any("{secret}" in value for value in configured.values()):
+        filled["Authorization"] = f"Bearer {secret}"
+    return filled

@@ -19,12 +19,14 @@ class Outcomes:
     """Make the outcomes of one endpoint.
 
     is_guarded: a call must not be made again blindly, since it costs money or moves a state; then what proves no
-    refusal is unknown, and else a passing failure.
+    refusal is unknown, and else a passing failure. secrets: what no message may hold besides the endpoint's own.
     """
 
-    def __init__(self, config: provider.EndpointConfig, *, is_guarded: bool) -> None:
+    def __init__(
+        self, config: provider.EndpointConfig, *, is_guarded: bool, secrets: tuple[str | None, ...] = ()
+    ) -> None:
         self.where = f"endpoint {config.name}"
-        self._secrets = (config.secret, config.callback_secret)
+        self._secrets = (config.secret, config.callback_secret, *secrets)
         self._is_guarded = is_guarded
 
     def excerpt(self, body: bytes) -> str:
@@ -35,9 +37,12 @@ class Outcomes:
         """Quote foreign words in short, without our secrets."""
         return self.excerpt(text.encode("utf-8", errors="replace"))
 
-    def fault(self, fault: faults.Fault, message: str, *, heard: told.Told = told.NOTHING) -> settle.Faulted:
-        """Give a classified failure."""
-        return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self.where), told=heard)
+    def fault(
+        self, fault: faults.Fault, message: str, *, billed: int = 0, heard: told.Told = told.NOTHING
+    ) -> settle.Faulted:
+        """Give a classified failure. ``billed``: what it costs all the same, in nano-dollars."""
+        step_fault = faults.StepFault(fault=fault, message=message, where=self.where)
+        return settle.Faulted(fault=step_fault, billed_nano_usd=billed, told=heard)
 
     def unsent(self, error: Exception) -> settle.Faulted:
         """Give the failure of a request that could not even be written."""
@@ -54,10 +59,13 @@ class Outcomes:
         *,
         headers: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
+        heard: told.Told | None = None,
     ) -> settle.Outcome:
-        """Judge an answer that is no success. ``retry_after_s``: the body's own wish, where it states one."""
+        """Judge an answer that is no success. ``retry_after_s``: the body's own wish, where it states one. ``heard``:
+        what the answer tells of limits and use, where that is more than its headers say.
+        """
         now_s = time.time()
-        heard = limits.read(headers or {}, now_s=now_s)
+        heard = limits.read(headers or {}, now_s=now_s) if heard is None else heard
         if retry_after_s is None:
             retry_after_s = statuses.retry_after_s(headers or {}, now_s=now_s)
         else:
@@ -72,11 +80,17 @@ class Outcomes:
         )
 
     def refused(
-        self, reply: transport.Reply, fault: faults.Fault, *, retry_after_s: float | None = None
+        self,
+        reply: transport.Reply,
+        fault: faults.Fault,
+        *,
+        note: str = "",
+        retry_after_s: float | None = None,
+        heard: told.Told | None = None,
     ) -> settle.Outcome:
-        """Judge a whole answer that is no success by the fault its table names."""
-        message = f"answered {reply.status}: {self.excerpt(reply.body)}"
-        return self.judged(fault, message, headers=reply.headers, retry_after_s=retry_after_s)
+        """Judge a whole answer that is no success by the fault its table names. ``note``: a code or a hint to quote."""
+        message = f"answered {reply.status}{f' ({note})' if note else ''}: {self.excerpt(reply.body)}"
+        return self.judged(fault, message, headers=reply.headers, retry_after_s=retry_after_s, heard=heard)
 
     def bad(self, message: str, body: bytes) -> settle.Faulted:
         """Give the failure of a result that cannot be used."""

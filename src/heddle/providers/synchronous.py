@@ -1,64 +1,22 @@
-"""Answer for what an endpoint of one request and one answer does not have: jobs, look-ups, callbacks.
+"""Answer for what an endpoint of one request and one answer has not: jobs to ask after and to stop.
 
-An adapter of such an endpoint inherits this and sends. Nothing here speaks to anybody but to close connections. Before
-it in the walk: execute and poll. After it: the transport.
+An adapter of such an endpoint inherits this and sends; nothing here sends or judges an answer. Before it in the walk:
+execute and poll. After it: the transport.
 """
-
-from collections.abc import Mapping
 
 from heddle.core import faults, settle
 from heddle.ports import provider
-from heddle.providers import options, outcomes, transport
-
-CHECK_TIMEOUT_S = 5.0
+from heddle.providers import endpoints
 
 
-class Synchronous:
-    """Speak to one endpoint that accepts no jobs. ``is_guarded``: as in ``outcomes.Outcomes``."""
-
-    def __init__(self, config: provider.EndpointConfig, connections: transport.Transport, *, is_guarded: bool) -> None:
-        self._config = config
-        self._base_url = options.require_http_url(config)
-        self._outcomes = outcomes.Outcomes(config, is_guarded=is_guarded)
-        self._transport = connections.hold()
+class Synchronous(endpoints.Endpoint):
+    """Speak to one endpoint that accepts no jobs."""
 
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
         """Answer as for a job that cannot be: this endpoint accepts none."""
         message = f"a synchronous endpoint was asked after the job {handle!r}"
         return self._outcomes.fault(faults.Fault.UNCLASSIFIED, message)
 
-    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer that the endpoint cannot be asked."""
-        return settle.Unknown(message=f"{self._outcomes.where} cannot be asked what became of a request")
-
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Answer no: nothing is to be stopped."""
         return False
-
-    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
-        """Refuse every callback: this endpoint makes none."""
-        raise provider.CallbackRefused(f"{self._outcomes.where} makes no callbacks")
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
-
-    def _timeout_s(self, request: provider.ProviderRequest) -> float:
-        return min(self._config.timeout_s, request.timeout_s)
-
-    async def _trouble_at(self, path: str, headers: Mapping[str, str]) -> str | None:
-        """Ask a health path; None when it answers with success."""
-        reply = await self._transport.exchange(
-            transport.Call(
-                method="GET",
-                url=self._base_url + path,
-                headers=headers,
-                timeout_s=CHECK_TIMEOUT_S,
-                is_repeatable=True,
-            )
-        )
-        if not isinstance(reply, transport.Reply):
-            return reply.message
-        if 200 <= reply.status < 300:
-            return None
-        return f"{path} answered {reply.status}: {self._outcomes.excerpt(reply.body)}"

@@ -9,9 +9,12 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from heddle.core import identity
+from heddle.ports import provider
+from heddle.providers import json_wire
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)(?:\.([A-Za-z0-9_.\-]+))?(\?)?\}\Z")
 ABSENT: Final = object()
+_PLAIN: Final = ("model", "idempotency_key", "attempt_id")
 
 
 class TemplateUnfilled(ValueError):
@@ -41,6 +44,26 @@ def trouble(
         return None
     found = (trouble(value, path=place, names=names, plain=plain) for place, value in items)
     return next((each for each in found if each), None)
+
+
+def body_trouble(template: identity.JsonValue, *, path: str = "body") -> str | None:
+    """Tell which placeholder of a body template is none, None when all are."""
+    return trouble(template, path=path, names=("input",), plain=_PLAIN)
+
+
+def body(
+    template: identity.JsonValue, request: provider.ProviderRequest, given: identity.JsonValue
+) -> identity.JsonValue:
+    """Fill a body template; ``given`` is the request's input with its artifacts written out.
+
+    A string that is exactly a placeholder becomes the value it names. One that ends in ``?}`` and names nothing is
+    left out of its object or list. Raises WireRefused when another one names nothing.
+    """
+    values = {"input": given, **{name: getattr(request, name) for name in _PLAIN}}
+    try:
+        return fill(template, values)
+    except TemplateUnfilled as error:
+        raise json_wire.WireRefused(f"{error}, which the endpoint's body asks for") from error
 
 
 def fill(template: identity.JsonValue, values: Mapping[str, identity.JsonValue]) -> identity.JsonValue:

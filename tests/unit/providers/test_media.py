@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heddle.core import artifact
-from heddle.providers import answers, collecting, fetching, media, transport
+from heddle.providers import fetching, json_wire, media, transport
 
 STORED = artifact.Artifact(sha256="0" * 64, media_type="image/png", size_bytes=3)
 
@@ -17,24 +17,24 @@ STORED = artifact.Artifact(sha256="0" * 64, media_type="image/png", size_bytes=3
     ids=range(8),
 )
 def test_answer_when_it_is_no_strict_object_then_refused(body: bytes) -> None:
-    with pytest.raises(answers.AnswerRefused):
-        answers.read_object(body)
+    with pytest.raises(json_wire.AnswerRefused):
+        json_wire.read_object(body)
 
 
 def test_answer_when_fields_are_of_other_types_then_as_if_not_there() -> None:
-    value = answers.read_object('{"text": 3, "part": [], "count": true, "seconds": "4", "many": 1e3}')
+    value = json_wire.read_object('{"text": 3, "part": [], "count": true, "seconds": "4", "many": 1e3}')
 
-    assert answers.read_text(value, "text") == ""
-    assert answers.read_part(value, "part") == {}
-    assert [answers.read_count(value, key) for key in ("count", "many", "none")] == [None, None, None]
-    assert [answers.read_seconds(value, key) for key in ("seconds", "count", "many")] == [None, None, 1000.0]
+    assert json_wire.read_text(value, "text") == ""
+    assert json_wire.read_part(value, "part") == {}
+    assert [json_wire.read_count(value, key) for key in ("count", "many", "none")] == [None, None, None]
+    assert [json_wire.read_seconds(value, key) for key in ("seconds", "count", "many")] == [None, None, 1000.0]
 
 
 @pytest.mark.parametrize(
     ("count", "read"), [(0, 0), (10**11, 10**11), (10**11 + 1, None), (-1, None), (1.5, None)], ids=range(5)
 )
 def test_count_when_it_cannot_be_true_then_not_told(count: float, read: int | None) -> None:
-    assert answers.read_count({"count": count}, "count") == read
+    assert json_wire.read_count({"count": count}, "count") == read
 
 
 async def test_input_when_it_holds_artifacts_then_each_is_written_with_its_place() -> None:
@@ -84,7 +84,7 @@ async def test_output_when_it_has_too_many_media_then_refused_before_one_is_read
     ],
 )
 def test_text_when_it_leads_to_where_files_are_served_then_a_file_and_else_a_text(text: str, is_file: bool) -> None:
-    collector = collecting.Collector(
+    collector = fetching.Collector(
         connections=transport.Transport(),
         source=fetching.Source(home="https://api.example.com", headers={}),
         hosts=("replicate.delivery",),

@@ -81,3 +81,22 @@ def test_expected_when_the_endpoint_has_a_price_too_then_what_the_list_lacks_cos
 
 def test_expected_when_an_endpoint_has_one_price_then_the_list_is_not_asked() -> None:
     assert prices.expected(deployed(FILE.replace('price = "list"', 'price_usd = "0.5"'))) == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_priced"),
+    [
+        ("owner/painter", True),
+        ("owner/painter-20260101", True),
+        ("owner/painter-2026-01-01", True),
+        ("owner/painter-latest", True),
+        ("owner/painter-lora", False),
+        ("owner/painter-pro", False),
+        ("owner/painter-1.1", False),
+        ("painter", False),
+    ],
+)
+def test_price_when_a_name_ends_in_more_than_a_date_then_it_is_another_model(model: str, is_priced: bool) -> None:
+    book = prices.parse(LIST.replace('"painter"', '"owner/painter"'), place="prices.toml")
+
+    assert (prices.of(book, model) is not None) is is_priced

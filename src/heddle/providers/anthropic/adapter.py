@@ -13,11 +13,10 @@ from typing import Final
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import answers, excerpts, limits, media, options, sse, statuses, transport
+from heddle.providers import endpoints, json_wire, limits, media, options, sse, synchronous, transport
 from heddle.providers.anthropic import faults as anthropic_faults
 from heddle.providers.anthropic import stream, wire
 
-CHECK_TIMEOUT_S: Final = 5.0
 STREAM_BYTES_MAX: Final = 64 * 1024**2  # 128,000 tokens of output in events of some 150 bytes each are 20 MB
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,199}\Z")
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -56,19 +55,16 @@ def read_options(config: provider.EndpointConfig) -> AnthropicOptions:
     return read
 
 
-class AnthropicProvider:
+class AnthropicProvider(synchronous.Synchronous):
     """Speak to one account of the Messages API."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = read_options(config)
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
+        super().__init__(config, connections, is_guarded=True)
         self._headers = wire.headers(
             secret=config.secret or "", version=self._options.version, betas=self._options.betas
         )
         self.capabilities = provider.Capabilities(idempotency=attempt.IdempotencyClass.C, is_paid=True)
-        self._transport = connections.hold()
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt; as a stream when somebody listens or the endpoint says so."""
@@ -77,44 +73,25 @@ class AnthropicProvider:
         try:
             body = await wire.write(request.input, model=model, is_streamed=is_streamed, reader=request.artifacts)
         except (wire.RequestRefused, media.MediaRefused, blobs.BlobMissing, ValueError) as error:
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
-        except OSError as error:
-            message = f"nothing was sent: the artifact storage could not be read: {error}"
-            return self._fault(faults.Fault.NOT_SENT, message)
+            return self._outcomes.unsent(error)
         call = transport.Call(
             method="POST",
             url=f"{self._base_url}/v1/messages",
             headers={**self._headers, "Content-Type": "application/json"},
             body=body,
-            timeout_s=min(self._config.timeout_s, request.timeout_s),
+            timeout_s=self._timeout_s(request),
             is_repeatable=False,
             reply_bytes_max=STREAM_BYTES_MAX if is_streamed else transport.BODY_BYTES_MAX,
         )
         async with self._transport.open(call) as opened:
             if not isinstance(opened, transport.Opened):
-                return self._loss(opened)
+                return self._outcomes.loss(opened)
             if opened.status == 200 and transport.media_type(opened.headers) == "text/event-stream":
                 return await self._gathered(opened, request)
             reply = await transport.whole(opened)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         return self._answered(reply, model=model) if 200 <= reply.status < 300 else self._refused(reply)
-
-    async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer as for a job that cannot be: this endpoint accepts none."""
-        return self._fault(faults.Fault.UNCLASSIFIED, f"a synchronous endpoint was asked after the job {handle[:80]!r}")
-
-    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer that the API cannot be asked."""
-        return settle.Unknown(message=f"{self._where} cannot be asked what became of a request")
-
-    async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
-        """Answer no: nothing is to be stopped."""
-        return False
-
-    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
-        """Refuse every callback: the API makes none."""
-        raise provider.CallbackRefused(f"{self._where} makes no callbacks")
 
     async def check(self) -> str | None:
         """Ask for one model of the list, to see whether our key is taken."""
@@ -123,19 +100,15 @@ class AnthropicProvider:
                 method="GET",
                 url=f"{self._base_url}/v1/models?limit=1",
                 headers=self._headers,
-                timeout_s=CHECK_TIMEOUT_S,
+                timeout_s=endpoints.CHECK_TIMEOUT_S,
                 is_repeatable=True,
             )
         )
         if not isinstance(reply, transport.Reply):
             return reply.message
         if reply.status != 200:
-            return f"/v1/models answered {reply.status}: {self._excerpt(reply.body)}"
+            return f"/v1/models answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
         return None
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
 
     async def _gathered(self, opened: transport.Opened, request: provider.ProviderRequest) -> settle.Outcome:
         gathering = stream.Gathering()
@@ -154,26 +127,26 @@ class AnthropicProvider:
                 return self._broken_off(gathering, opened.headers)
             return self._completed(wire.checked_message(gathering.message), opened.headers)
         except transport.BodyLost as error:
-            return self._loss(error.lost)
-        except (answers.AnswerRefused, sse.StreamRefused) as error:
+            return self._outcomes.loss(error.lost)
+        except (json_wire.AnswerRefused, sse.StreamRefused) as error:
             return self._unreadable(str(error), gathering.usage, gathering.message, opened.headers)
 
     def _answered(self, reply: transport.Reply, *, model: str) -> settle.Outcome:
         try:
             message = wire.read_message(reply.body)
-        except answers.AnswerRefused as error:
-            why = f"{error}; it begins: {self._excerpt(reply.body)}"
+        except json_wire.AnswerRefused as error:
+            why = f"{error}; it begins: {self._outcomes.excerpt(reply.body)}"
             return self._unreadable(why, {}, {}, reply.headers)
         return self._completed(message, reply.headers)
 
-    def _completed(self, message: answers.JsonObject, headers: Mapping[str, str]) -> settle.Completed:
-        usage = answers.read_part(message, "usage")
+    def _completed(self, message: json_wire.JsonObject, headers: Mapping[str, str]) -> settle.Completed:
+        usage = json_wire.read_part(message, "usage")
         return settle.Completed(output=message, cost_nano_usd=_cost(message, usage), told=self._told(headers, usage))
 
     def _unreadable(
-        self, why: str, usage: answers.JsonObject, message: answers.JsonObject, headers: Mapping[str, str]
+        self, why: str, usage: json_wire.JsonObject, message: json_wire.JsonObject, headers: Mapping[str, str]
     ) -> settle.Faulted:
-        faulted = self._fault(faults.Fault.BAD_OUTPUT, f"the answer cannot be read: {why}")
+        faulted = self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer cannot be read: {why}")
         billed = _cost(message, usage) or 0
         return dataclasses.replace(faulted, billed_nano_usd=billed, told=self._told(headers, usage))
 
@@ -181,42 +154,26 @@ class AnthropicProvider:
         """Judge an error event: before any content as the same error without a stream, after it as a part."""
         assert gathering.error is not None
         codes = wire.error_codes(gathering.error)
-        said = self._excerpt(answers.read_text(answers.read_part(gathering.error, "error"), "message").encode())
+        said = self._outcomes.quoted(json_wire.read_text(json_wire.read_part(gathering.error, "error"), "message"))
         message = f"the stream broke off with {', '.join(codes) or 'an error'}: {said}"
         heard = self._told(headers, gathering.usage)
         if gathering.has_content:
-            faulted = self._fault(faults.Fault.PARTIAL, message)
+            faulted = self._outcomes.fault(faults.Fault.PARTIAL, message)
             billed = _cost(gathering.message, gathering.usage) or 0
             return dataclasses.replace(faulted, billed_nano_usd=billed, told=heard)
         status = anthropic_faults.STATUSES.get(codes[-1] if codes else "", 500)
-        return statuses.outcome_of(
-            anthropic_faults.fault_of(status, codes), message=message, where=self._where, is_paid=True, heard=heard
-        )
+        return self._outcomes.judged(anthropic_faults.fault_of(status, codes), message, heard=heard)
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
         codes, request_id = wire.read_error(reply.body)
         asked = request_id or reply.headers.get("request-id", "")[:80]
-        return statuses.outcome_of(
-            anthropic_faults.fault_of(reply.status, codes),
-            message=f"answered {reply.status} ({asked or 'no request id'}): {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=True,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
-            heard=self._told(reply.headers, {}),
-        )
+        fault = anthropic_faults.fault_of(reply.status, codes)
+        heard = self._told(reply.headers, {})
+        return self._outcomes.refused(reply, fault, note=asked or "no request id", heard=heard)
 
-    def _told(self, headers: Mapping[str, str], usage: answers.JsonObject) -> told.Told:
+    def _told(self, headers: Mapping[str, str], usage: json_wire.JsonObject) -> told.Told:
         return limits.read(headers, now_s=time.time(), tokens=wire.tokens_of(usage))
 
-    def _loss(self, lost: transport.Lost) -> settle.Outcome:
-        return statuses.outcome_of_loss(lost, where=self._where, is_paid=True)
 
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=(self._config.secret,))
-
-    def _fault(self, fault: faults.Fault, message: str) -> settle.Faulted:
-        return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self._where))
-
-
-def _cost(message: answers.JsonObject, usage: answers.JsonObject) -> int | None:
-    return wire.cost_nano_usd(usage, model=answers.read_text(message, "model"))
+def _cost(message: json_wire.JsonObject, usage: json_wire.JsonObject) -> int | None:
+    return wire.cost_nano_usd(usage, model=json_wire.read_text(message, "model"))

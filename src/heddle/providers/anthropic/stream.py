@@ -10,7 +10,7 @@ read 2026-11-29.
 from typing import Any, Final
 
 from heddle.core import identity
-from heddle.providers import answers, sse
+from heddle.providers import json_wire, sse
 
 BLOCKS_MAX: Final = 1_000
 # Deltas whose one text is appended to a text of the block.
@@ -26,16 +26,16 @@ class Gathering:
     """Hold what has come of a message. ``error`` is the error event that ended it, None when there was none."""
 
     def __init__(self) -> None:
-        self.message: answers.JsonObject = {}
-        self.error: answers.JsonObject | None = None
+        self.message: json_wire.JsonObject = {}
+        self.error: json_wire.JsonObject | None = None
         self.is_whole = False
         # Joined when their block ends: appending to a text piece by piece copies it every time.
         self._pieces: dict[tuple[int, str], list[str]] = {}
 
     @property
-    def usage(self) -> answers.JsonObject:
+    def usage(self) -> json_wire.JsonObject:
         """Give the usage told so far."""
-        return answers.read_part(self.message, "usage")
+        return json_wire.read_part(self.message, "usage")
 
     @property
     def has_content(self) -> bool:
@@ -51,10 +51,10 @@ class Gathering:
         """Take the next event; give its data when it is a piece of content, else None. Raises AnswerRefused."""
         if self.is_over or event.name == "ping":
             return None
-        data = answers.read_object(event.data)
+        data = json_wire.read_object(event.data)
         match data.get("type"):
             case "message_start":
-                self.message = {**answers.read_part(data, "message")}
+                self.message = {**json_wire.read_part(data, "message")}
                 self.message["content"] = []
             case "content_block_start":
                 self._start(data)
@@ -67,7 +67,7 @@ class Gathering:
                 self._change(data)
             case "message_stop":
                 if self._pieces:
-                    raise answers.AnswerRefused("the stream ends inside a block")
+                    raise json_wire.AnswerRefused("the stream ends inside a block")
                 self.is_whole = True
             case "error":
                 self.error = data
@@ -78,44 +78,44 @@ class Gathering:
     def _blocks(self) -> list[Any]:
         blocks = self.message.get("content")
         if not isinstance(blocks, list):
-            raise answers.AnswerRefused("the stream does not begin with message_start")
+            raise json_wire.AnswerRefused("the stream does not begin with message_start")
         return blocks
 
-    def _start(self, data: answers.JsonObject) -> None:
+    def _start(self, data: json_wire.JsonObject) -> None:
         blocks = self._blocks()
         if data.get("index") != len(blocks) or len(blocks) >= BLOCKS_MAX:
-            raise answers.AnswerRefused(f"the stream begins block {str(data.get('index'))[:20]!r} out of order")
-        blocks.append({**answers.read_part(data, "content_block")})
+            raise json_wire.AnswerRefused(f"the stream begins block {str(data.get('index'))[:20]!r} out of order")
+        blocks.append({**json_wire.read_part(data, "content_block")})
 
-    def _block(self, data: answers.JsonObject) -> tuple[int, answers.JsonObject]:
+    def _block(self, data: json_wire.JsonObject) -> tuple[int, json_wire.JsonObject]:
         blocks, index = self._blocks(), data.get("index")
         if not isinstance(index, int) or not 0 <= index < len(blocks):
-            raise answers.AnswerRefused(f"the stream goes on with block {str(index)[:20]!r}, which it never began")
+            raise json_wire.AnswerRefused(f"the stream goes on with block {str(index)[:20]!r}, which it never began")
         return index, blocks[index]
 
-    def _add(self, data: answers.JsonObject) -> None:
+    def _add(self, data: json_wire.JsonObject) -> None:
         index, block = self._block(data)
-        delta = answers.read_part(data, "delta")
-        kind = answers.read_text(delta, "type")
+        delta = json_wire.read_part(data, "delta")
+        kind = json_wire.read_text(delta, "type")
         if kind in _APPENDED:
             name = _APPENDED[kind]
-            self._pieces.setdefault((index, name), []).append(answers.read_text(delta, name))
+            self._pieces.setdefault((index, name), []).append(json_wire.read_text(delta, name))
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
         else:
-            raise answers.AnswerRefused(f"the stream has a delta of the unknown type {kind[:80]!r}")
+            raise json_wire.AnswerRefused(f"the stream has a delta of the unknown type {kind[:80]!r}")
 
-    def _stop(self, data: answers.JsonObject) -> None:
+    def _stop(self, data: json_wire.JsonObject) -> None:
         index, block = self._block(data)
         for name in _APPENDED.values():
             text = "".join(self._pieces.pop((index, name), []))
             if text and name == "partial_json":
-                block["input"] = answers.read_object(text)
+                block["input"] = json_wire.read_object(text)
             elif text:
-                block[name] = answers.read_text(block, name) + text
+                block[name] = json_wire.read_text(block, name) + text
 
-    def _change(self, data: answers.JsonObject) -> None:
+    def _change(self, data: json_wire.JsonObject) -> None:
         self._blocks()
-        self.message.update(answers.read_part(data, "delta"))
-        told = {key: value for key, value in answers.read_part(data, "usage").items() if value is not None}
+        self.message.update(json_wire.read_part(data, "delta"))
+        told = {key: value for key, value in json_wire.read_part(data, "usage").items() if value is not None}
         self.message["usage"] = {**self.usage, **told}

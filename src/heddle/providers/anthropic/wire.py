@@ -8,21 +8,19 @@ it: the transport, and on the way back the adapter.
 
 import base64
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from heddle.core import artifact, identity
 from heddle.core.policy import price
 from heddle.ports import provider
-from heddle.providers import answers, media, prices
+from heddle.providers import json_wire, media, prices
 
 REQUEST_BYTES_MAX: Final = 32 * 1024**2  # …/api/errors, "Request size limits": Messages API 32 MB
 VERSION: Final = "2026-10-21"  # …/api/versioning: "recommends using the latest API version"; 2023-06-01 is served too
 # Base64ImageSourceParam and Base64PDFSourceParam of the package.
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _OURS: Final = ("model", "stream")
-_DATED: Final = re.compile(r"-[0-9]{8}\Z")
 # Cache writes cost 1.25 times the input price, or twice for an hour, with every model listed (…/about-claude/pricing).
 _WRITE_5M_QUARTERS: Final = 5
 _WRITE_1H_QUARTERS: Final = 8
@@ -84,39 +82,39 @@ def headers(*, secret: str, version: str, betas: Sequence[str]) -> dict[str, str
     return {**written, "anthropic-beta": ",".join(betas)} if betas else written
 
 
-def read_message(body: bytes) -> answers.JsonObject:
+def read_message(body: bytes) -> json_wire.JsonObject:
     """Read a whole message. Raises AnswerRefused."""
-    return checked_message(answers.read_object(body))
+    return checked_message(json_wire.read_object(body))
 
 
-def checked_message(message: answers.JsonObject) -> answers.JsonObject:
+def checked_message(message: json_wire.JsonObject) -> json_wire.JsonObject:
     """Give a message back when it is one that has ended. Raises AnswerRefused."""
     if message.get("type") != "message" or not isinstance(message.get("content"), list):
-        raise answers.AnswerRefused("it is no message")
+        raise json_wire.AnswerRefused("it is no message")
     if not isinstance(message.get("stop_reason"), str):
-        raise answers.AnswerRefused("the message does not say why it ended")
+        raise json_wire.AnswerRefused("the message does not say why it ended")
     return message
 
 
 def read_error(body: bytes) -> tuple[tuple[str, ...], str]:
     """Read an error's codes and the request's id, which is empty when there is none."""
     try:
-        value = answers.read_object(body)
-    except answers.AnswerRefused:
+        value = json_wire.read_object(body)
+    except json_wire.AnswerRefused:
         return (), ""
-    return error_codes(value), answers.read_text(value, "request_id")[:80]
+    return error_codes(value), json_wire.read_text(value, "request_id")[:80]
 
 
-def error_codes(value: answers.JsonObject) -> tuple[str, ...]:
+def error_codes(value: json_wire.JsonObject) -> tuple[str, ...]:
     """Read the codes of an error object, the more precise one first: ``details.error_code`` and its type."""
-    error = answers.read_part(value, "error")
-    found = answers.read_text(answers.read_part(error, "details"), "error_code"), answers.read_text(error, "type")
+    error = json_wire.read_part(value, "error")
+    found = json_wire.read_text(json_wire.read_part(error, "details"), "error_code"), json_wire.read_text(error, "type")
     return tuple(code for code in found if code)
 
 
-def tokens_of(usage: answers.JsonObject) -> int | None:
+def tokens_of(usage: json_wire.JsonObject) -> int | None:
     """Count all tokens of a usage, cached ones included; None when it names none."""
-    counts = [answers.read_count(usage, key) for key in _COUNTED]
+    counts = [json_wire.read_count(usage, key) for key in _COUNTED]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
@@ -124,36 +122,35 @@ def tokens_of(usage: answers.JsonObject) -> int | None:
 _COUNTED: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 
 
-def cost_nano_usd(usage: answers.JsonObject, *, model: str) -> int | None:
+def cost_nano_usd(usage: json_wire.JsonObject, *, model: str) -> int | None:
     """Give the list price of a usage; None for a model or a way of serving whose price is not listed.
 
     Other tiers and speeds, a region of one's own and the server's own tools are charged by rules that are not listed.
     """
-    book = prices.read("anthropic")
-    listed = book.get(model) or book.get(_DATED.sub("", model))
-    plain, output = (answers.read_count(usage, key) for key in ("input_tokens", "output_tokens"))
+    listed = prices.of(prices.read("anthropic"), model)
+    plain, output = (json_wire.read_count(usage, key) for key in ("input_tokens", "output_tokens"))
     if listed is None or plain is None or output is None or _is_unlisted(usage):
         return None
-    read = answers.read_count(usage, "cache_read_input_tokens") or 0
+    read = json_wire.read_count(usage, "cache_read_input_tokens") or 0
     counted = price.Usage(input_tokens=plain + read, cached_input_tokens=read, output_tokens=output)
     cost = price.cost_nano_usd(listed, counted)
     return None if cost is None else cost + _cost_of_writes(usage, listed.input_per_mtok)
 
 
-def _cost_of_writes(usage: answers.JsonObject, input_per_mtok: int) -> int:
+def _cost_of_writes(usage: json_wire.JsonObject, input_per_mtok: int) -> int:
     """Give what cache writes cost, rounded up to a nano-dollar as every other part is."""
-    written = answers.read_count(usage, "cache_creation_input_tokens") or 0
-    by_hour = answers.read_count(answers.read_part(usage, "cache_creation"), "ephemeral_1h_input_tokens") or 0
+    written = json_wire.read_count(usage, "cache_creation_input_tokens") or 0
+    by_hour = json_wire.read_count(json_wire.read_part(usage, "cache_creation"), "ephemeral_1h_input_tokens") or 0
     by_hour = min(by_hour, written)
     quarters = _WRITE_5M_QUARTERS * (written - by_hour) + _WRITE_1H_QUARTERS * by_hour
     return -(-input_per_mtok * quarters // (4 * _MILLION))
 
 
-def _is_unlisted(usage: answers.JsonObject) -> bool:
-    tools = answers.read_part(usage, "server_tool_use")
+def _is_unlisted(usage: json_wire.JsonObject) -> bool:
+    tools = json_wire.read_part(usage, "server_tool_use")
     return (
         usage.get("service_tier") not in (None, "standard")
         or usage.get("speed") not in (None, "standard")
         or usage.get("inference_geo") not in (None, "global", "not_available")
-        or any(answers.read_count(tools, key) for key in tools)
+        or any(json_wire.read_count(tools, key) for key in tools)
     )

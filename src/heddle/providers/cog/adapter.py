@@ -6,27 +6,15 @@ attaches to the running one by putting the same id again. Before it in the walk:
 
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from heddle.core import artifact, attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import (
-    answers,
-    collecting,
-    excerpts,
-    fetching,
-    limits,
-    media,
-    options,
-    sse,
-    statuses,
-    transport,
-)
+from heddle.providers import endpoints, fetching, json_wire, media, options, sse, transport
 from heddle.providers.cog import faults as cog_faults
 from heddle.providers.cog import wire
 
-CHECK_TIMEOUT_S: Final = 5.0
 RESPONSE_BYTES_MAX: Final = 64 * 1024**2  # files come inside the JSON
 _ABLE: Final = frozenset({"READY", "BUSY"})
 
@@ -53,21 +41,19 @@ def read_options(config: provider.EndpointConfig) -> CogOptions:
         ),
     )
     source.end()
-    if trouble := collecting.host_trouble(read.output_hosts):
+    if trouble := fetching.host_trouble(read.output_hosts):
         raise source.refusal("output_hosts", trouble)
     if config.callback_secret is not None:
         raise source.refusal("callback_secret", "has no use: Cog does not sign its webhooks, so none are asked for")
     return read
 
 
-class CogProvider:
+class CogProvider(endpoints.Endpoint):
     """Speak to one Cog container."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = read_options(config)
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
+        super().__init__(config, connections, is_guarded=True)
         self._headers = {"Authorization": f"Bearer {config.secret}"} if config.secret is not None else {}
         # A prediction occupies a slot of a GPU for as long as it runs, so a lost answer is cleared up by its id as a
         # paid one would be, instead of starting a second prediction under another.
@@ -77,8 +63,7 @@ class CogProvider:
             has_poll=True,
             has_cancel=self._options.mode is not wire.Mode.WAIT,
         )
-        self._transport = connections.hold()
-        self._collector = collecting.Collector(
+        self._collector = fetching.Collector(
             connections=self._transport,
             source=fetching.Source(home=self._base_url, headers=self._headers),
             hosts=self._options.output_hosts,
@@ -96,8 +81,8 @@ class CogProvider:
         """Attach to a prediction and wait for its end. What says nothing of it leaves it running."""
         try:
             url = wire.read_handle(handle, home=self._base_url)
-        except answers.AnswerRefused as error:
-            return self._fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
+        except json_wire.AnswerRefused as error:
+            return self._outcomes.fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
         outcome = await self._put(url, request, is_attaching=True)
         match outcome:
             case settle.Unknown():
@@ -109,64 +94,54 @@ class CogProvider:
 
     async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Answer that a container is not asked: putting the same id again finds a running prediction."""
-        return settle.Unknown(message=f"{self._where} is asked by sending the same id again")
+        return settle.Unknown(message=f"{self._outcomes.where} is asked by sending the same id again")
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Ask for a running prediction to be stopped; no when it could not be asked or is not there."""
         try:
             url = wire.read_handle(handle, home=self._base_url)
-        except answers.AnswerRefused:
+        except json_wire.AnswerRefused:
             return False
         call = self._call("POST", f"{url}/cancel", timeout_s=self._timeout_s(request))
         reply = await self._transport.exchange(call)
         return isinstance(reply, transport.Reply) and reply.status == 200
 
-    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
-        """Refuse every callback: none are asked for."""
-        raise provider.CallbackRefused(f"{self._where} makes no callbacks")
-
     async def check(self) -> str | None:
         """Ask whether the model is set up; a busy one is."""
-        call = self._call("GET", f"{self._base_url}/health-check", timeout_s=CHECK_TIMEOUT_S)
+        call = self._call("GET", f"{self._base_url}/health-check", timeout_s=endpoints.CHECK_TIMEOUT_S)
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             return reply.message
         if reply.status != 200:
-            return f"/health-check answered {reply.status}: {self._excerpt(reply.body)}"
+            return f"/health-check answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
         state = wire.error_code(reply.body)
-        return None if state in _ABLE else f"the model is {state or 'in no known state'}: {self._excerpt(reply.body)}"
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
+        said = self._outcomes.excerpt(reply.body)
+        return None if state in _ABLE else f"the model is {state or 'in no known state'}: {said}"
 
     async def _put(self, url: str, request: provider.ProviderRequest, *, is_attaching: bool) -> settle.Outcome:
         left_s = _countdown(self._timeout_s(request))
         try:
             body = wire.submission(await media.sent(request.input, write=_reader(request)))
         except (media.MediaRefused, blobs.BlobMissing, ValueError) as error:
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
-        except OSError as error:
-            message = f"nothing was sent: the artifact storage could not be read: {error}"
-            return self._fault(faults.Fault.NOT_SENT, message)
+            return self._outcomes.unsent(error)
         call = self._call("PUT", url, timeout_s=left_s())
         said = wire.headers(self._options.mode, is_attaching=is_attaching)
         call = dataclasses.replace(call, headers={**call.headers, **said}, body=body)
         async with self._transport.open(call) as opened:
             if not isinstance(opened, transport.Opened):
-                return self._loss(opened)
+                return self._outcomes.loss(opened)
             if opened.status == 200 and transport.media_type(opened.headers) == "text/event-stream":
                 found = await self._followed(opened, request, url)
                 return await self._judged(found, request, left_s) if isinstance(found, wire.Prediction) else found
             reply = await transport.whole(opened)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
             return self._refused(reply)
         try:
-            prediction = wire.read_prediction(answers.read_object(reply.body), url=url)
-        except answers.AnswerRefused as error:
-            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
+            prediction = wire.read_prediction(json_wire.read_object(reply.body), url=url)
+        except json_wire.AnswerRefused as error:
+            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._outcomes.excerpt(reply.body)}")
         return await self._judged(prediction, request, left_s)
 
     async def _followed(
@@ -177,18 +152,18 @@ class CogProvider:
             async for event in sse.events(opened.chunks, event_bytes_max=self._options.response_bytes_max):
                 match event.name:
                     case "completed":
-                        return wire.read_prediction(answers.read_object(event.data), url=url)
+                        return wire.read_prediction(json_wire.read_object(event.data), url=url)
                     case "output":
-                        piece = answers.read_object(event.data)
+                        piece = json_wire.read_object(event.data)
                         if request.on_delta is not None:
                             request.on_delta(piece)
                     case "error":  # "if earlier events have been dropped from the replay buffer": it runs on
-                        return self._again(f"its events cannot be followed: {self._excerpt(event.data.encode())}")
+                        return self._again(f"its events cannot be followed: {self._outcomes.quoted(event.data)}")
                     case _:
                         pass  # start, log and metric say nothing of the result
         except transport.BodyLost as error:
-            return self._loss(error.lost)
-        except (answers.AnswerRefused, sse.StreamRefused) as error:
+            return self._outcomes.loss(error.lost)
+        except (json_wire.AnswerRefused, sse.StreamRefused) as error:
             return settle.Unknown(message=f"the events cannot be read: {error}")
         return settle.Unknown(message="the stream ended before the prediction did")
 
@@ -198,27 +173,23 @@ class CogProvider:
         if prediction.status in wire.OPEN:
             return self._again(prediction.status.value)
         if prediction.status is not wire.Status.SUCCEEDED:
-            said = self._excerpt(prediction.error.encode()) if prediction.error else "without an error's text"
+            said = self._outcomes.excerpt(prediction.error.encode()) if prediction.error else "without an error's text"
             message = f"the prediction ended {prediction.status.value}: {said}"
-            return self._fault(cog_faults.ENDED[prediction.status], message)
+            return self._outcomes.fault(cog_faults.ENDED[prediction.status], message)
         found = await self._collector.collect(
             prediction.output, artifacts=request.artifacts, left_s=left_s, about="the result"
         )
-        if isinstance(found, collecting.Collected):
+        if isinstance(found, fetching.Collected):
             return settle.Completed(output=found.output)
         # The container has forgotten the prediction: what could not be kept now is made again under the same id.
-        return settle.Unknown(message=found.message) if found.is_passing else self._fault(found.fault, found.message)
+        if found.is_passing:
+            return settle.Unknown(message=found.message)
+        return self._outcomes.fault(found.fault, found.message)
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
-        hint = ' (the model does not stream: use mode = "wait")' if reply.status == 406 else ""
-        return statuses.outcome_of(
-            cog_faults.fault_of(reply.status, wire.error_code(reply.body)),
-            message=f"answered {reply.status}{hint}: {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=True,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
-            heard=limits.read(reply.headers, now_s=time.time()),
-        )
+        hint = 'the model does not stream: use mode = "wait"' if reply.status == 406 else ""
+        fault = cog_faults.fault_of(reply.status, wire.error_code(reply.body))
+        return self._outcomes.refused(reply, fault, note=hint)
 
     def _again(self, note: str) -> settle.StillRunning:
         return settle.StillRunning(poll_after_s=self._options.poll_after_s, note=note)
@@ -232,18 +203,6 @@ class CogProvider:
             is_repeatable=True,
             reply_bytes_max=self._options.response_bytes_max,
         )
-
-    def _timeout_s(self, request: provider.ProviderRequest) -> float:
-        return min(self._config.timeout_s, request.timeout_s)
-
-    def _loss(self, lost: transport.Lost) -> settle.Outcome:
-        return statuses.outcome_of_loss(lost, where=self._where, is_paid=True)
-
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=(self._config.secret,))
-
-    def _fault(self, fault: faults.Fault, message: str) -> settle.Faulted:
-        return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self._where))
 
 
 # Answers to an attachment that say nothing of the prediction itself.

@@ -13,7 +13,7 @@ from typing import Final
 from urllib import parse
 
 from heddle.core import identity
-from heddle.providers import answers, fetching
+from heddle.providers import fetching, json_wire
 
 HANDLE_CHARACTERS_MAX: Final = 4_096
 URL_CHARACTERS_MAX: Final = 2_048
@@ -65,15 +65,15 @@ def headers(mode: Mode, *, is_attaching: bool) -> dict[str, str]:
     return {**written, "Accept": "text/event-stream"}
 
 
-def read_prediction(value: answers.JsonObject, *, url: str) -> Prediction:
+def read_prediction(value: json_wire.JsonObject, *, url: str) -> Prediction:
     """Read the prediction that was put at an address. Raises AnswerRefused, also when it names another one."""
-    named = answers.read_text(value, "id")
+    named = json_wire.read_text(value, "id")
     if named and named != parse.unquote(url.rpartition("/")[2]):
-        raise answers.AnswerRefused(f"it is of another prediction, {named[:80]!r}")
+        raise json_wire.AnswerRefused(f"it is of another prediction, {named[:80]!r}")
     try:
-        status = Status(answers.read_text(value, "status"))
+        status = Status(json_wire.read_text(value, "status"))
     except ValueError:
-        raise answers.AnswerRefused(f"it has the unknown status {str(value.get('status'))[:80]!r}") from None
+        raise json_wire.AnswerRefused(f"it has the unknown status {str(value.get('status'))[:80]!r}") from None
     error = value.get("error")
     said = error if isinstance(error, str) else "" if error is None else json.dumps(error)
     return Prediction(status=status, output=value.get("output"), error=said[:ERROR_CHARACTERS_MAX])
@@ -82,8 +82,8 @@ def read_prediction(value: answers.JsonObject, *, url: str) -> Prediction:
 def error_code(body: bytes) -> str:
     """Read the ``status`` that an error's body carries, which tells Cog's own answers from a gateway's."""
     try:
-        return answers.read_text(answers.read_object(body), "status")
-    except answers.AnswerRefused:
+        return json_wire.read_text(json_wire.read_object(body), "status")
+    except json_wire.AnswerRefused:
         return ""
 
 
@@ -100,8 +100,8 @@ def write_handle(url: str) -> str:
 def read_handle(text: str, *, home: str) -> str:
     """Read the address of a kept handle. Raises AnswerRefused when it is none or of another origin than ``home``."""
     if len(text) > HANDLE_CHARACTERS_MAX:
-        raise answers.AnswerRefused("the handle is too long to be one")
-    url = answers.read_text(answers.read_object(text), "url")
+        raise json_wire.AnswerRefused("the handle is too long to be one")
+    url = json_wire.read_text(json_wire.read_object(text), "url")
     if len(url) > URL_CHARACTERS_MAX or not fetching.is_same_origin(url, home):
-        raise answers.AnswerRefused("the handle leads to another origin than the endpoint")
+        raise json_wire.AnswerRefused("the handle leads to another origin than the endpoint")
     return url

@@ -13,12 +13,10 @@ from typing import Final
 
 from heddle.core import artifact, attempt, faults, identity, ids, run, settle
 from heddle.ports import blobs, provider
-from heddle.providers import fetching, options, outcomes, transport
+from heddle.providers import endpoints, fetching, json_wire, media, options, templates, transport
 from heddle.providers.comfyui import conversation, graph, wire
 from heddle.providers.comfyui import faults as comfyui_faults
-from heddle.providers.http import wire as http_wire
 
-CHECK_TIMEOUT_S: Final = 5.0
 INPUT_FILES_MAX: Final = 16
 EARLIER_MAX: Final = 4
 CLOCKS_APART_MS: Final = 60_000  # how far the server's clock may be from the database's
@@ -50,16 +48,14 @@ def read_options(config: provider.EndpointConfig) -> ComfyuiOptions:
     return read
 
 
-class ComfyuiProvider:
+class ComfyuiProvider(endpoints.Endpoint):
     """Speak to one server."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = read_options(config)
-        self._base_url = options.require_http_url(config)
         self._headers = {"Authorization": f"Bearer {config.secret}"} if config.secret else {}
         # Guarded though free: a lost submission is looked up, not made again, because the GPU may be at work on it.
-        self._outcomes = outcomes.Outcomes(config, is_guarded=True)
+        super().__init__(config, connections, is_guarded=True)
         self.capabilities = provider.Capabilities(
             idempotency=attempt.IdempotencyClass.B,
             is_paid=self._options.is_paid,
@@ -68,20 +64,19 @@ class ComfyuiProvider:
             has_cancel=True,
             lookup_bound_s=self._options.lookup_bound_s,
         )
-        self._transport = connections.hold()
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Submit a job, unless an earlier attempt's job of the same request is still known to the server."""
-        ends_at_s = time.monotonic() + min(self._config.timeout_s, request.timeout_s)
+        ends_at_s = time.monotonic() + self._timeout_s(request)
         try:
-            files = http_wire.artifacts_in(request.input)
+            files = media.artifacts_in(request.input)
             if len(files) > INPUT_FILES_MAX:
-                raise http_wire.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
-            filled = http_wire.render(dict(self._options.nodes), request, _named(request.input))
+                raise json_wire.WireRefused(f"the input has {len(files)} files; at most {INPUT_FILES_MAX} are sent")
+            filled = templates.body(dict(self._options.nodes), request, _named(request.input))
             digest = self._digest(request)
             is_front = request.priority is run.Priority.INTERACTIVE
             body = wire.submission(filled=filled, attempt_id=request.attempt_id, digest=digest, is_front=is_front)
-        except (http_wire.WireRefused, ValueError) as error:
+        except (json_wire.WireRefused, ValueError) as error:
             return self._outcomes.unsent(error)
         found = await self._earlier(request, digest, ends_at_s)
         if found is not None:
@@ -100,7 +95,7 @@ class ComfyuiProvider:
         if place is None or not self._is_ours(place[0]):
             return settle.Unknown(message=f"the handle {handle[:200]!r} does not lead to {self._outcomes.where}")
         base_url, prompt_id = place
-        there = self._conversation(min(self._config.timeout_s, request.timeout_s), base_url=base_url)
+        there = self._conversation(self._timeout_s(request), base_url=base_url)
         ended = await there.ended(prompt_id)
         if ended is None:
             # The other way round than the history was asked, for a job that ends in between.
@@ -121,7 +116,7 @@ class ComfyuiProvider:
     async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Find the job of an attempt in queue and history, by the id we gave it."""
         prompt_id = wire.prompt_id(request.attempt_id)
-        there = self._conversation(min(self._config.timeout_s, request.timeout_s))
+        there = self._conversation(self._timeout_s(request))
         found = await there.find(prompt_id)
         if isinstance(found, conversation.Unasked):
             return settle.Unknown(message=f"could not ask: {found.message}")
@@ -134,16 +129,12 @@ class ComfyuiProvider:
         place = _place_of(handle)
         if place is None or not self._is_ours(place[0]):
             return False
-        there = self._conversation(min(self._config.timeout_s, request.timeout_s), base_url=place[0])
+        there = self._conversation(self._timeout_s(request), base_url=place[0])
         return await there.cancel(place[1])
-
-    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
-        """Refuse every callback: the server makes none."""
-        raise provider.CallbackRefused(f"{self._outcomes.where} makes no callbacks")
 
     async def check(self) -> str | None:
         """Ask whether the server is up and, where money is at stake, whether it takes the ids that we choose."""
-        there = self._conversation(CHECK_TIMEOUT_S)
+        there = self._conversation(endpoints.CHECK_TIMEOUT_S)
         trouble = await there.trouble()
         if trouble is not None or not self._options.is_paid:
             return trouble
@@ -151,10 +142,6 @@ class ComfyuiProvider:
         if isinstance(answer, conversation.Unasked):
             return answer.message
         return None if answer else "has no /api/jobs, so it may not take our prompt_id; a paid job could not be found"
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
 
     async def _absent(
         self, prompt_id: str, there: conversation.Conversation, request: provider.ProviderRequest
@@ -174,7 +161,7 @@ class ComfyuiProvider:
     def _digest(self, request: provider.ProviderRequest) -> str:
         """Name what is asked for, the same for every attempt at it, even where the graph names the attempt."""
         any_attempt = dataclasses.replace(request, attempt_id="attempt", idempotency_key="key")
-        return wire.digest(http_wire.render(dict(self._options.nodes), any_attempt, _named(request.input)))
+        return wire.digest(templates.body(dict(self._options.nodes), any_attempt, _named(request.input)))
 
     async def _earlier(self, request: provider.ProviderRequest, digest: str, ends_at_s: float) -> settle.Outcome | None:
         """Look for jobs of earlier attempts at the same request, which a worker may have left behind when it died."""

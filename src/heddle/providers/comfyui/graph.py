@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from heddle.core import identity
-from heddle.providers import options
-from heddle.providers.http import wire as http_wire
+from heddle.providers import options, templates
 
 GRAPH_BYTES_MAX: Final = 8 * 1024**2
 NODES_MAX: Final = 5_000
@@ -48,7 +47,7 @@ def read(source: options.Options) -> Mapping[str, identity.JsonValue]:
         is_node = isinstance(told, dict) and isinstance(told.get("class_type"), str)
         if not is_node or not isinstance(told.get("inputs"), dict):
             raise source.refusal("graph", f"has the node {str(node)[:80]!r} without class_type and inputs")
-    if trouble := http_wire.template_trouble(value, path="graph"):
+    if trouble := templates.body_trouble(value, path="graph"):
         raise source.refusal("graph", f"is no template: {trouble}")
     return value
 

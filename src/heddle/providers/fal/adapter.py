@@ -16,10 +16,9 @@ from urllib import parse
 from heddle.core import attempt, faults, run, settle
 from heddle.core.policy import price
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, limits, options, prices, transport
+from heddle.providers import endpoints, jobs, json_wire, limits, media, options, prices, transport
 from heddle.providers.fal import faults as fal_faults
 from heddle.providers.fal import webhooks, wire
-from heddle.providers.http import wire as json_wire
 
 JWKS_URL: Final = "https://rest.fal.ai/.well-known/jwks.json"
 INLINE_BYTES_MAX: Final = 8 * 1024**2  # of one medium sent as a data URL
@@ -61,7 +60,7 @@ def read_options(config: provider.EndpointConfig) -> FalOptions:
     return read
 
 
-class FalProvider(asynchronous.Asynchronous):
+class FalProvider(jobs.Jobs):
     """Speak to one account of fal's queue."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
@@ -90,8 +89,8 @@ class FalProvider(asynchronous.Asynchronous):
                 raise ValueError(f'{model!r} is no model of fal\'s; set model_name, such as "fal-ai/flux/dev"')
             body = await self._body(request)
         except (ValueError, blobs.BlobMissing) as error:
-            return self._unsent(error)
-        allowed_s = self._allowed_s(request)
+            return self._outcomes.unsent(error)
+        allowed_s = self._timeout_s(request)
         path = wire.submit_path(model, callback_url=request.callback_url)
         headers = {**_wishes(request, allowed_s=allowed_s), "Content-Type": "application/json"}
         call = self._call(
@@ -99,14 +98,14 @@ class FalProvider(asynchronous.Asynchronous):
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
             error_type = wire.read_error_type(reply.headers, reply.body)
-            return self._refused(reply, fal_faults.fault_of(reply.status, error_type), code=error_type)
+            return self._outcomes.refused(reply, fal_faults.fault_of(reply.status, error_type), note=error_type)
         try:
             job = wire.read_submitted(reply.body, base_url=self._base_url, model=model)
         except wire.AnswerRefused as error:
-            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
+            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._outcomes.excerpt(reply.body)}")
         heard = limits.read(reply.headers, now_s=time.time())
         return settle.Accepted(handle=job.as_handle(), poll_after_s=self._options.poll_after_s, told=heard)
 
@@ -116,7 +115,7 @@ class FalProvider(asynchronous.Asynchronous):
             job = wire.read_handle(handle, base_url=self._base_url, model=self._model(request))
         except wire.AnswerRefused as error:
             return settle.Unknown(message=f"the job cannot be asked after: {error}")
-        reply = await self._transport.exchange(self._call("GET", job.status_url, timeout_s=self._allowed_s(request)))
+        reply = await self._transport.exchange(self._call("GET", job.status_url, timeout_s=self._timeout_s(request)))
         if not isinstance(reply, transport.Reply):
             return self._again(reply.message)
         if reply.status == 404:
@@ -144,7 +143,7 @@ class FalProvider(asynchronous.Asynchronous):
             job = wire.read_handle(handle, base_url=self._base_url, model=self._model(request))
         except wire.AnswerRefused:
             return False
-        reply = await self._transport.exchange(self._call("PUT", job.cancel_url, timeout_s=self._allowed_s(request)))
+        reply = await self._transport.exchange(self._call("PUT", job.cancel_url, timeout_s=self._timeout_s(request)))
         return isinstance(reply, transport.Reply) and 200 <= reply.status < 300
 
     def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
@@ -152,45 +151,45 @@ class FalProvider(asynchronous.Asynchronous):
         try:
             signed_id = webhooks.verify(keys=self._keys, headers=headers, body=body, now_s=now_s)
         except webhooks.SignatureRefused as error:
-            raise provider.CallbackRefused(f"{self._where} ({error.code}): {error}") from None
+            raise provider.CallbackRefused(f"{self._outcomes.where} ({error.code}): {error}") from None
         return provider.CallbackEvent(event_id=signed_id, is_verified=True, handle=wire.read_callback_id(body))
 
     async def check(self) -> str | None:
         """Ask after a job that cannot be, so that only the key is judged; without ``model_name`` only connect."""
         if self._options.model_name is None:
-            return await self._transport.probe(self._base_url, timeout_s=asynchronous.CHECK_TIMEOUT_S)
+            return await self._transport.probe(self._base_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
         nobody = wire.derived_job(
             "00000000-0000-0000-0000-000000000000", base_url=self._base_url, model=self._options.model_name
         )
         reply = await self._transport.exchange(
-            self._call("GET", nobody.status_url, timeout_s=asynchronous.CHECK_TIMEOUT_S)
+            self._call("GET", nobody.status_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
         )
         if not isinstance(reply, transport.Reply):
             return reply.message
         if reply.status in (401, 403):
-            return f"the secret is not taken: answered {reply.status}: {self._excerpt(reply.body)}"
-        return None if reply.status < 500 else f"answered {reply.status}: {self._excerpt(reply.body)}"
+            return f"the secret is not taken: answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
+        return None if reply.status < 500 else f"answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
 
     async def _body(self, request: provider.ProviderRequest) -> bytes:
         """Write the input with its artifacts as data URLs. Raises ValueError."""
-        for found in json_wire.artifacts_in(request.input):
+        for found in media.artifacts_in(request.input):
             if found.size_bytes > INLINE_BYTES_MAX:
                 raise ValueError(
                     f"the artifact {found.sha256[:12]} has {found.size_bytes} bytes; at most {INLINE_BYTES_MAX} "
                     "go to fal inside a request, give larger media as a link of your own"
                 )
-        given = await json_wire.write_out(request.input, reader=request.artifacts, as_data_url=True)
+        given = await media.write_out(request.input, reader=request.artifacts, as_data_url=True)
         return json_wire.write_json(given)
 
     async def _fetch(self, job: wire.Job, request: provider.ProviderRequest) -> settle.Outcome:
         """Fetch a result. Its answer has the status that the job ended with, so that an error in it is the job's."""
         call = self._call(
-            "GET", job.response_url, timeout_s=self._allowed_s(request), bytes_max=transport.BODY_BYTES_MAX
+            "GET", job.response_url, timeout_s=self._timeout_s(request), bytes_max=transport.BODY_BYTES_MAX
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._fault(faults.Fault.TOO_LARGE, f"the result of {job.request_id}: {reply.message}")
+                return self._outcomes.fault(faults.Fault.TOO_LARGE, f"the result of {job.request_id}: {reply.message}")
             return self._again(f"the result of {job.request_id} is not here yet: {reply.message}")
         if reply.status == 404:
             return settle.Unknown(message=f"fal no longer has the result of {job.request_id}")
@@ -216,8 +215,8 @@ class FalProvider(asynchronous.Asynchronous):
         try:
             output = json_wire.parse_json(reply.body)
         except json_wire.WireRefused as error:
-            message = f"the result of {job.request_id} {error}; it begins: {self._excerpt(reply.body)}"
-            return self._fault(faults.Fault.BAD_OUTPUT, message, billed=billed)
+            message = f"the result of {job.request_id} {error}; it begins: {self._outcomes.excerpt(reply.body)}"
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=billed)
         kept = await self._copied(wire.files_in(output), request, what=job.request_id, billed=billed)
         if not isinstance(kept, dict):
             return kept
@@ -229,8 +228,10 @@ class FalProvider(asynchronous.Asynchronous):
     ) -> settle.Faulted:
         fault = fal_faults.job_fault_of(status, error_type, is_our_timeout=is_our_timeout)
         answered = f" with {status}" if status is not None else ""
-        message = f"the request {job.request_id} ended{answered} ({error_type or 'no type'}): {self._excerpt(said)}"
-        return self._fault(fault, message)
+        message = (
+            f"the request {job.request_id} ended{answered} ({error_type or 'no type'}): {self._outcomes.excerpt(said)}"
+        )
+        return self._outcomes.fault(fault, message)
 
     def _queued(self, status: wire.Status) -> settle.StillRunning:
         """Tell the position, and look more seldom at a job that is far back."""

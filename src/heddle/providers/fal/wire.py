@@ -15,8 +15,7 @@ from typing import Final
 from urllib import parse
 
 from heddle.core import identity
-from heddle.providers import fetching
-from heddle.providers.http import wire as json_wire
+from heddle.providers import fetching, json_wire
 
 # fal's File and Image (fal.ai/docs, "toolkit"): an object that holds a link and nothing but what describes it.
 FILE_KEYS: Final = frozenset({"url", "content_type", "file_name", "file_size", "file_data", "width", "height"})

@@ -11,14 +11,11 @@ import time
 from collections.abc import Mapping
 from urllib import parse
 
-from heddle.core import artifact, attempt, faults, identity, settle
+from heddle.core import artifact, attempt, identity, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, limits, options, statuses, transport
+from heddle.providers import endpoints, json_wire, limits, media, options, synchronous, templates, transport
 from heddle.providers.http import faults as http_faults
-from heddle.providers.http import wire
-
-CHECK_TIMEOUT_S = 5.0
 
 
 class Method(enum.StrEnum):
@@ -103,18 +100,18 @@ def _check_options(source: options.Options, read: HttpOptions, *, has_secret: bo
     for name, value in read.headers.items():
         if not isinstance(value, str):
             raise source.refusal(f"headers.{name}", "must be a string")
-        if trouble := wire.header_trouble(name, value):
+        if trouble := options.header_trouble(name, value):
             raise source.refusal(f"headers.{name}", trouble)
         if "{secret}" in value and not has_secret:
             raise source.refusal(f"headers.{name}", 'names {secret}, but the endpoint has no secret = "env:NAME"')
-    if read.idempotency_header and (trouble := wire.header_trouble(read.idempotency_header, "")):
+    if read.idempotency_header and (trouble := options.header_trouble(read.idempotency_header, "")):
         raise source.refusal("idempotency_header", trouble)
     _check_forms(source, read)
 
 
 def _check_forms(source: options.Options, read: HttpOptions) -> None:
     """Refuse templates and pointers that are none, and forms that do not go together."""
-    if trouble := wire.template_trouble(read.body):
+    if trouble := templates.body_trouble(read.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if read.artifacts is ArtifactForm.BODY and read.body != "{input}":
         raise source.refusal("body", 'cannot go with artifacts = "body", where the artifact is the body')
@@ -125,102 +122,66 @@ def _check_forms(source: options.Options, read: HttpOptions) -> None:
     pointers = [("output", read.output), ("error_code", read.error_code), ("cost_usd", read.cost_usd or "")]
     pointers += [("used_tokens", read.used_tokens or ""), ("used_images", read.used_images or "")]
     for key, pointer in [*pointers, *(("output_artifacts", pointer) for pointer in read.output_artifacts)]:
-        if trouble := wire.pointer_trouble(pointer):
+        if trouble := json_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
 
 
-class HttpProvider:
+class HttpProvider(synchronous.Synchronous):
     """Speak to one synchronous JSON endpoint."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = read_options(config)
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
-        self._headers = wire.headers(self._options.headers, secret=config.secret)
+        super().__init__(config, connections, is_guarded=self._options.is_paid)
+        self._headers = options.headers(self._options.headers, secret=config.secret)
         is_keyed = self._options.idempotency_header is not None
         self.capabilities = provider.Capabilities(
             idempotency=attempt.IdempotencyClass.A if is_keyed else attempt.IdempotencyClass.C,
             is_paid=self._options.is_paid,
         )
         self._is_repeatable = not self._options.is_paid or is_keyed
-        self._transport = connections.hold()
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt."""
         try:
             payload = await self._payload(request)
-        except (wire.WireRefused, blobs.BlobMissing, ValueError) as error:
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+        except (json_wire.WireRefused, blobs.BlobMissing, ValueError) as error:
+            return self._outcomes.unsent(error)
         call = self._call(request, payload)
         async with self._transport.open(call) as opened:
             if not isinstance(opened, transport.Opened):
-                return self._loss(opened)
+                return self._outcomes.loss(opened)
             if 200 <= opened.status < 300 and self._options.response is ResponseForm.ARTIFACT:
                 return await self._completed_medium(opened, request)
             reply = await transport.whole(opened)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         if 200 <= reply.status < 300:
             return await self._completed_json(reply, request)
         return self._refused(reply)
 
-    async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer as for a job that cannot be: this endpoint accepts none."""
-        return self._fault(faults.Fault.UNCLASSIFIED, f"a synchronous endpoint was asked after the job {handle!r}")
-
-    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer that the endpoint cannot be asked."""
-        return settle.Unknown(message=f"{self._where} cannot be asked what became of a request")
-
-    async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
-        """Answer no: nothing is to be stopped."""
-        return False
-
-    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
-        """Refuse every callback: this endpoint makes none."""
-        raise provider.CallbackRefused(f"{self._where} makes no callbacks")
-
     async def check(self) -> str | None:
         """Ask ``health_path`` when there is one, else open a connection and close it."""
         if self._options.health_path is None:
-            return await self._transport.probe(self._base_url, timeout_s=CHECK_TIMEOUT_S)
-        reply = await self._transport.exchange(
-            transport.Call(
-                method="GET",
-                url=self._base_url + self._options.health_path,
-                headers=self._headers,
-                timeout_s=CHECK_TIMEOUT_S,
-                is_repeatable=True,
-            )
-        )
-        if not isinstance(reply, transport.Reply):
-            return reply.message
-        if 200 <= reply.status < 300:
-            return None
-        return f"{self._options.health_path} answered {reply.status}: {self._excerpt(reply.body)}"
+            return await self._transport.probe(self._base_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
+        return await self._trouble_at(self._options.health_path, self._headers)
 
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
-
-    async def _payload(self, request: provider.ProviderRequest) -> wire.Payload:
+    async def _payload(self, request: provider.ProviderRequest) -> media.Payload:
         if self._options.artifacts is ArtifactForm.BODY:
-            found = wire.artifacts_in(request.input)
+            found = media.artifacts_in(request.input)
             if len(found) != 1 or len(request.input) != 1:
-                raise wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
-            return wire.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
+                raise json_wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
+            return media.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
         given: identity.JsonValue = request.input
-        if wire.has_artifact(request.input):
-            given = await wire.write_out(
+        if media.has_artifact(request.input):
+            given = await media.write_out(
                 request.input,
                 reader=request.artifacts,
                 as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,
             )
-        body = wire.write_json(wire.render(self._options.body, request, given))
-        return wire.Payload(media_type="application/json", body=body)
+        body = json_wire.write_json(templates.body(self._options.body, request, given))
+        return media.Payload(media_type="application/json", body=body)
 
-    def _call(self, request: provider.ProviderRequest, payload: wire.Payload) -> transport.Call:
+    def _call(self, request: provider.ProviderRequest, payload: media.Payload) -> transport.Call:
         headers = {**self._headers, "Content-Type": payload.media_type}
         if self._options.idempotency_header is not None:
             headers[self._options.idempotency_header] = request.idempotency_key
@@ -232,7 +193,7 @@ class HttpProvider:
             url=self._base_url + path,
             headers=headers,
             body=payload.body,
-            timeout_s=min(self._config.timeout_s, request.timeout_s),
+            timeout_s=self._timeout_s(request),
             is_repeatable=self._is_repeatable,
             reply_bytes_max=self._options.response_bytes_max,
         )
@@ -242,40 +203,40 @@ class HttpProvider:
         if claimed in ("text/html", "application/xhtml+xml"):
             reply = await transport.whole(opened)
             body = reply.body if isinstance(reply, transport.Reply) else b""
-            return self._fault(faults.Fault.BAD_OUTPUT, f"a page came instead of a medium: {self._excerpt(body)}")
+            return self._outcomes.bad("a page came instead of a medium", body)
         try:
             stored = await request.artifacts.write(
                 opened.chunks, media_type=None if claimed in ("", "application/octet-stream") else claimed
             )
         except transport.BodyLost as error:
-            return self._loss(error.lost)
+            return self._outcomes.loss(error.lost)
         except blobs.BlobRefused as error:
-            return self._blob_fault(error)
+            return self._outcomes.blob_refused(error)
         except OSError as error:
-            return self._not_stored(error)
+            return self._outcomes.not_stored(error)
         return settle.Completed(output=_place(self._options.output, stored), told=self._told(opened.headers, None))
 
     async def _completed_json(self, reply: transport.Reply, request: provider.ProviderRequest) -> settle.Outcome:
         if reply.media_type != "application/json" and not reply.media_type.endswith("+json"):
             kind = reply.media_type or "no content type"
-            return self._fault(faults.Fault.BAD_OUTPUT, f"JSON was to come, {kind} came: {self._excerpt(reply.body)}")
+            return self._outcomes.bad(f"JSON was to come, {kind} came", reply.body)
         try:
-            whole = wire.parse_json(reply.body)
-            output = wire.follow(whole, self._options.output)
+            whole = json_wire.parse_json(reply.body)
+            output = json_wire.follow(whole, self._options.output)
             for pointer in self._options.output_artifacts:
-                data, claimed = wire.decode_medium(wire.follow(output, pointer))
+                data, claimed = media.decode_medium(json_wire.follow(output, pointer))
                 stored = await request.artifacts.write(data, media_type=claimed)
-                output = wire.replaced(output, pointer, stored.as_json())
-        except wire.WireRefused as error:
-            return self._fault(faults.Fault.BAD_OUTPUT, f"the answer {error}; it begins: {self._excerpt(reply.body)}")
+                output = json_wire.replaced(output, pointer, stored.as_json())
+        except json_wire.WireRefused as error:
+            return self._outcomes.bad(f"the answer {error}; it begins", reply.body)
         except blobs.BlobRefused as error:
-            return self._blob_fault(error)
+            return self._outcomes.blob_refused(error)
         except OSError as error:
-            return self._not_stored(error)
+            return self._outcomes.not_stored(error)
         cost = self._options.cost_usd
         return settle.Completed(
             output=output,
-            cost_nano_usd=wire.cost_nano_usd(whole, cost) if cost else None,
+            cost_nano_usd=json_wire.cost_nano_usd(whole, cost) if cost else None,
             told=self._told(reply.headers, whole),
         )
 
@@ -283,48 +244,21 @@ class HttpProvider:
         code = ""
         if reply.media_type == "application/json" or reply.media_type.endswith("+json"):
             try:
-                found = wire.follow(wire.parse_json(reply.body), self._options.error_code)
+                found = json_wire.follow(json_wire.parse_json(reply.body), self._options.error_code)
                 code = found if isinstance(found, str) else str(found) if isinstance(found, int) else ""
-            except wire.WireRefused:
+            except json_wire.WireRefused:
                 code = ""  # an error without a code is classified by its status
         fault = http_faults.fault_of(reply.status, code, table=self._options.faults)
-        return statuses.outcome_of(
-            fault,
-            message=f"answered {reply.status}: {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=self.capabilities.is_paid,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
-            heard=self._told(reply.headers, None),
-        )
+        return self._outcomes.refused(reply, fault, heard=self._told(reply.headers, None))
 
     def _told(self, headers: Mapping[str, str], whole: identity.JsonValue) -> told.Told:
         """Read what an answer tells of limits, and of what the call used where the options say it stands."""
         return limits.read(
             headers,
             now_s=time.time(),
-            tokens=wire.count(whole, self._options.used_tokens),
-            images=wire.count(whole, self._options.used_images),
+            tokens=json_wire.count(whole, self._options.used_tokens),
+            images=json_wire.count(whole, self._options.used_images),
         )
-
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=(self._config.secret,))
-
-    def _loss(self, lost: transport.Lost) -> settle.Outcome:
-        return statuses.outcome_of_loss(lost, where=self._where, is_paid=self.capabilities.is_paid)
-
-    def _fault(self, fault: faults.Fault, message: str) -> settle.Faulted:
-        return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self._where))
-
-    def _not_stored(self, error: OSError) -> settle.Outcome:
-        """Judge a result that came and that our own storage could not keep."""
-        message = f"the result came, and the artifact storage could not keep it: {error}"
-        return statuses.outcome_of(
-            faults.Fault.SENT_UNKNOWN, message=message, where=self._where, is_paid=self.capabilities.is_paid
-        )
-
-    def _blob_fault(self, error: blobs.BlobRefused) -> settle.Faulted:
-        fault = faults.Fault.TOO_LARGE if error.code == "too_large" else faults.Fault.BAD_OUTPUT
-        return self._fault(fault, f"the result was not stored ({error.code}): {error}")
 
 
 def _place(pointer: str, stored: artifact.Artifact) -> identity.JsonValue:

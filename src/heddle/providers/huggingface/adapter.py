@@ -15,8 +15,7 @@ from urllib import parse
 from heddle.core import attempt, faults, identity, settle
 from heddle.core.policy import told
 from heddle.ports import blobs, provider
-from heddle.providers import limits, options, sse, synchronous, transport
-from heddle.providers.http import wire as http_wire
+from heddle.providers import endpoints, json_wire, limits, media, options, sse, synchronous, templates, transport
 from heddle.providers.huggingface import faults as huggingface_faults
 from heddle.providers.huggingface import wire
 
@@ -95,14 +94,14 @@ def _check_options(source: options.Options, read: HuggingfaceOptions) -> None:
     for name, value in {**read.headers, **({"Accept": read.accept} if read.accept else {})}.items():
         if not isinstance(value, str):
             raise source.refusal(f"headers.{name}", "must be a string")
-        if trouble := http_wire.header_trouble(name, value):
+        if trouble := options.header_trouble(name, value):
             raise source.refusal(f"headers.{name}", trouble)
-    if trouble := http_wire.template_trouble(read.body):
+    if trouble := templates.body_trouble(read.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if read.artifacts is ArtifactForm.BODY and (read.body != "{input}" or read.operation is not Operation.PREDICT):
         raise source.refusal("artifacts", '= "body" goes only with operation = "predict" and without a body')
     for key, pointer in [("output", read.output), *(("output_artifacts", each) for each in read.output_artifacts)]:
-        if trouble := http_wire.pointer_trouble(pointer):
+        if trouble := json_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
 
 
@@ -112,14 +111,14 @@ class HuggingfaceProvider(synchronous.Synchronous):
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
         self._options = read_options(config)
         super().__init__(config, connections, is_guarded=self._options.is_paid)
-        self._headers = http_wire.headers(self._options.headers, secret=config.secret)
+        self._headers = options.headers(self._options.headers, secret=config.secret)
         self.capabilities = provider.Capabilities(idempotency=attempt.IdempotencyClass.C, is_paid=self._options.is_paid)
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt."""
         try:
             payload = await self._payload(request)
-        except (http_wire.WireRefused, blobs.BlobMissing, ValueError) as error:
+        except (json_wire.WireRefused, blobs.BlobMissing, ValueError) as error:
             return self._outcomes.unsent(error)
         async with self._transport.open(self._call(request, payload)) as opened:
             if not isinstance(opened, transport.Opened):
@@ -137,27 +136,27 @@ class HuggingfaceProvider(synchronous.Synchronous):
     async def check(self) -> str | None:
         """Ask ``health_path``, or open a connection and close it when that is empty."""
         if not self._options.health_path:
-            return await self._transport.probe(self._base_url, timeout_s=synchronous.CHECK_TIMEOUT_S)
+            return await self._transport.probe(self._base_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
         return await self._trouble_at(self._options.health_path, self._headers)
 
     @property
     def _is_streamed(self) -> bool:
         return self._options.operation is Operation.GENERATE_STREAM
 
-    async def _payload(self, request: provider.ProviderRequest) -> http_wire.Payload:
+    async def _payload(self, request: provider.ProviderRequest) -> media.Payload:
         if self._options.artifacts is ArtifactForm.BODY:
-            found = http_wire.artifacts_in(request.input)
+            found = media.artifacts_in(request.input)
             if len(found) != 1 or len(request.input) != 1:
-                raise http_wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
-            return http_wire.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
+                raise json_wire.WireRefused('artifacts = "body" needs an input of one artifact and nothing else')
+            return media.Payload(media_type=found[0].media_type, body=await request.artifacts.read(found[0]))
         given: identity.JsonValue = request.input
-        if http_wire.has_artifact(given):
+        if media.has_artifact(given):
             is_url = self._options.artifacts is ArtifactForm.DATA_URL
-            given = await http_wire.write_out(given, reader=request.artifacts, as_data_url=is_url)
-        body = http_wire.write_json(http_wire.render(self._options.body, request, given))
-        return http_wire.Payload(media_type="application/json", body=body)
+            given = await media.write_out(given, reader=request.artifacts, as_data_url=is_url)
+        body = json_wire.write_json(templates.body(self._options.body, request, given))
+        return media.Payload(media_type="application/json", body=body)
 
-    def _call(self, request: provider.ProviderRequest, payload: http_wire.Payload) -> transport.Call:
+    def _call(self, request: provider.ProviderRequest, payload: media.Payload) -> transport.Call:
         wanted = self._options.accept or (EVENTS_TYPE if self._is_streamed else "")
         return transport.Call(
             method="POST",
@@ -188,7 +187,7 @@ class HuggingfaceProvider(synchronous.Synchronous):
                     return self._done(token.output, opened.headers)
         except transport.BodyLost as error:
             return self._outcomes.loss(error.lost)
-        except (sse.StreamRefused, wire.AnswerRefused, http_wire.WireRefused) as error:
+        except (sse.StreamRefused, wire.AnswerRefused, json_wire.WireRefused) as error:
             return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the stream cannot be used: {error}")
         return self._outcomes.partial("the stream ended before its text was whole")
 
@@ -212,18 +211,18 @@ class HuggingfaceProvider(synchronous.Synchronous):
         if reply.media_type != "application/json":
             return self._outcomes.bad(f"JSON was to come, {reply.media_type or 'no content type'} came", reply.body)
         try:
-            whole = http_wire.parse_json(reply.body)
+            whole = json_wire.parse_json(reply.body)
             failed = wire.failure(whole)
             if failed is not None:
                 return self._failed(failed)
             if self._options.operation is not Operation.PREDICT:
                 return self._done(wire.generated(whole), reply.headers)
-            output = http_wire.follow(whole, self._options.output)
+            output = json_wire.follow(whole, self._options.output)
             for pointer in self._options.output_artifacts:
-                data, claimed = http_wire.decode_medium(http_wire.follow(output, pointer))
+                data, claimed = media.decode_medium(json_wire.follow(output, pointer))
                 stored = await request.artifacts.write(data, media_type=claimed)
-                output = http_wire.replaced(output, pointer, stored.as_json())
-        except (http_wire.WireRefused, wire.AnswerRefused) as error:
+                output = json_wire.replaced(output, pointer, stored.as_json())
+        except (json_wire.WireRefused, wire.AnswerRefused) as error:
             return self._outcomes.bad(f"the answer {error}; it begins", reply.body)
         except blobs.BlobRefused as error:
             return self._outcomes.blob_refused(error)
@@ -232,7 +231,7 @@ class HuggingfaceProvider(synchronous.Synchronous):
         return settle.Completed(output=output, told=self._told(reply.headers, whole))
 
     def _done(self, output: dict[str, identity.JsonValue], headers: Mapping[str, str]) -> settle.Outcome:
-        found = http_wire.follow(output, self._options.output)
+        found = json_wire.follow(output, self._options.output)
         return settle.Completed(output=found, told=self._told(headers, output))
 
     def _told(self, headers: Mapping[str, str], output: identity.JsonValue) -> told.Told:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from heddle.core import identity
-from heddle.providers.http import wire as http_wire
+from heddle.providers import json_wire
 from heddle.providers.huggingface import faults
 
 LOADING_WAIT_MAX_S: Final = 600.0
@@ -53,8 +53,8 @@ def failure(value: identity.JsonValue) -> Failure | None:
 def failure_of(body: bytes) -> Failure | None:
     """Read the error object of a body; None when it has none."""
     try:
-        return failure(http_wire.parse_json(body))
-    except http_wire.WireRefused:
+        return failure(json_wire.parse_json(body))
+    except json_wire.WireRefused:
         return None
 
 
@@ -68,8 +68,8 @@ def generated(value: identity.JsonValue) -> dict[str, identity.JsonValue]:
 def token(event: str) -> Token | Failure:
     """Read one event of ``/generate_stream``. Raises AnswerRefused."""
     try:
-        value = http_wire.parse_json(event.encode("utf-8"))
-    except http_wire.WireRefused as error:
+        value = json_wire.parse_json(event.encode("utf-8"))
+    except json_wire.WireRefused as error:
         raise AnswerRefused(f"has an event that {error}") from None
     failed = failure(value)
     if failed is not None:

@@ -16,8 +16,7 @@ from urllib import parse
 
 from heddle.core import artifact, attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import limits, sse, synchronous, transport
-from heddle.providers.http import wire as http_wire
+from heddle.providers import endpoints, limits, media, sse, synchronous, transport
 from heddle.providers.kserve import faults as kserve_faults
 from heddle.providers.kserve import generation, parameters, pictures, tensors, terms, wire
 
@@ -75,7 +74,7 @@ class KserveProvider(synchronous.Synchronous):
                 url=f"{self._base_url}/v2/repository/index",
                 headers={**self._headers, "Content-Type": "application/json"},
                 body=b"{}",
-                timeout_s=synchronous.CHECK_TIMEOUT_S,
+                timeout_s=endpoints.CHECK_TIMEOUT_S,
                 is_repeatable=True,
             )
         )
@@ -161,8 +160,8 @@ class KserveProvider(synchronous.Synchronous):
     async def _generate(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Send a text and take the answer, whole or event by event. Raises what refuses the request."""
         given: identity.JsonValue = request.input
-        if http_wire.has_artifact(given):
-            given = await http_wire.write_out(given, reader=request.artifacts, as_data_url=False)
+        if media.has_artifact(given):
+            given = await media.write_out(given, reader=request.artifacts, as_data_url=False)
         fields = {
             self._terms.inputs[name].tensor if name in self._terms.inputs else name: given[name] for name in given
         }

@@ -11,8 +11,7 @@ from urllib import parse
 
 from heddle.core import attempt, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import limits, options, synchronous, transport
-from heddle.providers.http import wire as http_wire
+from heddle.providers import json_wire, limits, media, options, synchronous, templates, transport
 from heddle.providers.mlflow import faults as mlflow_faults
 from heddle.providers.mlflow import wire
 
@@ -66,11 +65,11 @@ def read_options(config: provider.EndpointConfig) -> MlflowOptions:
         if not path.startswith("/") or not path.isprintable() or " " in path or "#" in path:
             raise source.refusal(key, f"is {path!r}; it must begin with / and hold no space and no #")
     for key, template in (("data", read.data), ("params", read.params)):
-        if trouble := http_wire.template_trouble(template, path=key):
+        if trouble := templates.body_trouble(template, path=key):
             raise source.refusal(key, f"is no template: {trouble}")
     pointers = [("output", read.output), ("used_tokens", read.used_tokens or "")]
     for key, pointer in [*pointers, *(("output_artifacts", pointer) for pointer in read.output_artifacts)]:
-        if trouble := http_wire.pointer_trouble(pointer):
+        if trouble := json_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
     return read
 
@@ -88,7 +87,7 @@ class MlflowProvider(synchronous.Synchronous):
         """Make one attempt."""
         try:
             body = await self._body(request)
-        except (http_wire.WireRefused, wire.FormRefused, blobs.BlobMissing, ValueError) as error:
+        except (json_wire.WireRefused, wire.FormRefused, blobs.BlobMissing, ValueError) as error:
             return self._outcomes.unsent(error)
         reply = await self._transport.exchange(
             transport.Call(
@@ -113,32 +112,32 @@ class MlflowProvider(synchronous.Synchronous):
 
     async def _body(self, request: provider.ProviderRequest) -> bytes:
         given: identity.JsonValue = request.input
-        if http_wire.has_artifact(given):
+        if media.has_artifact(given):
             is_url = self._options.artifacts is ArtifactForm.DATA_URL
-            given = await http_wire.write_out(given, reader=request.artifacts, as_data_url=is_url)
-        data = http_wire.render(self._options.data, request, given)
+            given = await media.write_out(given, reader=request.artifacts, as_data_url=is_url)
+        data = templates.body(self._options.data, request, given)
         params = self._options.params
         if params is not None:
-            params = http_wire.render(params, request, given)
-        return http_wire.write_json(wire.body(form=self._options.form, data=data, params=params))
+            params = templates.body(params, request, given)
+        return json_wire.write_json(wire.body(form=self._options.form, data=data, params=params))
 
     async def _completed(self, reply: transport.Reply, request: provider.ProviderRequest) -> settle.Outcome:
         if reply.media_type != "application/json":
             return self._outcomes.bad(f"JSON was to come, {reply.media_type or 'no content type'} came", reply.body)
         try:
-            whole = http_wire.parse_json(reply.body)
-            output = http_wire.follow(wire.predictions(whole, form=self._options.form), self._options.output)
+            whole = json_wire.parse_json(reply.body)
+            output = json_wire.follow(wire.predictions(whole, form=self._options.form), self._options.output)
             for pointer in self._options.output_artifacts:
-                data, claimed = http_wire.decode_medium(http_wire.follow(output, pointer))
+                data, claimed = media.decode_medium(json_wire.follow(output, pointer))
                 stored = await request.artifacts.write(data, media_type=claimed)
-                output = http_wire.replaced(output, pointer, stored.as_json())
-        except (http_wire.WireRefused, wire.FormRefused) as error:
+                output = json_wire.replaced(output, pointer, stored.as_json())
+        except (json_wire.WireRefused, wire.FormRefused) as error:
             return self._outcomes.bad(f"the answer {error}; it begins", reply.body)
         except blobs.BlobRefused as error:
             return self._outcomes.blob_refused(error)
         except OSError as error:
             return self._outcomes.not_stored(error)
-        tokens = http_wire.count(whole, self._options.used_tokens)
+        tokens = json_wire.count(whole, self._options.used_tokens)
         return settle.Completed(output=output, told=limits.read(reply.headers, now_s=time.time(), tokens=tokens))
 
 
@@ -147,7 +146,7 @@ def _code(reply: transport.Reply) -> str:
     if reply.media_type != "application/json":
         return ""
     try:
-        code = http_wire.follow(http_wire.parse_json(reply.body), "/error_code")
-    except http_wire.WireRefused:
+        code = json_wire.follow(json_wire.parse_json(reply.body), "/error_code")
+    except json_wire.WireRefused:
         return ""
     return code if isinstance(code, str) else ""

@@ -10,8 +10,7 @@ from typing import Final, Protocol
 
 from heddle.core import attempt, faults, settle
 from heddle.ports import provider
-from heddle.providers import signing, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire, signing, transport
 from heddle.providers.openai import batches, completions, line, operations, pictures, videos, wire
 
 CHECK_TIMEOUT_S: Final = 5.0

@@ -10,8 +10,7 @@ from typing import Final
 
 from heddle.core import artifact, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import fetching, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import fetching, json_wire, transport
 from heddle.providers.openai import faults as openai_faults
 from heddle.providers.openai import line, usage, wire
 

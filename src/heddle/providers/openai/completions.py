@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 from heddle.core import faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import sse, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire, sse, transport
 from heddle.providers.openai import faults as openai_faults
 from heddle.providers.openai import line, operations, pictures, streams, usage, wire
 

@@ -12,8 +12,7 @@ from typing import Final
 from heddle.core import faults, identity, settle
 from heddle.core.policy import told
 from heddle.ports import provider
-from heddle.providers import excerpts, fetching, limits, options, statuses, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import excerpts, fetching, json_wire, limits, options, statuses, transport
 from heddle.providers.openai import faults as openai_faults
 from heddle.providers.openai import operations, usage, wire
 

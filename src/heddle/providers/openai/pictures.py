@@ -11,8 +11,7 @@ import binascii
 
 from heddle.core import artifact, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import fetching, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import fetching, json_wire, transport
 from heddle.providers.openai import line, operations, usage, wire
 
 Object = dict[str, identity.JsonValue]

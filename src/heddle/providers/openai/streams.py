@@ -9,8 +9,7 @@ it: ``sse``. After it: ``completions``.
 from typing import Final, Protocol
 
 from heddle.core import identity
-from heddle.providers import sse
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire, sse
 
 DONE: Final = "[DONE]"
 CHOICES_MAX: Final = 128

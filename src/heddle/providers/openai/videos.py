@@ -6,8 +6,7 @@ is asked for again. Before it: the adapter. After it: ``line``, ``fetching`` and
 
 from heddle.core import artifact, settle
 from heddle.ports import blobs, provider
-from heddle.providers import fetching, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import fetching, json_wire, transport
 from heddle.providers.openai import faults as openai_faults
 from heddle.providers.openai import line, operations, wire
 

@@ -14,7 +14,7 @@ from urllib import parse
 
 from heddle.core import artifact, identity
 from heddle.ports import provider
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire, media
 
 # The most of pictures in one request, by the guide on images and vision as of 2025; not confirmed since.
 INLINE_BYTES_MAX: Final = 50 * 1000**2
@@ -66,8 +66,8 @@ async def json_body(
     """
     require_ours_absent(request.input)
     given: identity.JsonValue = request.input
-    if json_wire.has_artifact(given):
-        require_room(json_wire.artifacts_in(given))
+    if media.has_artifact(given):
+        require_room(media.artifacts_in(given))
         given = await _written_out(given, reader=request.artifacts, key="")
     return {**given, **extra}
 
@@ -98,11 +98,11 @@ async def form_body(request: provider.ProviderRequest, *, model: str) -> Body:
     Raises WireRefused, TooLarge, or ``blobs.BlobMissing``.
     """
     require_ours_absent(request.input)
-    require_room(json_wire.artifacts_in(request.input))
+    require_room(media.artifacts_in(request.input))
     fields: dict[str, str] = {"model": model}
     files: list[File] = []
     for name, value in request.input.items():
-        found = json_wire.artifacts_in(value)
+        found = media.artifacts_in(value)
         if found:
             is_list = isinstance(value, list)
             if not is_list and not artifact.is_artifact(value):

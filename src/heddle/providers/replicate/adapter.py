@@ -15,32 +15,19 @@ from typing import Final
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import told
 from heddle.ports import provider
-from heddle.providers import (
-    answers,
-    collecting,
-    excerpts,
-    fetching,
-    limits,
-    options,
-    signing,
-    statuses,
-    transport,
-)
+from heddle.providers import endpoints, fetching, json_wire, limits, signing, statuses, transport
 from heddle.providers.replicate import endpoint, inputs, pricing, wire
 from heddle.providers.replicate import faults as replicate_faults
 
-CHECK_TIMEOUT_S: Final = 5.0
 POLL_WISH_MAX_S: Final = 60.0  # a paid prediction is not left alone for longer, whatever a poll is answered with
 
 
-class ReplicateProvider:
+class ReplicateProvider(endpoints.Endpoint):
     """Speak to one model, version or deployment of one account at Replicate."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = endpoint.read_options(config)
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
+        super().__init__(config, connections, is_guarded=True)
         self._headers = {"Authorization": f"Bearer {config.secret}"}
         # Only a callback that is believed can name the prediction of a send whose answer was lost.
         self.capabilities = provider.Capabilities(
@@ -51,16 +38,15 @@ class ReplicateProvider:
             has_callback=True,
             lookup_bound_s=self._options.lookup_bound_s if config.callback_secret is not None else 0.0,
         )
-        self._transport = connections.hold()
         self._sender = inputs.Sender(
             connections=self._transport,
             base_url=self._base_url,
             headers=self._headers,
             is_uploading=self._options.is_uploading,
-            where=self._where,
-            secrets=self._secrets(),
+            where=self._outcomes.where,
+            secrets=(config.secret, config.callback_secret),
         )
-        self._collector = collecting.Collector(
+        self._collector = fetching.Collector(
             connections=self._transport,
             source=fetching.Source(home=self._base_url, headers=self._headers),
             hosts=self._options.output_hosts,
@@ -78,7 +64,7 @@ class ReplicateProvider:
         except inputs.NotOrdered as error:
             return error.outcome
         except ValueError as error:
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+            return self._outcomes.unsent(error)
         reply = await self._transport.exchange(
             transport.Call(
                 method="POST",
@@ -90,13 +76,13 @@ class ReplicateProvider:
             )
         )
         if not isinstance(reply, transport.Reply):
-            return statuses.outcome_of_loss(reply, where=self._where, is_paid=True)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
             return self._refused(reply)
         try:
             prediction = wire.read_prediction(reply.body, home=self._base_url)
-        except answers.AnswerRefused as error:
-            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
+        except json_wire.AnswerRefused as error:
+            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._outcomes.excerpt(reply.body)}")
         outcome = await self._judged(prediction, request, left_s=left_s)
         if isinstance(outcome, settle.StillRunning):
             handle = wire.write_handle(prediction.handle)
@@ -108,8 +94,8 @@ class ReplicateProvider:
         left_s = _countdown(self._timeout_s(request))
         try:
             named = self._read_handle(handle)
-        except answers.AnswerRefused as error:
-            return self._fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
+        except json_wire.AnswerRefused as error:
+            return self._outcomes.fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
         reply = await self._transport.exchange(self._call("GET", named.get_url, timeout_s=left_s()))
         if not isinstance(reply, transport.Reply):
             return self._again(reply.message)
@@ -119,21 +105,17 @@ class ReplicateProvider:
             return self._again(f"asked after {named.id}: answered {reply.status}", reply)
         try:
             prediction = wire.read_prediction(reply.body, home=self._base_url)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             return self._again(f"asked after {named.id}: {error}")
         if prediction.handle.id != named.id:
             return self._again(f"asked after {named.id}: was told of {prediction.handle.id}")
         return await self._judged(prediction, request, left_s=left_s)
 
-    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer that Replicate cannot be asked: a prediction carries no name of ours."""
-        return settle.Unknown(message=f"{self._where} cannot be asked what became of a request")
-
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Ask for a prediction to be stopped; no when it could not be asked or is over already."""
         try:
             named = self._read_handle(handle)
-        except answers.AnswerRefused:
+        except json_wire.AnswerRefused:
             return False
         call = self._call("POST", named.cancel_url, timeout_s=self._timeout_s(request))
         reply = await self._transport.exchange(call)
@@ -141,7 +123,7 @@ class ReplicateProvider:
             return False
         try:
             status = wire.read_prediction(reply.body, home=self._base_url).status
-        except answers.AnswerRefused:
+        except json_wire.AnswerRefused:
             return False
         return status in (wire.Status.CANCELED, wire.Status.ABORTED)
 
@@ -152,23 +134,19 @@ class ReplicateProvider:
         try:
             event_id = signing.verify(secret=self._config.callback_secret, headers=headers, body=body, now_s=now_s)
         except signing.SignatureRefused as error:
-            raise provider.CallbackRefused(f"{self._where} ({error.code}): {error}") from None
+            raise provider.CallbackRefused(f"{self._outcomes.where} ({error.code}): {error}") from None
         handle = wire.told_handle(body, home=self._base_url)
         return provider.CallbackEvent(event_id=event_id, is_verified=True, handle=handle)
 
     async def check(self) -> str | None:
         """Ask whose account the token is of."""
-        call = self._call("GET", f"{self._base_url}/v1/account", timeout_s=CHECK_TIMEOUT_S)
+        call = self._call("GET", f"{self._base_url}/v1/account", timeout_s=endpoints.CHECK_TIMEOUT_S)
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             return reply.message
         if reply.status != 200:
-            return f"the secret is not taken: /v1/account answered {reply.status}: {self._excerpt(reply.body)}"
+            return f"the secret is not taken: /v1/account answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
         return None
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
 
     async def _judged(
         self, prediction: wire.Prediction, request: provider.ProviderRequest, *, left_s: Callable[[], float]
@@ -179,19 +157,21 @@ class ReplicateProvider:
             return dataclasses.replace(self._again(prediction.status.value), is_queued=is_queued)
         about = f"the result of {prediction.handle.id}"
         if prediction.status is not wire.Status.SUCCEEDED:
-            said = self._excerpt(prediction.error.encode()) if prediction.error else "without an error's text"
+            said = self._outcomes.excerpt(prediction.error.encode()) if prediction.error else "without an error's text"
             message = f"the prediction {prediction.handle.id} ended {prediction.status.value}: {said}"
             return self._ended(replicate_faults.ended_fault_of(prediction), message, prediction)
         if prediction.is_removed and prediction.output is None:
             message = f"{about} was deleted at Replicate before it was copied"
             return self._ended(faults.Fault.BAD_OUTPUT, message, prediction)
         if prediction.output is None and prediction.error:
-            message = f"{about} is said to be there, beside an error: {self._excerpt(prediction.error.encode())}"
+            message = (
+                f"{about} is said to be there, beside an error: {self._outcomes.excerpt(prediction.error.encode())}"
+            )
             return self._ended(faults.Fault.BAD_OUTPUT, message, prediction)
         found = await self._collector.collect(
             prediction.output, artifacts=request.artifacts, left_s=left_s, about=about
         )
-        if isinstance(found, collecting.Collected):
+        if isinstance(found, fetching.Collected):
             return settle.Completed(
                 output=found.output,
                 cost_nano_usd=self._cost(prediction, images=found.images),
@@ -200,20 +180,14 @@ class ReplicateProvider:
         return self._again(found.message) if found.is_passing else self._ended(found.fault, found.message, prediction)
 
     def _ended(self, fault: faults.Fault, message: str, prediction: wire.Prediction) -> settle.Faulted:
-        return self._fault(fault, message, billed=self._cost(prediction, images=0) or 0)
+        return self._outcomes.fault(fault, message, billed=self._cost(prediction, images=0) or 0)
 
     def _cost(self, prediction: wire.Prediction, *, images: int) -> int | None:
         return pricing.cost_nano_usd(prediction, model_name=self._options.model_name, images=images)
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
-        return statuses.outcome_of(
-            replicate_faults.fault_of(reply.status),
-            message=f"answered {reply.status}: {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=True,
-            retry_after_s=self._resets_s(reply),
-            heard=self._told(reply),
-        )
+        fault = replicate_faults.fault_of(reply.status)
+        return self._outcomes.refused(reply, fault, retry_after_s=self._resets_s(reply), heard=self._told(reply))
 
     def _create_path(self) -> str:
         if self._options.model_name:
@@ -249,20 +223,6 @@ class ReplicateProvider:
 
     def _call(self, method: str, url: str, *, timeout_s: float) -> transport.Call:
         return transport.Call(method=method, url=url, headers=self._headers, timeout_s=timeout_s, is_repeatable=True)
-
-    def _timeout_s(self, request: provider.ProviderRequest) -> float:
-        return min(self._config.timeout_s, request.timeout_s)
-
-    def _secrets(self) -> tuple[str | None, ...]:
-        return (self._config.secret, self._config.callback_secret)
-
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=self._secrets())
-
-    def _fault(self, fault: faults.Fault, message: str, *, billed: int = 0) -> settle.Faulted:
-        return settle.Faulted(
-            fault=faults.StepFault(fault=fault, message=message, where=self._where), billed_nano_usd=billed
-        )
 
 
 def _countdown(allowed_s: float) -> Callable[[], float]:

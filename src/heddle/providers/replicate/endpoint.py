@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from heddle.ports import provider
-from heddle.providers import collecting, options, signing
+from heddle.providers import fetching, options, signing
 from heddle.providers.replicate import wire
 
 OUTPUT_HOST: Final = "replicate.delivery"  # https://replicate.com/docs/topics/predictions/output-files
@@ -56,7 +56,7 @@ def read_options(config: provider.EndpointConfig) -> ReplicateOptions:
             raise source.refusal(key, f"is {given!r}; it must be of the form owner/name")
     if read.version and not _VERSION.match(read.version):
         raise source.refusal("version", f"is {read.version!r}; it must be 64 hex digits, owner/name: may stand before")
-    if trouble := collecting.host_trouble(read.output_hosts):
+    if trouble := fetching.host_trouble(read.output_hosts):
         raise source.refusal("output_hosts", trouble)
     if config.callback_secret is not None:
         try:

@@ -13,7 +13,7 @@ from typing import Final
 
 from heddle.core import artifact, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import answers, excerpts, media, statuses, transport
+from heddle.providers import excerpts, json_wire, media, statuses, transport
 from heddle.providers.replicate import faults as replicate_faults
 from heddle.providers.replicate import wire
 
@@ -75,9 +75,6 @@ class Sender:
             sent = await media.sent(request.input, write=write)
         except (media.MediaRefused, blobs.BlobMissing) as error:
             raise NotOrdered(self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")) from None
-        except OSError as error:
-            message = f"nothing was sent: the artifact storage could not be read: {error}"
-            raise NotOrdered(self._fault(faults.Fault.NOT_SENT, message)) from None
         assert isinstance(sent, dict)
         return sent
 
@@ -114,7 +111,7 @@ class Sender:
             )
         try:
             return wire.read_upload_url(reply.body)
-        except answers.AnswerRefused as error:
+        except json_wire.AnswerRefused as error:
             message = f"{told} answered {reply.status}, but {error}: {excerpt}"
             raise NotOrdered(self._fault(faults.Fault.REJECTED_TRANSIENT, message)) from None
 

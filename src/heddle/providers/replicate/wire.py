@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from heddle.core import identity
-from heddle.providers import answers, fetching
+from heddle.providers import fetching, json_wire
 
 ID_CHARACTERS_MAX: Final = 64
 URL_CHARACTERS_MAX: Final = 2_048
@@ -87,21 +87,21 @@ def submission(*, given: Mapping[str, identity.JsonValue], version: str | None, 
 
 def read_prediction(body: bytes, *, home: str) -> Prediction:
     """Read a prediction. home: the address its own addresses follow from where it gives none. Raises AnswerRefused."""
-    value = answers.read_object(body)
+    value = json_wire.read_object(body)
     handle = _handle_of(value, home=home)
     try:
-        status = Status(answers.read_text(value, "status"))
+        status = Status(json_wire.read_text(value, "status"))
     except ValueError:
         shown = str(value.get("status"))[:80]
-        raise answers.AnswerRefused(f"the prediction {handle.id} has the unknown status {shown!r}") from None
+        raise json_wire.AnswerRefused(f"the prediction {handle.id} has the unknown status {shown!r}") from None
     completed, deadline = (_instant(value, key) for key in ("completed_at", "deadline"))
     return Prediction(
         handle=handle,
         status=status,
-        model=answers.read_text(value, "model")[:200],
+        model=json_wire.read_text(value, "model")[:200],
         output=value.get("output"),
         error=_sentence(value.get("error")),
-        predict_time_s=answers.read_seconds(answers.read_part(value, "metrics"), "predict_time"),
+        predict_time_s=json_wire.read_seconds(json_wire.read_part(value, "metrics"), "predict_time"),
         is_removed=value.get("data_removed") is True,
         is_past_deadline=completed is not None and deadline is not None and completed >= deadline,
     )
@@ -110,8 +110,8 @@ def read_prediction(body: bytes, *, home: str) -> Prediction:
 def told_handle(body: bytes, *, home: str) -> str | None:
     """Read which prediction a webhook tells of, as a handle; None when it names none of this endpoint's."""
     try:
-        return write_handle(_handle_of(answers.read_object(body), home=home))
-    except answers.AnswerRefused:
+        return write_handle(_handle_of(json_wire.read_object(body), home=home))
+    except json_wire.AnswerRefused:
         return None
 
 
@@ -123,13 +123,13 @@ def write_handle(handle: Handle) -> str:
 def read_handle(text: str, *, home: str) -> Handle:
     """Read a kept handle. Raises AnswerRefused when it is none or leads to another origin than ``home``."""
     if len(text) > HANDLE_CHARACTERS_MAX:
-        raise answers.AnswerRefused("the handle is too long to be one")
-    value = answers.read_object(text)
+        raise json_wire.AnswerRefused("the handle is too long to be one")
+    value = json_wire.read_object(text)
     return _checked(
         Handle(
-            id=answers.read_text(value, "id"),
-            get_url=answers.read_text(value, "get"),
-            cancel_url=answers.read_text(value, "cancel"),
+            id=json_wire.read_text(value, "id"),
+            get_url=json_wire.read_text(value, "get"),
+            cancel_url=json_wire.read_text(value, "cancel"),
         ),
         home=home,
     )
@@ -137,17 +137,17 @@ def read_handle(text: str, *, home: str) -> Handle:
 
 def read_upload_url(body: bytes) -> str:
     """Read the address of an uploaded file. Raises AnswerRefused."""
-    url = answers.read_text(answers.read_part(answers.read_object(body), "urls"), "get")
+    url = json_wire.read_text(json_wire.read_part(json_wire.read_object(body), "urls"), "get")
     if fetching.origin(url) is None or len(url) > URL_CHARACTERS_MAX:
-        raise answers.AnswerRefused("the upload has no address in `urls.get`")
+        raise json_wire.AnswerRefused("the upload has no address in `urls.get`")
     return url
 
 
 def resets_in_s(body: bytes) -> float | None:
     """Read when a 429's body says the limit resets, in its two documented forms; None for any other body."""
     try:
-        detail = answers.read_text(answers.read_object(body), "detail")
-    except answers.AnswerRefused:
+        detail = json_wire.read_text(json_wire.read_object(body), "detail")
+    except json_wire.AnswerRefused:
         return None
     match = _RESETS_IN.match(detail)
     return None if match is None else float(match["resets"] or match["expected"])
@@ -168,13 +168,13 @@ def multipart(*, field: str, filename: str, media_type: str, data: bytes, bounda
     return b"".join((head.encode("ascii"), data, f"\r\n--{boundary}--\r\n".encode("ascii")))
 
 
-def _handle_of(value: answers.JsonObject, *, home: str) -> Handle:
-    job_id, urls = answers.read_text(value, "id"), answers.read_part(value, "urls")
+def _handle_of(value: json_wire.JsonObject, *, home: str) -> Handle:
+    job_id, urls = json_wire.read_text(value, "id"), json_wire.read_part(value, "urls")
     at_home = f"{home}/v1/predictions/{job_id}"
     handle = Handle(
         id=job_id,
-        get_url=answers.read_text(urls, "get") or at_home,
-        cancel_url=answers.read_text(urls, "cancel") or f"{at_home}/cancel",
+        get_url=json_wire.read_text(urls, "get") or at_home,
+        cancel_url=json_wire.read_text(urls, "cancel") or f"{at_home}/cancel",
     )
     return _checked(handle, home=home)
 
@@ -182,10 +182,10 @@ def _handle_of(value: answers.JsonObject, *, home: str) -> Handle:
 def _checked(handle: Handle, *, home: str) -> Handle:
     """Refuse ids that are none and addresses that would take our credential elsewhere."""
     if not _ID.match(handle.id):
-        raise answers.AnswerRefused(f"a prediction has the id {handle.id[:80]!r}")
+        raise json_wire.AnswerRefused(f"a prediction has the id {handle.id[:80]!r}")
     for url in (handle.get_url, handle.cancel_url):
         if len(url) > URL_CHARACTERS_MAX or not fetching.is_same_origin(url, home):
-            raise answers.AnswerRefused(
+            raise json_wire.AnswerRefused(
                 f"the prediction {handle.id} has an address of another origin than the endpoint"
             )
     return handle
@@ -195,9 +195,9 @@ def _sentence(value: identity.JsonValue) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
-def _instant(value: answers.JsonObject, key: str) -> dt.datetime | None:
+def _instant(value: json_wire.JsonObject, key: str) -> dt.datetime | None:
     try:
-        found = dt.datetime.fromisoformat(answers.read_text(value, key))
+        found = dt.datetime.fromisoformat(json_wire.read_text(value, key))
     except ValueError:
         return None
     return found if found.tzinfo is not None else found.replace(tzinfo=dt.UTC)

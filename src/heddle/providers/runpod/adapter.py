@@ -17,8 +17,7 @@ from typing import Final
 from heddle.core import attempt, faults, run, settle
 from heddle.core.policy import price
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, limits, options, prices, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import endpoints, jobs, limits, media, options, prices, transport
 from heddle.providers.runpod import faults as runpod_faults
 from heddle.providers.runpod import wire
 
@@ -37,7 +36,7 @@ class RunPodOptions:
     """Hold the options of one endpoint; README.md beside this file explains each."""
 
     artifacts: ArtifactForm
-    picks: asynchronous.Picks
+    picks: jobs.Picks
     failed: runpod_faults.Failed
     gpu: str | None
     poll_after_s: float
@@ -50,7 +49,7 @@ def read_options(config: provider.EndpointConfig) -> RunPodOptions:
     source = options.Options(config)
     read = RunPodOptions(
         artifacts=source.choice("artifacts", default=ArtifactForm.BASE64),
-        picks=asynchronous.read_picks(source),
+        picks=jobs.read_picks(source),
         failed=source.choice("failed", default=runpod_faults.Failed.UNCLASSIFIED),
         gpu=source.text("gpu", default="") or None,
         poll_after_s=source.number("poll_after_s", default=2.0, low=0.2, high=600, unit="s"),
@@ -66,7 +65,7 @@ def read_options(config: provider.EndpointConfig) -> RunPodOptions:
     return read
 
 
-class RunPodProvider(asynchronous.Asynchronous):
+class RunPodProvider(jobs.Jobs):
     """Speak to one serverless endpoint, whose id is the end of the configured ``url``."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
@@ -88,9 +87,9 @@ class RunPodProvider(asynchronous.Asynchronous):
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Submit a job, once."""
-        allowed_s = self._allowed_s(request)
+        allowed_s = self._timeout_s(request)
         try:
-            given = await json_wire.write_out(
+            given = await media.write_out(
                 request.input,
                 reader=request.artifacts,
                 as_data_url=self._options.artifacts is ArtifactForm.DATA_URL,
@@ -102,7 +101,7 @@ class RunPodProvider(asynchronous.Asynchronous):
                 is_low_priority=request.priority is run.Priority.BATCH,
             )
         except (ValueError, blobs.BlobMissing) as error:
-            return self._unsent(error)
+            return self._outcomes.unsent(error)
         call = self._call(
             "POST",
             f"{self._base_url}/run",
@@ -113,13 +112,13 @@ class RunPodProvider(asynchronous.Asynchronous):
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
-            return self._refused(reply, runpod_faults.fault_of(reply.status))
+            return self._outcomes.refused(reply, runpod_faults.fault_of(reply.status))
         try:
             job = wire.read_job(reply.body)
         except wire.AnswerRefused as error:
-            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
+            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._outcomes.excerpt(reply.body)}")
         heard = limits.read(reply.headers, now_s=time.time())
         return settle.Accepted(handle=self._handle(job.id), poll_after_s=self._options.poll_after_s, told=heard)
 
@@ -131,13 +130,13 @@ class RunPodProvider(asynchronous.Asynchronous):
         call = self._call(
             "GET",
             f"{self._base_url}/status/{place}",
-            timeout_s=self._allowed_s(request),
+            timeout_s=self._timeout_s(request),
             bytes_max=RESULT_BYTES_MAX,
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._fault(faults.Fault.TOO_LARGE, f"the result of {place}: {reply.message}")
+                return self._outcomes.fault(faults.Fault.TOO_LARGE, f"the result of {place}: {reply.message}")
             return self._again(reply.message)
         if reply.status == 404:
             return settle.Unknown(
@@ -166,15 +165,15 @@ class RunPodProvider(asynchronous.Asynchronous):
                 )
             case wire.JobState.FAILED | wire.JobState.CANCELLED | wire.JobState.TIMED_OUT:
                 fault = runpod_faults.job_fault_of(job.state.value, failed=self._options.failed)
-                message = f"the job {job.id} ended {job.state}: {self._excerpt(job.error.encode())}"
-                return self._fault(fault, message, billed=self._cost_nano_usd(job) or 0)
+                message = f"the job {job.id} ended {job.state}: {self._outcomes.excerpt(job.error.encode())}"
+                return self._outcomes.fault(fault, message, billed=self._cost_nano_usd(job) or 0)
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Ask for a job to be stopped; no when it could not be asked or is over already."""
         place = self._place(handle)
         if place is None:
             return False
-        call = self._call("POST", f"{self._base_url}/cancel/{place}", timeout_s=self._allowed_s(request))
+        call = self._call("POST", f"{self._base_url}/cancel/{place}", timeout_s=self._timeout_s(request))
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply) or reply.status != 200:
             return False
@@ -193,11 +192,11 @@ class RunPodProvider(asynchronous.Asynchronous):
 
     async def check(self) -> str | None:
         """Ask for the endpoint's health, which costs nothing and needs our key."""
-        call = self._call("GET", f"{self._base_url}/health", timeout_s=asynchronous.CHECK_TIMEOUT_S)
+        call = self._call("GET", f"{self._base_url}/health", timeout_s=endpoints.CHECK_TIMEOUT_S)
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             return reply.message
-        return None if reply.status == 200 else f"/health answered {reply.status}: {self._excerpt(reply.body)}"
+        return None if reply.status == 200 else f"/health answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
 
     def _handle(self, job_id: str) -> str:
         """Keep the endpoint with the job, so that a changed ``url`` never asks another endpoint after it."""

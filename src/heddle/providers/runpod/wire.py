@@ -13,7 +13,7 @@ import re
 from typing import Final
 
 from heddle.core import identity
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire
 
 RUN_BYTES_MAX: Final = 10_000_000  # /run: "maximum payload size of 10 MB"
 EXECUTION_LEAST_S: Final = 5.001  # "must be > 5000 ms"

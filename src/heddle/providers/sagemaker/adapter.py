@@ -11,8 +11,7 @@ from typing import Final
 
 from heddle.core import attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, fetching, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import endpoints, fetching, jobs, json_wire, media, templates, transport
 from heddle.providers.sagemaker import choices, signing, wire
 from heddle.providers.sagemaker import faults as sagemaker_faults
 
@@ -28,7 +27,7 @@ def make(config: provider.EndpointConfig, connections: transport.Transport) -> p
     return RealTimeEndpoint(config, connections, read)
 
 
-class _Endpoint(asynchronous.Asynchronous):
+class _Endpoint(jobs.Jobs):
     """Hold what both kinds of endpoints share: the body of a request, signatures, and the reading of an answer."""
 
     def __init__(
@@ -52,16 +51,16 @@ class _Endpoint(asynchronous.Asynchronous):
             await self._signer.signed(service=signing.SAGEMAKER, method="GET", url=self._base_url, headers={})
         except signing.CredentialsMissing as error:
             return str(error)
-        return await self._transport.probe(self._base_url, timeout_s=asynchronous.CHECK_TIMEOUT_S)
+        return await self._transport.probe(self._base_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
 
     async def _body(self, request: provider.ProviderRequest) -> bytes:
         """Write a request's body. Raises ValueError and BlobMissing."""
-        given = await json_wire.write_out(
+        given = await media.write_out(
             request.input,
             reader=request.artifacts,
             as_data_url=self._options.artifacts is choices.ArtifactForm.DATA_URL,
         )
-        return json_wire.write_json(json_wire.render(self._options.body, request, given))
+        return json_wire.write_json(templates.body(self._options.body, request, given))
 
     async def _signed(
         self,
@@ -73,7 +72,7 @@ class _Endpoint(asynchronous.Asynchronous):
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         is_repeatable: bool = True,
-        bytes_max: int = asynchronous.ANSWER_BYTES_MAX,
+        bytes_max: int = jobs.ANSWER_BYTES_MAX,
     ) -> transport.Call:
         """Make a signed call. Raises CredentialsMissing."""
         signed = await self._signer.signed(
@@ -93,7 +92,7 @@ class _Endpoint(asynchronous.Asynchronous):
         error_type = wire.read_error_type(reply.headers, reply.body)
         original = wire.read_original_status(reply.body)
         fault = sagemaker_faults.fault_of(reply.status, error_type, original_status=original)
-        return self._refused(reply, fault, code=error_type)
+        return self._outcomes.refused(reply, fault, note=error_type)
 
     async def _result(
         self, opened: transport.Opened, request: provider.ProviderRequest, *, what: str
@@ -106,15 +105,15 @@ class _Endpoint(asynchronous.Asynchronous):
             message = f"the result of {what}: {kept.message}"
             if kept.is_passing:
                 return transport.MaybeSent(cause=transport.Cause.CUT, message=message, status=opened.status)
-            return self._fault(kept.fault, message)
+            return self._outcomes.fault(kept.fault, message)
         reply = await transport.whole(opened)
         if not isinstance(reply, transport.Reply):
             return reply
         try:
             value = json_wire.parse_json(reply.body)
         except json_wire.WireRefused as error:
-            message = f"the result of {what} {error}; it begins: {self._excerpt(reply.body)}"
-            return self._fault(faults.Fault.BAD_OUTPUT, message)
+            message = f"the result of {what} {error}; it begins: {self._outcomes.excerpt(reply.body)}"
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
         return await self._picked(value, request, picks=self._options.picks, what=what)
 
 
@@ -137,7 +136,7 @@ class RealTimeEndpoint(_Endpoint):
                 signing.SAGEMAKER,
                 "POST",
                 f"{self._base_url}/endpoints/{self._options.endpoint_name}/invocations",
-                timeout_s=self._allowed_s(request),
+                timeout_s=self._timeout_s(request),
                 headers={
                     "Content-Type": "application/json",
                     "Accept": self._options.accept,
@@ -149,21 +148,27 @@ class RealTimeEndpoint(_Endpoint):
                 bytes_max=RESULT_BYTES_MAX,
             )
         except (ValueError, blobs.BlobMissing) as error:
-            return self._unsent(error)
+            return self._outcomes.unsent(error)
         except signing.CredentialsMissing as error:
-            return self._fault(faults.Fault.REJECTED_TRANSIENT, f"nothing was sent: {error}")
+            return self._outcomes.fault(faults.Fault.REJECTED_TRANSIENT, f"nothing was sent: {error}")
         async with self._transport.open(call) as opened:
             if not isinstance(opened, transport.Opened):
-                return self._loss(opened)
+                return self._outcomes.loss(opened)
             if opened.status == 200:
                 outcome = await self._result(opened, request, what="the invocation")
-                return self._loss(outcome) if isinstance(outcome, transport.NotSent | transport.MaybeSent) else outcome
+                return (
+                    self._outcomes.loss(outcome)
+                    if isinstance(outcome, transport.NotSent | transport.MaybeSent)
+                    else outcome
+                )
             reply = await transport.whole(opened)
-        return self._not_invoked(reply) if isinstance(reply, transport.Reply) else self._loss(reply)
+        return self._not_invoked(reply) if isinstance(reply, transport.Reply) else self._outcomes.loss(reply)
 
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
         """Answer as for a job that cannot be: a real-time endpoint accepts none."""
-        return self._fault(faults.Fault.UNCLASSIFIED, f"a real-time endpoint was asked after the job {handle!r}")
+        return self._outcomes.fault(
+            faults.Fault.UNCLASSIFIED, f"a real-time endpoint was asked after the job {handle!r}"
+        )
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Answer no: nothing is to be stopped."""
@@ -192,7 +197,7 @@ class AsynchronousEndpoint(_Endpoint):
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Invoke once; a body too large for the request is put into S3 before."""
-        allowed_s = self._allowed_s(request)
+        allowed_s = self._timeout_s(request)
         headers = {
             "X-Amzn-SageMaker-Content-Type": "application/json",
             "X-Amzn-SageMaker-Accept": self._options.accept,
@@ -211,18 +216,18 @@ class AsynchronousEndpoint(_Endpoint):
                 signing.SAGEMAKER,
                 "POST",
                 f"{self._base_url}/endpoints/{self._options.endpoint_name}/async-invocations",
-                timeout_s=min(allowed_s, asynchronous.CALL_TIMEOUT_S),
+                timeout_s=min(allowed_s, jobs.CALL_TIMEOUT_S),
                 headers=headers,
                 body=body,
                 is_repeatable=False,
             )
         except (ValueError, blobs.BlobMissing) as error:
-            return self._unsent(error)
+            return self._outcomes.unsent(error)
         except signing.CredentialsMissing as error:
-            return self._fault(faults.Fault.REJECTED_TRANSIENT, f"nothing was sent: {error}")
+            return self._outcomes.fault(faults.Fault.REJECTED_TRANSIENT, f"nothing was sent: {error}")
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
             return self._not_invoked(reply)
         job = wire.read_accepted(reply.headers, expected=self._expected(request))
@@ -273,7 +278,7 @@ class AsynchronousEndpoint(_Endpoint):
             signing.S3,
             "PUT",
             place.url(self._options.s3_url),
-            timeout_s=self._allowed_s(request),
+            timeout_s=self._timeout_s(request),
             headers={"Content-Type": "application/json"},
             body=body,
         )
@@ -284,7 +289,9 @@ class AsynchronousEndpoint(_Endpoint):
         said = f"answered {reply.status}" if isinstance(reply, transport.Reply) else reply.message
         is_refused = isinstance(reply, transport.Reply) and reply.status in (301, 307, 400, 404, 405, 413)
         fault = faults.Fault.REJECTED_PERMANENT if is_refused else faults.Fault.NOT_SENT
-        return self._fault(fault, f"the model was not invoked: the request could not be put at {place}: {said}")
+        return self._outcomes.fault(
+            fault, f"the model was not invoked: the request could not be put at {place}: {said}"
+        )
 
     async def _at_output(self, job: wire.Job, request: provider.ProviderRequest) -> settle.Outcome | None:
         """Read a job's output; None when there is none yet."""
@@ -292,7 +299,7 @@ class AsynchronousEndpoint(_Endpoint):
             signing.S3,
             "GET",
             job.output.url(self._options.s3_url),
-            timeout_s=self._allowed_s(request),
+            timeout_s=self._timeout_s(request),
             bytes_max=fetching.MEDIUM_BYTES_MAX
             if self._options.response is choices.ResponseForm.ARTIFACT
             else RESULT_BYTES_MAX,
@@ -304,7 +311,7 @@ class AsynchronousEndpoint(_Endpoint):
                 outcome = await self._result(opened, request, what=str(job.output))
                 if isinstance(outcome, transport.NotSent | transport.MaybeSent):
                     if outcome.cause is transport.Cause.TOO_LARGE:
-                        return self._fault(faults.Fault.TOO_LARGE, outcome.message)
+                        return self._outcomes.fault(faults.Fault.TOO_LARGE, outcome.message)
                     return self._again(outcome.message)
                 return outcome
             return None if opened.status in (403, 404) else self._again(f"asked for output: answered {opened.status}")
@@ -315,22 +322,26 @@ class AsynchronousEndpoint(_Endpoint):
             signing.S3,
             "GET",
             job.failure.url(self._options.s3_url),
-            timeout_s=self._allowed_s(request),
+            timeout_s=self._timeout_s(request),
             bytes_max=FAILURE_BYTES_MAX,
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._fault(faults.Fault(self._options.failed.value), f"the job failed: {reply.message}")
+                return self._outcomes.fault(
+                    faults.Fault(self._options.failed.value), f"the job failed: {reply.message}"
+                )
             return self._again(reply.message)
         if reply.status == 200:
-            return self._fault(faults.Fault(self._options.failed.value), f"the job failed: {self._excerpt(reply.body)}")
+            return self._outcomes.fault(
+                faults.Fault(self._options.failed.value), f"the job failed: {self._outcomes.excerpt(reply.body)}"
+            )
         note = "in SageMaker's queue or in progress"
         return self._again(note if reply.status == 404 else f"{note}; asked for its failure: answered {reply.status}")
 
     async def _status_of(self, method: str, place: wire.Place, request: provider.ProviderRequest) -> int | None:
         call = await self._signed(
-            signing.S3, method, place.url(self._options.s3_url), timeout_s=self._allowed_s(request)
+            signing.S3, method, place.url(self._options.s3_url), timeout_s=self._timeout_s(request)
         )
         reply = await self._transport.exchange(call)
         return reply.status if isinstance(reply, transport.Reply) else None

@@ -11,8 +11,7 @@ from typing import Final
 
 from heddle.core import identity
 from heddle.ports import provider
-from heddle.providers import asynchronous, options
-from heddle.providers.http import wire as json_wire
+from heddle.providers import jobs, options, templates
 from heddle.providers.sagemaker import faults, signing, wire
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}\Z")
@@ -54,7 +53,7 @@ class SageMakerOptions:
     body: identity.JsonValue
     artifacts: ArtifactForm
     response: ResponseForm
-    picks: asynchronous.Picks
+    picks: jobs.Picks
     failed: faults.Failed
     is_paid: bool
     s3_url: str
@@ -90,7 +89,7 @@ def read(config: provider.EndpointConfig) -> SageMakerOptions:
         body=source.value("body", default="{input}"),
         artifacts=source.choice("artifacts", default=ArtifactForm.BASE64),
         response=source.choice("response", default=ResponseForm.JSON),
-        picks=asynchronous.read_picks(source),
+        picks=jobs.read_picks(source),
         failed=source.choice("failed", default=faults.Failed.UNCLASSIFIED),
         is_paid=source.flag("paid", default=True),
         s3_url=source.text("s3_url", default=f"https://s3.{region}.amazonaws.com").rstrip("/"),
@@ -118,7 +117,7 @@ def _check(source: options.Options, found: SageMakerOptions) -> None:
     ):
         if (is_needed or name) and not _NAME.match(name):
             raise source.refusal(key, f"is {name!r}; it must be letters, digits and hyphens, at most 63")
-    if trouble := json_wire.template_trouble(found.body):
+    if trouble := templates.body_trouble(found.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if not found.accept.isascii() or not found.accept.isprintable():
         raise source.refusal("accept", "must be printable ASCII")

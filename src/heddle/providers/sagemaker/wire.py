@@ -16,7 +16,7 @@ from typing import Final
 from urllib import parse
 
 from heddle.core import identity
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire
 from heddle.providers.sagemaker import signing
 
 REALTIME_BYTES_MAX: Final = 6_291_456

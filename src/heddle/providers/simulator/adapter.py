@@ -15,11 +15,10 @@ from urllib import parse
 
 from heddle.core import attempt, faults, settle
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, limits, options, signing, statuses, transport
+from heddle.providers import endpoints, options, signing, statuses, transport
 from heddle.providers.simulator import faults as simulator_faults
 from heddle.providers.simulator import wire
 
-CHECK_TIMEOUT_S = 5.0
 ANSWER_BYTES_MAX = 256 * 1024
 PICTURE_BYTES_MAX = 64 * 1024**2
 POLL_WISH_MAX_S = 60.0  # a paid job is not left alone for longer, whatever Retry-After a poll is answered with
@@ -62,14 +61,12 @@ def read_options(config: provider.EndpointConfig) -> SimulatorOptions:
     return read
 
 
-class SimulatorProvider:
+class SimulatorProvider(endpoints.Endpoint):
     """Speak to one account of the simulated provider."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
-        self._config = config
         self._options = read_options(config)
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
+        super().__init__(config, connections, is_guarded=True)
         self._class = self._options.idempotency
         is_asked = self._class is attempt.IdempotencyClass.B
         # A class C send whose answer was lost is still found by its callback, where callbacks are believed.
@@ -83,7 +80,6 @@ class SimulatorProvider:
             has_callback=True,
             lookup_bound_s=self._options.lookup_bound_s if is_asked or is_told else 0.0,
         )
-        self._transport = connections.hold()
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Submit a job. In class A the same idempotency key, sent again with the same request, finds the same job."""
@@ -96,19 +92,19 @@ class SimulatorProvider:
                 client_job_id=request.attempt_id if self._class is attempt.IdempotencyClass.B else None,
             )
         except ValueError as error:
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+            return self._outcomes.unsent(error)
         headers = {"Content-Type": "application/json"}
         if is_keyed:
             headers["Idempotency-Key"] = request.idempotency_key
         reply = await self._exchange(request, "POST", "/v1/jobs", headers=headers, body=body, is_repeatable=is_keyed)
         if not isinstance(reply, transport.Reply):
-            return statuses.outcome_of_loss(reply, where=self._where, is_paid=True)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
             return self._refused(reply)
         try:
             job = wire.read_job(reply.body)
         except wire.AnswerRefused as error:
-            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
+            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._outcomes.excerpt(reply.body)}")
         is_open = job.state in (wire.JobState.QUEUED, wire.JobState.RUNNING)
         return settle.Accepted(handle=job.id, poll_after_s=self._options.poll_after_s if is_open else 0.0)
 
@@ -135,22 +131,26 @@ class SimulatorProvider:
                 return await self._fetch(job, request)
             case wire.JobState.FAILED:
                 fault = simulator_faults.job_fault_of(job.error_code)
-                said = excerpts.excerpt(job.error_message.encode(), secrets=self._secrets())
-                return self._fault(fault, f"the job {job.id} failed ({job.error_code or 'no code'}): {said}")
+                said = self._outcomes.quoted(job.error_message)
+                return self._outcomes.fault(fault, f"the job {job.id} failed ({job.error_code or 'no code'}): {said}")
             case wire.JobState.CANCELLED:
                 billed_nano_usd = job.price_nano_usd or 0  # the price of a cancelled job stays paid
-                return self._fault(faults.Fault.CANCELLED, f"the job {job.id} was cancelled", billed=billed_nano_usd)
+                return self._outcomes.fault(
+                    faults.Fault.CANCELLED, f"the job {job.id} was cancelled", billed=billed_nano_usd
+                )
 
     async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Find the job of an attempt by the attempt's id. Should there be two, the first that has not failed counts."""
         if self._class is not attempt.IdempotencyClass.B:
-            return settle.Unknown(message=f"{self._where} is of class {self._class} and cannot be asked")
+            return settle.Unknown(message=f"{self._outcomes.where} is of class {self._class} and cannot be asked")
         query = parse.urlencode({"client_job_id": request.attempt_id})
         reply = await self._exchange(request, "GET", f"/v1/jobs?{query}")
         if not isinstance(reply, transport.Reply):
             return settle.Unknown(message=f"could not ask: {reply.message}")
         if reply.status != 200:
-            return settle.Unknown(message=f"could not ask: answered {reply.status}: {self._excerpt(reply.body)}")
+            return settle.Unknown(
+                message=f"could not ask: answered {reply.status}: {self._outcomes.excerpt(reply.body)}"
+            )
         try:
             jobs = wire.read_jobs(reply.body)
         except wire.AnswerRefused as error:
@@ -178,7 +178,7 @@ class SimulatorProvider:
         try:
             event_id = signing.verify(secret=self._config.callback_secret, headers=headers, body=body, now_s=now_s)
         except signing.SignatureRefused as error:
-            raise provider.CallbackRefused(f"{self._where} ({error.code}): {error}") from None
+            raise provider.CallbackRefused(f"{self._outcomes.where} ({error.code}): {error}") from None
         return provider.CallbackEvent(event_id=event_id, is_verified=True, handle=wire.told_job(body))
 
     async def check(self) -> str | None:
@@ -197,10 +197,6 @@ class SimulatorProvider:
         if not isinstance(known, transport.Reply):
             return known.message
         return None if known.status == 404 else f"the secret is not taken: answered {known.status}"
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
 
     async def _fetch(self, job: wire.Job, request: provider.ProviderRequest) -> settle.Outcome:
         call = self._call(
@@ -223,19 +219,13 @@ class SimulatorProvider:
                     return self._again(f"the picture of {job.id} is not here yet: {error}")
                 fault = faults.Fault.TOO_LARGE if error.code == "too_large" else faults.Fault.BAD_OUTPUT
                 message = f"the picture of {job.id} was not stored ({error.code}): {error}"
-                return self._fault(fault, message, billed=job.price_nano_usd or 0)
+                return self._outcomes.fault(fault, message, billed=job.price_nano_usd or 0)
         return settle.Completed(output={"image": stored.as_json(), "seed": job.seed}, cost_nano_usd=job.price_nano_usd)
 
     def _refused(self, reply: transport.Reply) -> settle.Outcome:
         code = wire.read_error_code(reply.body)
-        return statuses.outcome_of(
-            simulator_faults.fault_of(reply.status, code, is_keyed=self._class is attempt.IdempotencyClass.A),
-            message=f"answered {reply.status}: {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=True,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
-            heard=limits.read(reply.headers, now_s=time.time()),
-        )
+        fault = simulator_faults.fault_of(reply.status, code, is_keyed=self._class is attempt.IdempotencyClass.A)
+        return self._outcomes.refused(reply, fault)
 
     def _again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:
         wished_s = statuses.retry_after_s(reply.headers, now_s=time.time()) if reply is not None else None
@@ -261,7 +251,7 @@ class SimulatorProvider:
 
     async def _ask_freely(self, path: str) -> transport.Reply | transport.Lost:
         return await self._transport.exchange(
-            self._call("GET", path, timeout_s=CHECK_TIMEOUT_S, bytes_max=ANSWER_BYTES_MAX)
+            self._call("GET", path, timeout_s=endpoints.CHECK_TIMEOUT_S, bytes_max=ANSWER_BYTES_MAX)
         )
 
     def _call(self, method: str, path: str, *, timeout_s: float, bytes_max: int) -> transport.Call:
@@ -272,20 +262,6 @@ class SimulatorProvider:
             timeout_s=timeout_s,
             is_repeatable=True,
             reply_bytes_max=bytes_max,
-        )
-
-    def _timeout_s(self, request: provider.ProviderRequest) -> float:
-        return min(self._config.timeout_s, request.timeout_s)
-
-    def _secrets(self) -> tuple[str | None, ...]:
-        return (self._config.secret, self._config.callback_secret)
-
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=self._secrets())
-
-    def _fault(self, fault: faults.Fault, message: str, *, billed: int = 0) -> settle.Faulted:
-        return settle.Faulted(
-            fault=faults.StepFault(fault=fault, message=message, where=self._where), billed_nano_usd=billed
         )
 
 

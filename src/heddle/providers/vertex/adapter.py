@@ -12,8 +12,7 @@ from typing import Final
 
 from heddle.core import attempt, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import asynchronous, fetching, options, transport
-from heddle.providers.http import wire as json_wire
+from heddle.providers import endpoints, fetching, jobs, json_wire, options, templates, transport
 from heddle.providers.vertex import faults as vertex_faults
 from heddle.providers.vertex import tokens, wire
 
@@ -60,7 +59,7 @@ def read_options(config: provider.EndpointConfig) -> VertexOptions:
             f'is {read.resource!r}; it must be "projects/P/locations/L/endpoints/E" or '
             '"projects/P/locations/L/publishers/google/models/M"',
         )
-    if trouble := json_wire.template_trouble(read.body):
+    if trouble := templates.body_trouble(read.body):
         raise source.refusal("body", f"is no template: {trouble}")
     if trouble := json_wire.pointer_trouble(read.output):
         raise source.refusal("output", trouble)
@@ -69,7 +68,7 @@ def read_options(config: provider.EndpointConfig) -> VertexOptions:
     return read
 
 
-class VertexProvider(asynchronous.Asynchronous):
+class VertexProvider(jobs.Jobs):
     """Speak to one model or endpoint of Vertex AI."""
 
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
@@ -98,17 +97,17 @@ class VertexProvider(asynchronous.Asynchronous):
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Predict, or start an operation, once."""
         is_job = self._options.mode is Mode.LONG_RUNNING
-        allowed_s = self._allowed_s(request)
+        allowed_s = self._timeout_s(request)
         try:
             given = await wire.with_media(request.input, reader=request.artifacts)
-            body = json_wire.write_json(json_wire.render(self._options.body, request, given))
+            body = json_wire.write_json(templates.body(self._options.body, request, given))
             if len(body) > wire.REQUEST_BYTES_MAX:
                 raise ValueError(f"the request has {len(body)} bytes, at most {wire.REQUEST_BYTES_MAX} are sent")
             headers = {"Content-Type": "application/json", **await self._tokens.headers()}
         except (ValueError, blobs.BlobMissing) as error:
-            return self._unsent(error)
+            return self._outcomes.unsent(error)
         except tokens.TokenMissing as error:
-            return self._fault(faults.Fault.REJECTED_TRANSIENT, f"nothing was sent: {error}")
+            return self._outcomes.fault(faults.Fault.REJECTED_TRANSIENT, f"nothing was sent: {error}")
         if not is_job and allowed_s > 0:
             headers["X-Server-Timeout"] = str(math.ceil(allowed_s))
         verb = "predictLongRunning" if is_job else "predict"
@@ -117,16 +116,16 @@ class VertexProvider(asynchronous.Asynchronous):
             url=f"{self._base_url}/v1/{self._options.resource}:{verb}",
             headers=headers,
             body=body,
-            timeout_s=min(allowed_s, asynchronous.CALL_TIMEOUT_S) if is_job else allowed_s,
+            timeout_s=min(allowed_s, jobs.CALL_TIMEOUT_S) if is_job else allowed_s,
             is_repeatable=not self._options.is_paid,
-            reply_bytes_max=asynchronous.ANSWER_BYTES_MAX if is_job else RESULT_BYTES_MAX,
+            reply_bytes_max=jobs.ANSWER_BYTES_MAX if is_job else RESULT_BYTES_MAX,
         )
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
-            return self._loss(reply)
+            return self._outcomes.loss(reply)
         if not 200 <= reply.status < 300:
             code = wire.read_error_code(reply.body)
-            return self._refused(reply, vertex_faults.fault_of(reply.status, code), code=code)
+            return self._outcomes.refused(reply, vertex_faults.fault_of(reply.status, code), note=code)
         return self._started(reply) if is_job else await self._predicted(reply, request)
 
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
@@ -141,7 +140,7 @@ class VertexProvider(asynchronous.Asynchronous):
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._fault(faults.Fault.TOO_LARGE, f"the result of {name}: {reply.message}")
+                return self._outcomes.fault(faults.Fault.TOO_LARGE, f"the result of {name}: {reply.message}")
             return self._again(reply.message)
         if reply.status == 404 and wire.read_error_code(reply.body) == "NOT_FOUND":
             return settle.Unknown(message=f"Vertex AI no longer knows the operation {name} it had started")
@@ -157,10 +156,12 @@ class VertexProvider(asynchronous.Asynchronous):
             return self._again("in progress at Vertex AI")
         if operation.error_code is not None:
             fault = vertex_faults.operation_fault_of(operation.error_code)
-            said = self._excerpt(operation.error.encode())
-            return self._fault(fault, f"the operation {name} ended ({operation.error_code}): {said}")
+            said = self._outcomes.excerpt(operation.error.encode())
+            return self._outcomes.fault(fault, f"the operation {name} ended ({operation.error_code}): {said}")
         if wire.is_all_filtered(operation.response):
-            return self._fault(faults.Fault.REJECTED_PERMANENT, f"the media of {name} were all filtered by policy")
+            return self._outcomes.fault(
+                faults.Fault.REJECTED_PERMANENT, f"the media of {name} were all filtered by policy"
+            )
         return await self._kept(operation.response, request, what=name)
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
@@ -173,7 +174,7 @@ class VertexProvider(asynchronous.Asynchronous):
         call = self._call(
             "POST",
             f"{self._base_url}/v1/{name}:cancel",
-            timeout_s=self._allowed_s(request),
+            timeout_s=self._timeout_s(request),
             headers=headers,
             body=b"{}",
         )
@@ -186,12 +187,12 @@ class VertexProvider(asynchronous.Asynchronous):
             await self._tokens.headers()
         except tokens.TokenMissing as error:
             return str(error)
-        return await self._transport.probe(self._base_url, timeout_s=asynchronous.CHECK_TIMEOUT_S)
+        return await self._transport.probe(self._base_url, timeout_s=endpoints.CHECK_TIMEOUT_S)
 
     async def _asked(self, name: str, request: provider.ProviderRequest) -> transport.Call:
         """Make the question after an operation: models of publishers are asked themselves. Raises TokenMissing."""
         headers = await self._tokens.headers()
-        owner, allowed_s = wire.owner_of(name), self._allowed_s(request)
+        owner, allowed_s = wire.owner_of(name), self._timeout_s(request)
         if owner is None:
             url = f"{self._base_url}/v1/{name}"
             return self._call("GET", url, timeout_s=allowed_s, headers=headers, bytes_max=RESULT_BYTES_MAX)
@@ -208,7 +209,7 @@ class VertexProvider(asynchronous.Asynchronous):
         try:
             operation = wire.read_operation(reply.body)
         except wire.AnswerRefused as error:
-            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._excerpt(reply.body)}")
+            return settle.Unknown(message=f"answered {reply.status} but {error}: {self._outcomes.excerpt(reply.body)}")
         handle = f"{self._base_url}/v1/{operation.name}"
         return settle.Accepted(handle=handle, poll_after_s=0.0 if operation.is_done else self._options.poll_after_s)
 
@@ -216,8 +217,8 @@ class VertexProvider(asynchronous.Asynchronous):
         try:
             value = json_wire.parse_json(reply.body)
         except json_wire.WireRefused as error:
-            message = f"the answer {error}; it begins: {self._excerpt(reply.body)}"
-            return self._fault(faults.Fault.BAD_OUTPUT, message)
+            message = f"the answer {error}; it begins: {self._outcomes.excerpt(reply.body)}"
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
         outcome = await self._kept(value, request, what="the prediction")
         if isinstance(outcome, settle.StillRunning):  # there is no job to ask again
             return self._not_kept(outcome.note)
@@ -229,7 +230,7 @@ class VertexProvider(asynchronous.Asynchronous):
             found = wire.links_in(value, storage_url=self._options.storage_url)
             headers = await self._tokens.headers() if any(not link.startswith("data:") for link in found) else {}
         except wire.AnswerRefused as error:
-            return self._fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}")
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}")
         except tokens.TokenMissing as error:
             return self._again(str(error))
         source = fetching.Source(home=self._options.storage_url, headers=headers)
@@ -240,11 +241,11 @@ class VertexProvider(asynchronous.Asynchronous):
         try:
             output = json_wire.follow(whole, self._options.output)
         except json_wire.WireRefused as error:
-            return self._fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}")
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}")
         return settle.Completed(output=output)
 
     def _not_kept(self, message: str) -> settle.Outcome:
         """Judge a prediction that came and whose media could not be copied: it is paid, and nobody can ask again."""
         if self._options.is_paid:
             return settle.Unknown(message=message)
-        return self._fault(faults.Fault.REJECTED_TRANSIENT, message)
+        return self._outcomes.fault(faults.Fault.REJECTED_TRANSIENT, message)

@@ -16,7 +16,7 @@ from urllib import parse
 
 from heddle.core import artifact, identity
 from heddle.ports import provider
-from heddle.providers.http import wire as json_wire
+from heddle.providers import json_wire
 
 REQUEST_BYTES_MAX: Final = 20 * 1024**2
 _SEGMENT: Final = r"[A-Za-z0-9][A-Za-z0-9._\-@]*"

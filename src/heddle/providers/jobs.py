@@ -1,8 +1,8 @@
-"""Hold what adapters of endpoints with jobs share: one call to the endpoint, and the words for what became of it.
+"""Hold what adapters of endpoints with jobs share: one call to the endpoint, another look, the media of a result.
 
-The words are the same for every vendor, the judging is not: which fault an answer stands for comes from the adapter's
-own table. Nothing here repeats a request. Before it in the walk: execute and poll, through an adapter. After it: the
-transport, and on the way back ``core.settle``.
+It decides which origin sees our credential and how long a paid job is left alone, and which part of a free-form answer
+is the output. It repeats no request and names no fault: that is the adapter's own table. Before it in the walk: execute
+and poll, through an adapter. After it: the transport, and on the way back ``core.settle``.
 """
 
 import dataclasses
@@ -12,11 +12,9 @@ from typing import Final
 
 from heddle.core import faults, identity, settle
 from heddle.ports import provider
-from heddle.providers import excerpts, fetching, limits, options, statuses, transport
-from heddle.providers.http import wire
+from heddle.providers import endpoints, fetching, json_wire, options, statuses, transport
 
 CALL_TIMEOUT_S: Final = 60.0  # of one question to an endpoint; how long its job may take is another matter
-CHECK_TIMEOUT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 1024**2
 WISH_MAX_S: Final = 30.0  # a paid job is not left alone for longer, whatever Retry-After a poll is answered with
 NOTE_CHARACTERS_MAX: Final = 500
@@ -35,18 +33,18 @@ def read_picks(source: options.Options) -> Picks:
     """Read the options ``output`` and ``output_artifacts``. Raises OptionRefused."""
     picks = Picks(output=source.text("output", default=""), output_artifacts=source.strings("output_artifacts"))
     for key, pointer in [("output", picks.output), *(("output_artifacts", each) for each in picks.output_artifacts)]:
-        if trouble := wire.pointer_trouble(pointer):
+        if trouble := json_wire.pointer_trouble(pointer):
             raise source.refusal(key, trouble)
     if len(picks.output_artifacts) > FILES_MAX:
         raise source.refusal("output_artifacts", f"names more than {FILES_MAX} media")
     return picks
 
 
-class Asynchronous:
+class Jobs(endpoints.Endpoint):
     """Speak to one endpoint that accepts jobs. An adapter inherits this, sends and polls.
 
-    headers: our credential, which goes to the endpoint's own origin alone. secrets: what no message may hold besides
-    the endpoint's secrets. is_paid: a call costs money, so that one whose outcome is not known is not made again.
+    headers: our credential, which goes to the endpoint's own origin alone. is_paid: a call costs money, so that one
+    whose outcome is not known is not made again. secrets: as in ``outcomes.Outcomes``.
     """
 
     def __init__(
@@ -59,30 +57,9 @@ class Asynchronous:
         secrets: tuple[str, ...] = (),
         is_paid: bool = True,
     ) -> None:
-        self._config = config
-        self._base_url = options.require_http_url(config)
-        self._where = f"endpoint {config.name}"
+        super().__init__(config, connections, is_guarded=is_paid, secrets=secrets)
         self._headers = headers
         self._poll_after_s = poll_after_s
-        self._is_paid = is_paid
-        self._secrets = (config.secret, config.callback_secret, *secrets)
-        self._transport = connections.hold()
-
-    async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer that the endpoint cannot be asked by a name of ours."""
-        return settle.Unknown(message=f"{self._where} cannot be asked what became of a request")
-
-    def verify_callback(self, *, headers: Mapping[str, str], body: bytes, now_s: float) -> provider.CallbackEvent:
-        """Refuse every callback: this endpoint makes none."""
-        raise provider.CallbackRefused(f"{self._where} makes no callbacks")
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._transport.release()
-
-    def _allowed_s(self, request: provider.ProviderRequest) -> float:
-        """Give the time that an attempt may take in all."""
-        return min(self._config.timeout_s, request.timeout_s)
 
     def _call(
         self,
@@ -122,7 +99,7 @@ class Asynchronous:
         links = list(dict.fromkeys(found))
         if len(links) > FILES_MAX:
             message = f"the result of {what} has {len(links)} files, at most {FILES_MAX} are kept"
-            return self._fault(faults.Fault.TOO_LARGE, message, billed=billed)
+            return self._outcomes.fault(faults.Fault.TOO_LARGE, message, billed=billed)
         kept: dict[str, identity.JsonValue] = {}
         for link in links:
             copied = await fetching.copy(
@@ -130,11 +107,15 @@ class Asynchronous:
                 source=source or fetching.Source(home=self._base_url, headers=self._headers),
                 connections=self._transport,
                 artifacts=request.artifacts,
-                timeout_s=self._allowed_s(request),
+                timeout_s=self._timeout_s(request),
             )
             if isinstance(copied, fetching.NotCopied):
                 message = f"a file of {what}: {copied.message}"
-                return self._again(message) if copied.is_passing else self._fault(copied.fault, message, billed=billed)
+                return (
+                    self._again(message)
+                    if copied.is_passing
+                    else self._outcomes.fault(copied.fault, message, billed=billed)
+                )
             kept[link] = copied.as_json()
         return kept
 
@@ -150,52 +131,26 @@ class Asynchronous:
         """Complete a job with the part of its answer that the options point at, its media copied."""
         billed = cost_nano_usd or 0
         try:
-            output = wire.follow(value, picks.output)
+            output = json_wire.follow(value, picks.output)
             for pointer in picks.output_artifacts:
-                link = _as_link(wire.follow(output, pointer))
+                link = _as_link(json_wire.follow(output, pointer))
                 kept = await self._copied([link], request, what=what, billed=billed)
                 if not isinstance(kept, dict):
                     return kept
-                output = wire.replaced(output, pointer, kept[link])
-        except wire.WireRefused as error:
-            return self._fault(faults.Fault.BAD_OUTPUT, f"the output of {what} {error}", billed=billed)
+                output = json_wire.replaced(output, pointer, kept[link])
+        except json_wire.WireRefused as error:
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the output of {what} {error}", billed=billed)
         return settle.Completed(output=output, cost_nano_usd=cost_nano_usd)
-
-    def _loss(self, lost: transport.Lost) -> settle.Outcome:
-        return statuses.outcome_of_loss(lost, where=self._where, is_paid=self._is_paid)
-
-    def _refused(self, reply: transport.Reply, fault: faults.Fault, *, code: str = "") -> settle.Outcome:
-        """Judge a submission that was answered with no success."""
-        now_s = time.time()
-        return statuses.outcome_of(
-            fault,
-            message=f"answered {reply.status}{f' ({code})' if code else ''}: {self._excerpt(reply.body)}",
-            where=self._where,
-            is_paid=self._is_paid,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=now_s),
-            heard=limits.read(reply.headers, now_s=now_s),
-        )
-
-    def _unsent(self, error: Exception) -> settle.Faulted:
-        return self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
 
     def _again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:
         wished_s = statuses.retry_after_s(reply.headers, now_s=time.time()) if reply is not None else None
         later_s = min(wished_s or 0.0, WISH_MAX_S)
         return settle.StillRunning(poll_after_s=max(self._poll_after_s, later_s), note=note[:NOTE_CHARACTERS_MAX])
 
-    def _excerpt(self, body: bytes) -> str:
-        return excerpts.excerpt(body, secrets=self._secrets)
-
-    def _fault(self, fault: faults.Fault, message: str, *, billed: int = 0) -> settle.Faulted:
-        return settle.Faulted(
-            fault=faults.StepFault(fault=fault, message=message, where=self._where), billed_nano_usd=billed
-        )
-
 
 def _as_link(value: identity.JsonValue) -> str:
     """Give a medium of an output as a link: it is one, or a data URL, or base64. Raises WireRefused."""
     if not isinstance(value, str) or not value:
-        raise wire.WireRefused("has no text where a medium was to be")
+        raise json_wire.WireRefused("has no text where a medium was to be")
     is_link = value[:8].lower().startswith(("http://", "https://", "data:"))
     return value if is_link else f"data:;base64,{value}"
