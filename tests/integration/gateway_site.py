@@ -133,16 +133,20 @@ async def open_site(
     folder: pathlib.Path,
     *,
     build: parts_module.BuildProvider | None = None,
+    prepare: Callable[[parts_module.Parts], None] = lambda _parts: None,
     is_deployed: bool = False,
     **limits: Any,
 ) -> AsyncIterator[Site]:
-    """Serve for the block, then leave in order. ``build``: makes the adapters, when it is not the talker."""
+    """Serve for the block, then leave in order. ``build``: makes the adapters, when it is not the talker.
+    ``prepare``: changes other parts.
+    """
     if not is_deployed:
         with database.connect() as connection:
             deploy(scene.House(database=database, connection=connection, store=scene.engine_store(database)))
     talker = Talker()
     parts = parts_of(database, folder, talker, **limits)
     parts.build_provider = build or parts.build_provider
+    prepare(parts)
     stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve.serve(stop, parts, host="127.0.0.1", port=0, listening=listening))
     done_first, _ = await asyncio.wait(

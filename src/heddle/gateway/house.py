@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
@@ -9,6 +10,7 @@ from typing import Protocol, TypeVar
 from aiohttp import web
 
 from heddle import client
+from heddle.client import predictions
 from heddle.config import settings
 from heddle.engine import calls
 from heddle.engine import parts as parts_module
@@ -56,14 +58,15 @@ class House:
     @property
     def root_url(self) -> str:
         """Give the address under which customers reach this gateway."""
-        limits = self.limits
-        return (limits.gateway_url or f"http://{limits.gateway_host}:{self.port}").rstrip("/")
+        return self.places.links.root_url
 
     @property
-    def console_url(self) -> str:
-        """Give the address of the console."""
+    def places(self) -> predictions.Places:
+        """Give what links and predictions are shown with."""
         limits = self.limits
-        return f"{(limits.public_url or f'http://{limits.web_host}:{limits.web_port}').rstrip('/')}/console"
+        public_url = (limits.public_url or f"http://{limits.web_host}:{limits.web_port}").rstrip("/")
+        heard = dataclasses.replace(limits, gateway_port=self.port)
+        return predictions.places(heard, public_url=public_url, now_s=time.time)
 
     def models(self) -> Mapping[str, frozenset[str]]:
         """Give every model that has an endpoint, with the adapters behind it."""
