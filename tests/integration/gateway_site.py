@@ -115,15 +115,19 @@ def parts_of(database: pg.Database, folder: pathlib.Path, talker: Talker, **limi
 
 def deploy(house: scene.House) -> None:
     """Route every model to one paid endpoint; only `chat`, `vectors` and `paint` take the vendor's bodies."""
+    priced = scene.endpoint("one", price_nano_usd=PRICE_NANO_USD)
     endpoints = [
-        dataclasses.replace(scene.endpoint("one", price_nano_usd=PRICE_NANO_USD), adapter="openai"),
-        dataclasses.replace(scene.endpoint("two", price_nano_usd=PRICE_NANO_USD), adapter="simulator"),
+        dataclasses.replace(priced, adapter="openai", regions=("eu",)),
+        dataclasses.replace(priced, name="two", scopes=("two",), adapter="simulator", regions=("us",)),
     ]
     vendor = {REUSED.name, "writer", "chat", "vectors", "paint"}
     house.deploy(
         endpoints,
         [deployment.Route(model=name, endpoint="one" if name in vendor else "two") for name in MODELS],
-        tenants=[deployment.Tenant(name="bounded", runs_per_min=2)],
+        tenants=[
+            deployment.Tenant(name="bounded", runs_per_min=2),
+            deployment.Tenant(name="european", regions=("eu",)),
+        ],
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, TypeVar
 
 from aiohttp import web
@@ -76,11 +76,14 @@ class House:
                 found.setdefault(model, set()).add(endpoint.row.adapter)
         return {model: frozenset(adapters) for model, adapters in sorted(found.items())}
 
-    def find_model(self, named: object, *, field: str = "model") -> str:
-        """Give our name of a model that a caller named, a configured prefix taken off. Raises Refusal."""
+    def find_model(self, named: object, *, field: str = "model", known: Collection[str] | None = None) -> str:
+        """Give our name of a model that a caller named, a configured prefix taken off. Raises Refusal.
+
+        known: those it may be; every model that has an endpoint when None.
+        """
         if not isinstance(named, str) or not named:
             raise refusals.invalid(f"{field} must be the name of a model", field=field)
-        known = self.models()
+        known = self.models() if known is None else known
         for candidate in self._candidates(named[:MODEL_CHARACTERS_MAX]):
             if candidate in known:
                 return candidate
