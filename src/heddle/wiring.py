@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from heddle import client as client_room
-from heddle.client import letters, needs, tokens
+from heddle.client import letters, needs, predictions, tokens
 from heddle.client import operating as client_operating
 from heddle.config import deployment, settings
 from heddle.core import ids
@@ -368,7 +368,10 @@ def worker_parts(*, name: str, compute: compute_port.Compute, is_models_only: bo
         build_provider=lambda row: provider_of(row, connections),
         callback_url=callback_url(limits),
         courier=courier.make(limits, now_s=clock.unix_s),
-        compose=letters.composer(public_url=public_root(limits)),
+        compose=letters.composer(
+            public_url=public_root(limits),
+            predictions=predictions.places(limits, public_url=public_root(limits), now_s=clock.unix_s),
+        ),
         name=name,
         is_models_only=is_models_only,
     )

@@ -50,6 +50,18 @@ class CallSuite:
         assert view.started_at is not None
         assert house.count("slot") == 0
 
+    async def test_call_when_it_came_by_a_gateway_then_its_settlement_says_that_it_is_awaited(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        by_gateway = await admitted(house, "model", "sent", labels={"gateway": "openai"})
+        alone, worker = await admitted(house, "model", "sent"), await house.worker()
+
+        sent = await house.claim_models(worker, "sent", want=2)
+        report = await house.settle(*(scene.done(each, 1) for each in sent))
+
+        assert {over.run_id: over.is_awaited for over in report.ended} == {by_gateway: True, alone: False}
+
     async def test_call_when_a_step_is_started_then_it_is_in_its_own_lane(self, house: House) -> None:
         run_id, worker = await admitted(house, "step", "score"), await house.worker()
 

@@ -96,6 +96,7 @@ class PostSuite:
         view = await house.shown(run_id)
         assert (event.type, event.is_whole, event.submitted_as) == ("run.succeeded", True, run_id)
         assert event.view is not None
+        assert event.view.tenant == "default"
         assert (event.view.id, event.view.output, event.view.state) == (run_id, [7], view.state)
         assert event.at == view.finished_at
         assert event.id.seq == (await house.events(run_id))[-1].seq

@@ -160,6 +160,25 @@ class RouteSuite:
         # What is its first choice is no fallback, though others have one before it.
         assert {item.tier for item in taken} == {0}
 
+    async def test_models_when_a_tenant_names_regions_then_those_that_only_others_may_have_are_left_out(
+        self, house: House
+    ) -> None:
+        house.deploy(
+            [endpoint("east", "us"), endpoint("west", "eu")],
+            [
+                deployment.Route(model="everywhere", endpoint="east"),
+                deployment.Route(model="everywhere", endpoint="west"),
+                deployment.Route(model="abroad", endpoint="east"),
+            ],
+            tenants=[deployment.Tenant(name="brand-eu", regions=("eu",))],
+        )
+        brand = await tenant(house, "brand-eu")
+
+        found = await scene.in_thread(lambda: house.doors().servable_models(tenant=brand))
+        of_all = await scene.in_thread(lambda: house.doors().servable_models(tenant=house.tenant))
+
+        assert (found, of_all) == (["everywhere"], ["abroad", "everywhere"])
+
     async def test_claim_when_no_endpoint_lies_in_a_tenants_regions_then_it_waits_and_why_says_so(
         self, house: House
     ) -> None:

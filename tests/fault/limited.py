@@ -144,7 +144,7 @@ async def fleet(database: pg.Database, folder: pathlib.Path, *, workers: int) ->
             build_provider=lambda row, connections=connections: wiring.provider_of(row, connections),
             callback_url=lambda _endpoint, _attempt_id: None,
             courier=couriers.ScriptedCourier(),
-            compose=letters.composer(public_url=""),
+            compose=letters.composer(public_url="", predictions=None),
             name=f"fleet-{number}",
         )
         tasks.append(asyncio.create_task(worker.Worker(made).run(stop)))

@@ -115,15 +115,19 @@ def parts_of(database: pg.Database, folder: pathlib.Path, talker: Talker, **limi
 
 def deploy(house: scene.House) -> None:
     """Route every model to one paid endpoint; only `chat`, `vectors` and `paint` take the vendor's bodies."""
+    priced = scene.endpoint("one", price_nano_usd=PRICE_NANO_USD)
     endpoints = [
-        dataclasses.replace(scene.endpoint("one", price_nano_usd=PRICE_NANO_USD), adapter="openai"),
-        dataclasses.replace(scene.endpoint("two", price_nano_usd=PRICE_NANO_USD), adapter="simulator"),
+        dataclasses.replace(priced, adapter="openai", regions=("eu",)),
+        dataclasses.replace(priced, name="two", scopes=("two",), adapter="simulator", regions=("us",)),
     ]
     vendor = {REUSED.name, "writer", "chat", "vectors", "paint"}
     house.deploy(
         endpoints,
         [deployment.Route(model=name, endpoint="one" if name in vendor else "two") for name in MODELS],
-        tenants=[deployment.Tenant(name="bounded", runs_per_min=2)],
+        tenants=[
+            deployment.Tenant(name="bounded", runs_per_min=2),
+            deployment.Tenant(name="european", regions=("eu",)),
+        ],
     )
 
 
@@ -133,16 +137,20 @@ async def open_site(
     folder: pathlib.Path,
     *,
     build: parts_module.BuildProvider | None = None,
+    prepare: Callable[[parts_module.Parts], None] = lambda _parts: None,
     is_deployed: bool = False,
     **limits: Any,
 ) -> AsyncIterator[Site]:
-    """Serve for the block, then leave in order. ``build``: makes the adapters, when it is not the talker."""
+    """Serve for the block, then leave in order. ``build``: makes the adapters, when it is not the talker.
+    ``prepare``: changes other parts.
+    """
     if not is_deployed:
         with database.connect() as connection:
             deploy(scene.House(database=database, connection=connection, store=scene.engine_store(database)))
     talker = Talker()
     parts = parts_of(database, folder, talker, **limits)
     parts.build_provider = build or parts.build_provider
+    prepare(parts)
     stop, listening = asyncio.Event(), asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve.serve(stop, parts, host="127.0.0.1", port=0, listening=listening))
     done_first, _ = await asyncio.wait(

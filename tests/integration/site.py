@@ -159,6 +159,6 @@ class Site:
             build_provider=lambda _row: cast("provider.Provider", self.studio),
             callback_url=lambda _endpoint, _attempt_id: None,
             courier=couriers.ScriptedCourier(),
-            compose=letters.composer(public_url=""),
+            compose=letters.composer(public_url="", predictions=None),
             name="why",
         )

@@ -294,6 +294,23 @@ async def test_images_when_the_answer_is_a_file_then_it_comes_as_asked(
         assert (found.content, found.headers["content-type"]) == (picture, "image/png")
 
 
+async def test_models_when_some_are_paused_or_in_other_regions_then_they_are_not_there(
+    site: gateway_site.Site, client: openai.AsyncOpenAI
+) -> None:
+    european = openai.AsyncOpenAI(base_url=site.url, api_key=await gateway_site.key_of("european"), max_retries=0)
+    await scene.in_thread(lambda: wiring.operating().pause("model", "paint", actor="test"))
+    try:
+        listed = [model.id async for model in client.models.list()]
+        allowed = [model.id async for model in european.models.list()]
+        with pytest.raises(openai.NotFoundError):
+            await european.models.retrieve("mapped")
+    finally:
+        await scene.in_thread(lambda: wiring.operating().resume("model", "paint", actor="test"))
+
+    assert listed == sorted(set(gateway_site.MODELS) - {"paint"})
+    assert allowed == sorted([gateway_site.REUSED.name, "writer", "chat", "vectors"])
+
+
 async def test_models_when_listed_then_each_that_has_an_endpoint_is_there(
     site: gateway_site.Site, client: openai.AsyncOpenAI
 ) -> None:

@@ -22,6 +22,7 @@ from heddle.engine import worker
 from heddle.ports import provider, store
 from heddle.store import pulse
 from heddle.telemetry import recorder
+from heddle.telemetry.catalog import metrics
 from heddle.testing import couriers
 from heddle.transports import postgres as doorbell
 from tests import pg
@@ -89,7 +90,7 @@ def parts_of(database: pg.Database, folder: pathlib.Path, studio: Studio) -> par
         build_provider=lambda _row: cast("provider.Provider", studio),
         callback_url=lambda _endpoint, _attempt_id: None,
         courier=couriers.ScriptedCourier(),
-        compose=letters.composer(public_url=""),
+        compose=letters.composer(public_url="", predictions=None),
         name="metrics",
     )
 
@@ -174,6 +175,9 @@ async def test_metrics_when_a_run_has_ended_then_what_it_did_is_counted(
 async def test_metrics_when_the_leader_has_looked_then_every_gauge_is_shown(
     deployed: pg.Database, tmp_path: pathlib.Path
 ) -> None:
+    # What a worker of another file counted in this process before says nothing about this one.
+    recorder.set(metrics.WORKERS_ALIVE, 0)
+
     async with working(parts_of(deployed, tmp_path, Studio())):
         await until(lambda: samples().get(("heddle_workers_alive", frozenset())) == 1, what="the worker is counted")
         shown = {name: value for (name, labels), value in samples().items() if not labels}

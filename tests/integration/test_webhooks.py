@@ -55,7 +55,7 @@ def parts_of(database: pg.Database, folder: pathlib.Path, **more: Any) -> parts_
         courier=courier.HttpCourier(
             connections=transport.Transport(), now_s=made.clock.unix_s, is_private_allowed=True
         ),
-        compose=letters.composer(public_url=ROOT),
+        compose=letters.composer(public_url=ROOT, predictions=None),
     )
 
 

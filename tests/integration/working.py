@@ -66,7 +66,7 @@ def parts_of(
         build_provider=lambda _row: cast("provider.Provider", given),
         callback_url=lambda _endpoint, _attempt_id: None,
         courier=couriers.ScriptedCourier(),
-        compose=letters.composer(public_url=""),
+        compose=letters.composer(public_url="", predictions=None),
         name=name,
     )
 

@@ -64,7 +64,7 @@ class Town:
             courier=courier.HttpCourier(
                 connections=cast("Any", self.internet), now_s=clock.unix_s, is_private_allowed=False
             ),
-            compose=letters.composer(public_url="https://heddle.example"),
+            compose=letters.composer(public_url="https://heddle.example", predictions=None),
             name=seed,
         )
         made.is_alive.set()

@@ -31,6 +31,10 @@ class Calling:
         assert new.call is not None, "the request names a call, not a workflow"
         return new
 
+    def servable_models(self: _House, *, tenant: records.Tenant) -> list[str]:
+        """Name the models that an endpoint may serve for a tenant, those left out that are paused or elsewhere."""
+        return self._doors.servable_models(tenant=tenant)
+
     def judge_call(self: _House, new: records.NewRun) -> records.Submission | None:
         """Let a checked call in (None), or give the run that its key stands for already. Raises Refused.
 

@@ -2,9 +2,9 @@
 
 A door that holds a request open needs three things of the engine it shares a process with: that its call is admitted
 with as few commits as there are moments, that this worker takes it at once, and that the answer is handed over in
-memory when its settlement is committed. Whatever happens elsewhere, another worker's settlement, a cancel, a deadline,
-is found by looking, each request less and less often. Nothing is decided here. Before this in the walk: a door's
-admission. After: claim.
+memory when its settlement is committed. Another worker that settles such a call says so. Whatever else happens, a
+cancel, a deadline, news that got lost, is found by looking, each request less and less often. Nothing is decided here.
+Before this in the walk: a door's admission. After: claim.
 """
 
 import asyncio
@@ -128,6 +128,14 @@ class Calls:
                     self._look_now(over.run_id)
                 else:
                     self._end(ended)
+
+    def is_watched(self, run_id: uuid.UUID) -> bool:
+        """Tell whether a request waits for a run."""
+        return run_id in self._watches
+
+    def heard_end(self, run_id: uuid.UUID) -> None:
+        """Look at the next turn: another worker says that it has settled this run."""
+        self._look_now(run_id)
 
     # Admit
 

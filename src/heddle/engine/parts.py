@@ -5,6 +5,7 @@ Built once per worker by ``wiring``; the stages fill ``hold``, ``settling`` and 
 
 import asyncio
 import dataclasses
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -98,6 +99,10 @@ class Listening(Protocol):
         """Take what was just written."""
         ...
 
+    def is_watched(self, run_id: uuid.UUID) -> bool:
+        """Tell whether a door of this process waits for a run."""
+        ...
+
 
 class Deaf:
     """Hear nothing: no door is in this process."""
@@ -107,6 +112,10 @@ class Deaf:
 
     def settled(self, batch: Sequence[store_port.Settlement], report: store_port.SettleReport) -> None:
         """Take nothing."""
+
+    def is_watched(self, _run_id: uuid.UUID) -> bool:
+        """Wait for no run."""
+        return False
 
 
 class Scores(Protocol):

@@ -202,10 +202,19 @@ class SettleQueue:
             if item.verdict == "complete":
                 self._parts.tally.ended(self._parts.hold.get((item.run_id, item.ordinal)), now_s=now_s)
             self._parts.hold.drop((item.run_id, item.ordinal), item.fence)
+        self._tell_ends(report)
         self._parts.listening.settled(batch, report)
         self._parts.claiming.take(report.leased)
         self._parts.wake(readied=report.readied)
         _record(batch, report, self._parts, started_s)
+
+    def _tell_ends(self, report: store.SettleReport) -> None:
+        """Tell gateways of ends of theirs, but for those that a door of this process waits for."""
+        listening = self._parts.listening
+        ended = [run.run_id for run in report.ended if run.is_awaited and run.run_id is not None]
+        elsewhere = [run_id for run_id in ended if not listening.is_watched(run_id)]
+        if elsewhere:
+            self._parts.doorbell.tell_ended(elsewhere)
 
     async def _settle(self, settlements: list[store.Settlement]) -> store.SettleReport:
         # Of two settlements of one step only the store knows which counts, and so which output a successor gets.

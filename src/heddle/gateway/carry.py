@@ -14,7 +14,7 @@ from typing import Any
 
 from heddle import client
 from heddle.client import calls as client_calls
-from heddle.client import outcomes
+from heddle.client import outcomes, predictions
 from heddle.core import plan, run
 from heddle.engine import calls
 from heddle.gateway import house as house_module
@@ -98,7 +98,7 @@ def _request(asked: Asked) -> client.RunRequest:
         input=asked.input,
         priority=asked.priority.value,
         deadline_s=asked.deadline_s,
-        labels={"gateway": asked.door},
+        labels={predictions.LABEL: asked.door},
         webhook_url=asked.webhook_url,
         idempotency_key=asked.key,
         traceparent=asked.traceparent,

@@ -1,13 +1,11 @@
 """Carry files in and out: data URLs and our own links in a body become artifacts, artifacts in an answer become links
 or base64.
 
-A link names one tenant's artifact until a moment and is signed: whoever has it may read the file until then, as with
-the vendors' own. Text that is no file stays as it is.
+Links are made by ``client.links`` and read here. Text that is no file stays as it is.
 """
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
 import re
@@ -16,7 +14,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from heddle.client import media, values
+from heddle.client import links, media, values
 from heddle.core import artifact
 from heddle.gateway import asking, refusals
 from heddle.gateway import house as house_module
@@ -24,14 +22,11 @@ from heddle.ports import records
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
-FILES_PATH = "/v1/files/"
 DATA_CHARACTERS_LEAST = 2_048
 """Shorter data URLs stay in the body: a row of the database holds them as well as a file."""
 TOKEN_CHARACTERS_MAX = 600
 FILES_MAX = 64
-_PURPOSE = b"heddle.file\x1f"
 _DATA = re.compile(r"data:([a-zA-Z0-9.+/\-]{1,100})?(?:;[a-zA-Z0-9=\-]{1,50})*;base64,")
-_ID = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
 # In
@@ -75,12 +70,12 @@ async def _reference(house: house_module.House, tenant: records.Tenant, text: st
             raise refusals.invalid("a data URL is not valid base64") from error
         return await stored(house, tenant, content, media_type=match[1])
     path = house.own_path(text) if text.startswith("http") else None
-    if path is not None and path.startswith(FILES_PATH):
-        owner, sha256 = read_token(house, path.removeprefix(FILES_PATH))
+    if path is not None and path.startswith(links.FILES_PATH):
+        owner, sha256 = read_token(house, path.removeprefix(links.FILES_PATH))
         if owner != tenant.name:
             raise refusals.not_found("There is no such file.")
         text = f"sha256:{sha256}"
-    if not _ID.match(text):
+    if not links.is_artifact_id(text):
         return None
     identifier = text
     known = await house.threads.ask(lambda: house.heddle.find_artifact(identifier, tenant=tenant))
@@ -102,10 +97,7 @@ async def stored(
 
 def link(house: house_module.House, tenant: records.Tenant, reference: artifact.Artifact) -> str:
     """Give the address at which a file can be fetched for ``gateway_link_s``."""
-    until = int(time.time() + house.limits.gateway_link_s)
-    named = json.dumps([tenant.name, reference.sha256, reference.media_type, reference.size_bytes, until])
-    text = base64.urlsafe_b64encode(named.encode()).decode().rstrip("=")
-    return f"{house.root_url}{FILES_PATH}{text}.{_signature(house, text)}"
+    return house.places.links.link(tenant.name, reference)
 
 
 async def in_base64(house: house_module.House, tenant: records.Tenant, reference: artifact.Artifact) -> str:
@@ -114,33 +106,7 @@ async def in_base64(house: house_module.House, tenant: records.Tenant, reference
     return base64.b64encode(b"".join(chunks)).decode("ascii")
 
 
-def linked(house: house_module.House, tenant: records.Tenant, value: Any) -> Any:
-    """Give a value with every artifact as a link."""
-    if isinstance(value, dict):
-        if artifact.is_artifact(value):
-            return link(house, tenant, artifact.Artifact.from_json(value))
-        return {name: linked(house, tenant, item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [linked(house, tenant, item) for item in value]
-    return value
-
-
-def marked(value: Any) -> Any:
-    """Give a shown value with its artifacts in their marked form again: a record of exactly our three members."""
-    if isinstance(value, dict):
-        if set(value) == {"id", "media_type", "size_bytes"} and isinstance(value["id"], str) and _ID.match(value["id"]):
-            return artifact.Artifact.from_json(value).as_json()
-        return {name: marked(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [marked(item) for item in value]
-    return value
-
-
 # Links
-
-
-def _signature(house: house_module.House, text: str) -> str:
-    return hmac.new(house.limits.secret_key.encode(), _PURPOSE + text.encode(), hashlib.sha256).hexdigest()
 
 
 def read_token(house: house_module.House, token: str) -> tuple[str, str]:
@@ -151,7 +117,7 @@ def read_token(house: house_module.House, token: str) -> tuple[str, str]:
 
 def _read(house: house_module.House, token: str) -> tuple[str, str, str, int]:
     text, _, signature = token[:TOKEN_CHARACTERS_MAX].partition(".")
-    if not hmac.compare_digest(signature.encode(errors="replace"), _signature(house, text).encode()):
+    if not hmac.compare_digest(signature.encode(errors="replace"), house.places.links.signature(text).encode()):
         raise refusals.not_found("There is no such file.")
     tenant, sha256, media_type, size_bytes, until = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     if time.time() > until:

@@ -2,13 +2,15 @@
 
 import asyncio
 import dataclasses
+import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, TypeVar
 
 from aiohttp import web
 
 from heddle import client
+from heddle.client import predictions
 from heddle.config import settings
 from heddle.engine import calls
 from heddle.engine import parts as parts_module
@@ -56,14 +58,15 @@ class House:
     @property
     def root_url(self) -> str:
         """Give the address under which customers reach this gateway."""
-        limits = self.limits
-        return (limits.gateway_url or f"http://{limits.gateway_host}:{self.port}").rstrip("/")
+        return self.places.links.root_url
 
     @property
-    def console_url(self) -> str:
-        """Give the address of the console."""
+    def places(self) -> predictions.Places:
+        """Give what links and predictions are shown with."""
         limits = self.limits
-        return f"{(limits.public_url or f'http://{limits.web_host}:{limits.web_port}').rstrip('/')}/console"
+        public_url = (limits.public_url or f"http://{limits.web_host}:{limits.web_port}").rstrip("/")
+        heard = dataclasses.replace(limits, gateway_port=self.port)
+        return predictions.places(heard, public_url=public_url, now_s=time.time)
 
     def models(self) -> Mapping[str, frozenset[str]]:
         """Give every model that has an endpoint, with the adapters behind it."""
@@ -73,11 +76,14 @@ class House:
                 found.setdefault(model, set()).add(endpoint.row.adapter)
         return {model: frozenset(adapters) for model, adapters in sorted(found.items())}
 
-    def find_model(self, named: object, *, field: str = "model") -> str:
-        """Give our name of a model that a caller named, a configured prefix taken off. Raises Refusal."""
+    def find_model(self, named: object, *, field: str = "model", known: Collection[str] | None = None) -> str:
+        """Give our name of a model that a caller named, a configured prefix taken off. Raises Refusal.
+
+        known: those it may be; every model that has an endpoint when None.
+        """
         if not isinstance(named, str) or not named:
             raise refusals.invalid(f"{field} must be the name of a model", field=field)
-        known = self.models()
+        known = self.models() if known is None else known
         for candidate in self._candidates(named[:MODEL_CHARACTERS_MAX]):
             if candidate in known:
                 return candidate

@@ -13,6 +13,7 @@ from heddle.core import run
 from heddle.engine import calls
 from heddle.gateway import asking, carry, files, mapping, openai_form, openai_stream, refusals
 from heddle.gateway import house as house_module
+from heddle.ports import records
 
 DOOR = "openai"
 _InputOf = Callable[..., dict[str, Any]]
@@ -84,16 +85,24 @@ async def images(request: web.Request) -> web.StreamResponse:
 @_handled
 async def models(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/models."""
-    await asking.caller(request, "read")
-    data = [openai_form.model(name) for name in house_module.of(request).models()]
+    view = await asking.caller(request, "read")
+    data = [openai_form.model(name) for name in await _servable(house_module.of(request), view)]
     return web.json_response({"object": "list", "data": data})
 
 
 @_handled
 async def model(request: web.Request) -> web.StreamResponse:
     """Answer GET /v1/models/{name}."""
-    await asking.caller(request, "read")
-    return web.json_response(openai_form.model(house_module.of(request).find_model(request.match_info["name"])))
+    house = house_module.of(request)
+    view = await asking.caller(request, "read")
+    named = request.match_info["name"]
+    return web.json_response(openai_form.model(house.find_model(named, known=await _servable(house, view))))
+
+
+async def _servable(house: house_module.House, view: records.ApiKeyView) -> list[str]:
+    """List the models of this gateway that can be served for whoever asks: not paused, and in their regions."""
+    found = await house.threads.ask(lambda: house.heddle.servable_models(tenant=view.tenant))
+    return sorted(house.models().keys() & found)
 
 
 async def _asked(

@@ -12,12 +12,12 @@ from typing import Any
 
 from aiohttp import web
 
-from heddle.core import plan, run
+from heddle.client import predictions
+from heddle.core import addresses, run
 from heddle.gateway import asking, carry, files, refusals
 from heddle.gateway import house as house_module
 from heddle.ports import records
 
-DOOR = "replicate"
 PAGE = 100
 WAIT_MAX_S = 60.0
 _TITLES = {
@@ -28,14 +28,6 @@ _TITLES = {
     409: "Conflict",
     422: "Input validation failed",
     429: "Too many requests",
-}
-_STATUSES = {
-    run.RunState.QUEUED: "starting",
-    run.RunState.RUNNING: "processing",
-    run.RunState.SUCCEEDED: "succeeded",
-    run.RunState.FAILED: "failed",
-    run.RunState.EXPIRED: "failed",
-    run.RunState.CANCELLED: "canceled",
 }
 
 
@@ -103,17 +95,16 @@ async def _create(
         raise refusals.Refusal(status=422, code="invalid_input", message="must be an object", field="input")
     wait_s = asking.wait_s(request, longest_s=min(WAIT_MAX_S, house.limits.gateway_wait_s))
     taken, has_artifacts = await files.taken_in(house, view.tenant, fields)
-    webhook = given.get("webhook")
     asked = carry.Asked(
         tenant=view.tenant,
         model=model,
-        door=DOOR,
+        door=predictions.DOOR,
         input=taken,
         priority=run.Priority.STANDARD if wait_s is None else run.Priority.INTERACTIVE,
         key=asking.idempotency_key(request, house),
         traceparent=request.headers.get("traceparent"),
         deadline_s=asking.span_s(request.headers.get("Cancel-After"), field="Cancel-After"),
-        webhook_url=None if webhook is None else str(webhook),
+        webhook_url=_webhook_url(house, given),
         has_artifacts=has_artifacts,
     )
     async with carry.place(house):
@@ -131,6 +122,20 @@ async def _create(
     if watch.is_replay:
         headers["Idempotent-Replayed"] = "true"
     return web.json_response(shown, status=201, headers=headers)
+
+
+def _webhook_url(house: house_module.House, given: dict[str, Any]) -> str | None:
+    """Give the address that is told of the end, None when nobody asked for that event. Raises Refusal."""
+    url, wanted = given.get("webhook"), given.get("webhook_events_filter")
+    if wanted is not None and not (isinstance(wanted, list) and all(each in predictions.EVENTS for each in wanted)):
+        message = f"must be a list of {', '.join(sorted(predictions.EVENTS))}"
+        raise refusals.Refusal(status=422, code="invalid_input", message=message, field="webhook_events_filter")
+    if url is None:
+        return None
+    problem = addresses.url_problem(str(url), is_private_allowed=house.limits.webhook_private_allowed)
+    if problem is not None:
+        raise refusals.Refusal(status=422, code="invalid_input", message=problem, field="webhook")
+    return str(url) if not wanted or predictions.TOLD in wanted else None
 
 
 @_handled
@@ -158,11 +163,13 @@ async def index(request: web.Request) -> web.StreamResponse:
     house = house_module.of(request)
     view = await asking.caller(request, "read")
     before = _read_cursor(request.query.get("cursor"))
-    where = records.RunFilter(label=("gateway", DOOR), before=before, limit=min(PAGE, house.limits.page_max))
+    where = records.RunFilter(
+        label=(predictions.LABEL, predictions.DOOR), before=before, limit=min(PAGE, house.limits.page_max)
+    )
     found = await house.threads.ask(lambda: house.heddle.runs(where, tenant=view.tenant))
     is_full = len(found) == where.limit
     after = f"{house.root_url}/v1/predictions?cursor={_cursor(found[-1].id)}" if is_full else None
-    shown = [prediction(house, view.tenant, each) for each in found]
+    shown = [predictions.shown(each, places=house.places) for each in found]
     return web.json_response({"previous": None, "next": after, "results": shown})
 
 
@@ -171,41 +178,7 @@ async def _read(house: house_module.House, tenant: records.Tenant, run_id: uuid.
     view = await house.threads.ask(lambda: house.heddle.get(run_id, tenant=tenant))
     if run.called_model(view.workflow) is None:
         raise refusals.not_found("There is no such prediction.")
-    return prediction(house, tenant, view)
-
-
-def prediction(house: house_module.House, tenant: records.Tenant, view: records.RunView) -> dict[str, Any]:
-    """Show a run as a prediction."""
-    model = run.called_model(view.workflow) or view.workflow
-    root = f"{house.root_url}/v1/predictions/{view.id}"
-    status = _STATUSES[view.state]
-    if view.state is run.RunState.RUNNING and view.steps.attempts == 0 and view.shown_state == "waiting":
-        status = "starting"
-    metrics: dict[str, float] = {}
-    if view.finished_at is not None:
-        metrics["total_time"] = (view.finished_at - view.created_at).total_seconds()
-        metrics["predict_time"] = (view.finished_at - (view.started_at or view.created_at)).total_seconds()
-    return {
-        "id": str(view.id),
-        "model": model,
-        "version": "hidden",
-        "input": _public(house, tenant, view.input),
-        "output": _public(house, tenant, view.output),
-        "error": None if view.error is None else str(view.error.get("message", "")),
-        "logs": "",
-        "status": status,
-        "metrics": metrics,
-        "data_removed": False,
-        "created_at": view.created_at.isoformat().replace("+00:00", "Z"),
-        "started_at": None if view.started_at is None else view.started_at.isoformat().replace("+00:00", "Z"),
-        "completed_at": None if view.finished_at is None else view.finished_at.isoformat().replace("+00:00", "Z"),
-        "urls": {"get": root, "cancel": f"{root}/cancel", "web": f"{house.console_url}/runs/{view.id}"},
-    }
-
-
-def _public(house: house_module.House, tenant: records.Tenant, value: Any) -> Any:
-    """Give a run's value with its files, which it shows as records, as links."""
-    return files.linked(house, tenant, files.marked(plan.sendable(value)))
+    return predictions.shown(view, places=house.places)
 
 
 def _cursor(run_id: uuid.UUID) -> str:

@@ -39,6 +39,7 @@ async def serve(
 ) -> None:
     """Serve from the parts of a worker. ``listening``: told the port when requests are taken."""
     carried = parts.listening = calls.Calls(parts)
+    parts.doorbell.watch_ends(carried.heard_end)
     threads = wiring.door_threads()
     made = house_module.House(
         heddle=wiring.gateway_client(parts.settings, is_routed=lambda name: is_routed(parts, name)),

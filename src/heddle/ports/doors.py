@@ -145,6 +145,10 @@ class Doors(Protocol):
         """Show every endpoint with its limits and health."""
         ...
 
+    def servable_models(self, *, tenant: records.Tenant) -> list[str]:
+        """Name the models that an endpoint may serve for a tenant: not paused, and in its regions."""
+        ...
+
     def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
         """Show a tenant's schedules by name, at most 1,000."""
         ...

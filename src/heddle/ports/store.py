@@ -141,7 +141,7 @@ class Direct:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EndedRun:
     """Tell that a run came to its end: in which state, and how many seconds after its admission. ``run_id``: None where
-    only that it ended is told.
+    only that it ended is told. ``is_awaited``: it came by a gateway, where a request may be open; settlements tell.
     """
 
     workflow: str
@@ -149,6 +149,7 @@ class EndedRun:
     priority: str
     duration_s: float
     run_id: uuid.UUID | None = None
+    is_awaited: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,14 +97,15 @@ async def _take(transaction: connections.Transaction, taking: outbox.Taking, nex
 async def _views(
     transaction: connections.Transaction, events: Sequence["_Event"], output_bytes_max: int
 ) -> dict[uuid.UUID, records.RunView]:
-    """Show the runs of events that are sent for the first time; the tenant's name is not part of what is sent."""
+    """Show the runs of events that are sent for the first time."""
+    asked = [event for event in events if event.body is None and event.output_bytes is not None]
     cursors = [
         await transaction.send(
             "run_views",
             {
                 "tenant_id": event.tenant_id,
                 "run_id": event.id.run_id,
-                "is_full": size <= output_bytes_max,
+                "is_full": (event.output_bytes or 0) <= output_bytes_max,
                 "before": None,
                 "workflow": None,
                 "state": None,
@@ -114,11 +115,10 @@ async def _views(
                 "limit": 1,
             },
         )
-        for event in events
-        if event.body is None and (size := event.output_bytes) is not None
+        for event in asked
     ]
-    rows = [row for cursor in cursors for row in await cursor.fetchall()]
-    return {row[0]: reading.run_view(row, tenant="") for row in rows}
+    rows = [(event, await cursor.fetchall()) for event, cursor in zip(asked, cursors, strict=True)]
+    return {row[0]: reading.run_view(row, tenant=event.tenant) for event, found in rows for row in found}
 
 
 async def _first_keys(
@@ -138,15 +138,16 @@ async def _first_keys(
 class _Event:
     """Hold one event of outbox_take."""
 
-    __slots__ = ("_rest", "body", "id", "keys", "output_bytes", "submitted", "tenant_id")
+    __slots__ = ("_rest", "body", "id", "keys", "output_bytes", "submitted", "tenant", "tenant_id")
 
     def __init__(self, row: Sequence[Any]) -> None:
         run_id, seq, fence, tenant_id, *rest, body, is_disabled, keys, sized = row
-        submitted, output_bytes = sized or (run_id, None)
+        submitted, output_bytes, tenant = sized or (run_id, None, "")
         self.id = law.EventId(uuid.UUID(str(run_id)), seq)
         self.tenant_id: int = tenant_id
         self.body: str | None = body
         self.output_bytes: int | None = output_bytes
+        self.tenant: str = tenant
         self.submitted = uuid.UUID(str(submitted))
         self.keys = tuple(outbox.SigningKey(version=each[0], salt=uuid.UUID(str(each[1]))) for each in keys or ())
         self._rest = (fence, *rest, is_disabled)

@@ -111,6 +111,10 @@ class DjangoDoors(admitting.Admitting):
             leading.setdefault(each.endpoint, []).append(each)
         return [reading.endpoint_view(row, leading.get(row[0], ())) for row in self._rows("endpoint_views", {})]
 
+    def servable_models(self, *, tenant: records.Tenant) -> list[str]:
+        """Name the models that can be served for a tenant."""
+        return [name for (name,) in self._rows("servable_models", {"tenant_id": tenant.id})]
+
     def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
         """Show a tenant's schedules."""
         found = self._rows("schedule_views", {"tenant_id": tenant.id, "limit": 1_000})

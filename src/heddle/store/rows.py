@@ -125,9 +125,10 @@ def ended(value: Any) -> tuple[store.EndedRun, ...]:
             state=state,
             priority=priority,
             duration_s=duration_s,
-            run_id=uuid.UUID(run_id[0]) if run_id else None,
+            run_id=uuid.UUID(named[0]) if named else None,
+            is_awaited=named[1:] == [True],
         )
-        for workflow, state, priority, duration_s, *run_id in value or ()
+        for workflow, state, priority, duration_s, *named in value or ()
     )
 
 

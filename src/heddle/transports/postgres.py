@@ -11,7 +11,7 @@ import collections
 import contextlib
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -26,6 +26,10 @@ _NOTIFY = "select pg_notify(%s, %s)"
 _RECONNECT_MAX_S = 5.0
 # Those told of and not yet sent; what falls out is found by the worker's comparison with the store, some seconds later.
 _STOPPED_MAX = 10_000
+# Of ends, what falls out is found by the watcher's own look.
+_ENDED_MAX = 10_000
+# PostgreSQL takes payloads of less than 8,000 bytes.
+_ENDED_AT_ONCE = 200
 
 
 class PostgresDoorbell:
@@ -38,6 +42,9 @@ class PostgresDoorbell:
         self._rung = asyncio.Event()
         self._to_send = asyncio.Event()
         self._stopped: collections.deque[uuid.UUID] = collections.deque(maxlen=_STOPPED_MAX)
+        self._ended: collections.deque[uuid.UUID] = collections.deque(maxlen=_ENDED_MAX)
+        self._is_ringing = False
+        self._told_end: Callable[[uuid.UUID], None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
         self._told: Callable[[uuid.UUID], None] = lambda _: None
@@ -50,9 +57,14 @@ class PostgresDoorbell:
         """Say who is told of stopped runs."""
         self._told = told
 
+    def watch_ends(self, told: Callable[[uuid.UUID], None]) -> None:
+        """Say who is told of runs that ended elsewhere; without anybody this process does not listen for them."""
+        self._told_end = told
+
     def ring(self) -> None:
         """Wake this process now and the others within the debounce interval."""
         self._rung.set()
+        self._is_ringing = True
         self._to_send.set()
 
     def wake(self) -> None:
@@ -63,6 +75,11 @@ class PostgresDoorbell:
         """Tell of a stopped run with the next ring."""
         self._stopped.append(run_id)
         self.ring()
+
+    def tell_ended(self, run_ids: Sequence[uuid.UUID]) -> None:
+        """Tell of ends within the debounce interval, and wake nobody."""
+        self._ended.extend(run_ids)
+        self._to_send.set()
 
     async def wait(self, *, timeout_s: float) -> bool:
         """Wait for a ring."""
@@ -110,6 +127,8 @@ class PostgresDoorbell:
                         return
                     await connection.execute(f"listen {transport.CHANNEL_READY}")
                     await connection.execute(f"listen {transport.CHANNEL_STOPPED}")
+                    if self._told_end is not None:
+                        await connection.execute(f"listen {transport.CHANNEL_ENDED}")
                     failures = 0
                     self._rung.set()
                     async for note in connection.notifies():
@@ -121,10 +140,19 @@ class PostgresDoorbell:
 
     def _hear(self, note: psycopg.Notify) -> None:
         recorder.count(metrics.NOTIFICATIONS_RECEIVED)
+        if note.channel == transport.CHANNEL_ENDED:
+            for named in note.payload.split(","):
+                with contextlib.suppress(ValueError):
+                    self._hear_end(uuid.UUID(named))
+            return
         if note.channel == transport.CHANNEL_STOPPED:
             with contextlib.suppress(ValueError):
                 self._told(uuid.UUID(note.payload))
         self._rung.set()
+
+    def _hear_end(self, run_id: uuid.UUID) -> None:
+        if self._told_end is not None:
+            self._told_end(run_id)
 
     async def _send(self) -> None:
         failures = 0
@@ -137,7 +165,12 @@ class PostgresDoorbell:
                         self._to_send.clear()
                         while self._stopped:
                             await connection.execute(_NOTIFY, (transport.CHANNEL_STOPPED, str(self._stopped.popleft())))
-                        await connection.execute(_NOTIFY, (transport.CHANNEL_READY, ""))
+                        while self._ended:
+                            named = [self._ended.popleft().hex for _ in range(min(len(self._ended), _ENDED_AT_ONCE))]
+                            await connection.execute(_NOTIFY, (transport.CHANNEL_ENDED, ",".join(named)))
+                        if self._is_ringing:
+                            self._is_ringing = False
+                            await connection.execute(_NOTIFY, (transport.CHANNEL_READY, ""))
                         recorder.count(metrics.NOTIFICATIONS_SENT)
                         await self._clock.sleep(self._debounce_s)
             except (psycopg.Error, OSError) as error:

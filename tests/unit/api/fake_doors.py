@@ -171,6 +171,9 @@ class FakeDoors:
     def endpoints(self) -> list[records.EndpointView]:
         return self.shown_endpoints
 
+    def servable_models(self, *, tenant: records.Tenant) -> list[str]:
+        return sorted({model for each in self.shown_endpoints for model in each.models})
+
     def tenant(self, *, name: str) -> records.Tenant:
         return self.tenants.setdefault(name, records.Tenant(id=len(self.tenants) + 1, name=name))
 

@@ -1,7 +1,7 @@
 -- Purpose: lease due webhook events, a few of each receiver, so that one which hangs or has a long line delays nobody else's.
 -- Caller: engine.deliver, every worker. Looks at the receivers behind (after_tenant, after_address) one by one, `receivers` at most; the caller
 --   goes on from the last one in its next look.
--- Rows: reads receiver, webhook_disabled, webhook_secret, run, step; updates outbox, receiver (the lease of its probe).
+-- Rows: reads receiver, webhook_disabled, webhook_secret, run, step, tenant; updates outbox, receiver (the lease of its probe).
 -- Locks in order: outbox (skip locked), then receiver (skip locked): waits for nobody. Indexes: heddle_outbox_receiver, keys.
 -- A receiver that is left alone gives nothing; one with `failures_max` failures gives one event, its probe.
 -- Nothing matches: one row whose events are null.
@@ -72,7 +72,8 @@ select
       (select json_agg(json_build_array(s.version, s.salt) order by s.version desc) from heddle_webhook_secret s
         where s.tenant_id = t.tenant_id and (s.retires_at is null or s.retires_at > now)),
       (select json_build_array(coalesce(r.chain_first, r.id), coalesce(octet_length(r.shape::text), 0) + coalesce((
-          select sum(octet_length(o.output::text)) from heddle_step o where o.run_id = r.id and o.ordinal = any(r.refs)), 0))
+          select sum(octet_length(o.output::text)) from heddle_step o where o.run_id = r.id and o.ordinal = any(r.refs)), 0),
+          (select n.name from heddle_tenant n where n.id = t.tenant_id))
         from heddle_run r where t.body is null and r.id = t.run_id))
     order by t.run_id, t.seq) from taken t cross join moment) as events,
   (select json_build_array(tenant_id, receiver) from looked where place = %(receivers)s::int) as last

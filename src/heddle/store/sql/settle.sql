@@ -327,7 +327,7 @@ with recursive moment as materialized (
   cross join moment
   where r.id = j.id
   returning r.id, r.state, r.event_seq, j.is_woken, j.is_over, r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority,
-    r.created_at, r.finished_at, r.webhook_url, j.ordinals,
+    r.created_at, r.finished_at, r.webhook_url, r.labels ? 'gateway' as is_awaited, j.ordinals,
     case when j.is_over then j.events || ('run.' || r.state) else j.events end as events, j.details
 ), told as (
   insert into heddle_event (run_id, seq, name, ordinal, at, detail)
@@ -360,7 +360,8 @@ select
     + (select count(*) from done where state = 'due')::int as readied,
   (select count(*) from done where verdict in ('retry', 'poll', 'reconcile'))::int + (select count(*) from moved where state = 'waiting')::int
     + (select count(*) from runs where is_over and parent_run is not null)::int + (select count(*) from salvaged)::int as timed,
-  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8, id)) from runs where is_over) as ended,
+  (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8, id, is_awaited))
+    from runs where is_over) as ended,
   (select json_agg(json_build_array(p.run_id, p.ordinal, p.direct_fence, p.attempts + 1, p.tenant_id, p.name, p.version, p.input, p.options,
       p.attempts_before, p.epoch, p.crashes, p.parents, (
         select json_object_agg(s.ordinal, s.output) from heddle_step s

@@ -123,7 +123,7 @@ def judge(tables: Tables, news: Sequence[News]) -> tuple[int, list[Any], int]:
             tables.put_ready(row.lane, row.tenant_id, row.id, 0)
             woken += 1
         if row.function_state != "running" and row.open == 0 and row.is_live:
-            ended.append(end_run(tables, row))
+            ended.append([*end_run(tables, row), "gateway" in row.labels])
             parents += row.parent_run is not None
     return woken, ended, parents
 

@@ -110,7 +110,8 @@ def _taken(tables: Tables, each: _Found) -> list[Any]:
     sized = None
     if row.body is None and run is not None:
         parts = [run.shape, *(run.steps[ordinal].output for ordinal in run.refs if ordinal in run.steps)]
-        sized = [run.chain_first or run.id, sum(len(json.dumps(part)) for part in parts if part is not None)]
+        size = sum(len(json.dumps(part)) for part in parts if part is not None)
+        sized = [run.chain_first or run.id, size, tables.tenants[row.tenant_id].name]
     return [
         *(row.run_id, row.seq, row.fence, row.tenant_id, row.receiver, row.url, row.type, row.at, row.tries),
         *(each.failures, row.body, (row.tenant_id, row.url) in tables.disabled),

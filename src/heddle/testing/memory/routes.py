@@ -111,6 +111,24 @@ def _shown(canary: CanaryRow | None) -> tuple[Any, ...]:
     return (*head, canary.baseline_tried, canary.baseline_bad)
 
 
+def servable_models(tables: Tables, *, tenant_id: int) -> Rows:
+    """Name the models that can be served for a tenant."""
+    tenant = tables.tenants.get(tenant_id)
+    found = set[str]()
+    for route in tables.routes if tenant is not None else ():
+        endpoint, model = tables.endpoints[route.endpoint_id], tables.models.get(route.model)
+        is_paused = endpoint.paused_at is not None or (model is not None and model.paused_at is not None)
+        if (
+            endpoint.is_enabled
+            and not is_paused
+            and route.weight_in_force > 0
+            and tenant is not None
+            and tenant.rule in route.rules
+        ):
+            found.add(route.model)
+    return [(name,) for name in sorted(found)]
+
+
 def route_weigh(
     tables: Tables,
     *,
@@ -145,6 +163,7 @@ STATEMENTS: dict[str, Statement] = {
     "score_post": score_post,
     "score_fold": score_fold,
     "route_facts": route_facts,
+    "servable_models": servable_models,
     "route_weigh": route_weigh,
     "canary_roll_back": canary_roll_back,
 }

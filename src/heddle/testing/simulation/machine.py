@@ -9,7 +9,7 @@ import importlib
 import pickle
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from heddle.engine import heartbeat
 from heddle.engine import parts as parts_module
@@ -128,6 +128,12 @@ class Exchange:
         for bell in self.bells:
             self._carry(bell.hear_stopped, run_id)
 
+    def tell_ended(self, run_ids: Sequence[uuid.UUID], *, but: "Doorbell") -> None:
+        """Carry the news of ends to every other bell."""
+        for bell in self.bells:
+            if bell is not but:
+                self._carry(bell.hear_ended, *run_ids)
+
     def _carry(self, heard: Callable[..., None], *about: object) -> None:
         drawn = self._rng.random()
         for _ in range(0 if drawn < self.loss_rate else 2 if drawn < 2 * self.loss_rate else 1):
@@ -143,6 +149,7 @@ class Doorbell:
         self._context = loop_module.context_of(process)
         self._rung = asyncio.Event()
         self._told: Callable[[uuid.UUID], None] = lambda _: None
+        self._told_end: Callable[[uuid.UUID], None] = lambda _: None
 
     async def start(self) -> None:
         """Begin to listen."""
@@ -161,6 +168,15 @@ class Doorbell:
         """Tell every process of a stopped run."""
         self._exchange.tell_stopped(run_id)
         self.ring()
+
+    def tell_ended(self, run_ids: Sequence[uuid.UUID]) -> None:
+        """Tell the other processes of ends."""
+        self._exchange.tell_ended(run_ids, but=self)
+
+    def hear_ended(self, *run_ids: uuid.UUID) -> None:
+        """Take the news of ends, in the process of this bell."""
+        for run_id in run_ids:
+            self._loop.call_soon(self._told_end, run_id, context=self._context)
 
     def hear(self) -> None:
         """Take a ring from another process."""
@@ -184,6 +200,10 @@ class Doorbell:
     def watch_stops(self, told: Callable[[uuid.UUID], None]) -> None:
         """Say who is told of stopped runs."""
         self._told = told
+
+    def watch_ends(self, told: Callable[[uuid.UUID], None]) -> None:
+        """Say who is told of runs that ended elsewhere."""
+        self._told_end = told
 
     async def close(self) -> None:
         """Stop listening."""

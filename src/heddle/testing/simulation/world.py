@@ -192,7 +192,7 @@ class World:
             build_provider=self._provider,
             callback_url=lambda _endpoint, _attempt: None,
             courier=couriers.ScriptedCourier(functools.partial(self._receive, self.rng(f"{name}.courier"))),
-            compose=letters.composer(public_url=""),
+            compose=letters.composer(public_url="", predictions=None),
             name=name,
         )
         hand = Hand(
