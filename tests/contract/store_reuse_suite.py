@@ -168,3 +168,22 @@ class ReuseSuite:
         high = await looking(house, worker, priority=scene.Priority.INTERACTIVE)
 
         assert await outcome(house, high) == "first"
+
+    async def test_retry_when_an_equal_call_is_under_way_by_now_then_the_retried_one_waits_for_it(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first, second = await looking(house, worker), await looking(house, worker)
+        await look(house, first)
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.faulted(sent))
+        await look(house, second)
+
+        await house.retry(first.run_id)
+        in_line = await house.claim_models(worker, "sent")
+        (again,) = await house.claim(worker, lanes.number(plan.LOOK, "sent", 1, first.priority))
+
+        assert [item.run_id for item in in_line] == [second.run_id]
+        assert again.run_id == first.run_id
+        assert await outcome(house, again) == "under_way"

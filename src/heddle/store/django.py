@@ -16,7 +16,7 @@ from heddle.core import artifact, identity, ids, plan, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
 from heddle.ports import routing as routing_port
-from heddle.store import admitting, load, quotas, reading, routing, why
+from heddle.store import admitting, load, quotas, reading, reusing, routing, why
 
 _LOG = logging.getLogger("heddle.store")
 # How often a run that goes on as another at this very moment is followed, before what was asked for is given up.
@@ -165,7 +165,8 @@ class DjangoDoors(admitting.Admitting):
         self._own(tenant, run_id)
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
-            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST}):
+            looks = reusing.looking_again(self._rows("look_lanes", {"run_ids": [run_id]}))
+            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST, **looks}):
                 raise doors.RunNotRetryable(f"run {run_id} is neither failed nor expired")
             self._ring()
 

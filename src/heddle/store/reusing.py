@@ -1,11 +1,12 @@
-"""Find equal model calls: one transaction, the runs locked first.
+"""Find equal model calls: one transaction, the runs locked first. Say in which lanes calls look for equal ones.
 
 Neighbours: ``engine.reuse`` above, ``store/sql/reuse.sql`` below, ``ports.reusing`` for the promises.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from heddle.core import lanes, plan, run
 from heddle.core.policy import reuse as policy
 from heddle.ports import reusing
 from heddle.store import connections
@@ -39,6 +40,22 @@ class Reusing:
             )
             for run_id, ordinal, outcome, output, by_run, by_ordinal, by_tenant in await cursor.fetchall()
         ]
+
+
+def look_lane(name: str, version: int, priority: str) -> int:
+    """Give the lane in which calls of a model look for equal ones."""
+    return lanes.number(plan.LOOK, name, version, priority)
+
+
+def is_look_lane(lane: int, *, name: str, version: int) -> bool:
+    """Tell whether calls of a model look for equal ones in this lane, or are past that."""
+    return lane in {look_lane(name, version, priority.value) for priority in run.Priority}
+
+
+def looking_again(found: Iterable[tuple[int, str, int, str]]) -> dict[str, list[int]]:
+    """Give the parameters of retry_run that let calls look again before they are paid for, from rows of look_lanes."""
+    moves = {lane: look_lane(name, version, priority) for lane, name, version, priority in found}
+    return {"model_lanes": list(moves), "look_lanes": list(moves.values())}
 
 
 def _parameters(looks: Sequence[reusing.Look]) -> dict[str, Any]:
