@@ -283,13 +283,19 @@ class DjangoDoors(admitting.Admitting):
         )
         return records.ApiKeyView(tenant=owner, name=name, scopes=scopes)
 
+    def find_tenant(self, *, name: str) -> records.Tenant | None:
+        """Give the tenant of this name, None when there is none."""
+        found = self._rows("tenant_read", {"name": name})
+        return quotas.tenant(found[0]) if found else None
+
     def tenant(self, *, name: str) -> records.Tenant:
         """Give the tenant of this name, made when it does not exist."""
-        found = self._rows("tenant_read", {"name": name})
-        if not found:
+        found = self.find_tenant(name=name)
+        if found is None:
             self._rows("tenant_add", {"name": name})
-            found = self._rows("tenant_read", {"name": name})
-        return quotas.tenant(found[0])
+            found = self.find_tenant(name=name)
+        assert found is not None, "it was made, or was there"
+        return found
 
 
 _CANCELLED = json.dumps({"fault": "cancelled", "message": "somebody asked for the run to stop", "where": ""})

@@ -171,6 +171,9 @@ class FakeDoors:
     def endpoints(self) -> list[records.EndpointView]:
         return self.shown_endpoints
 
+    def find_tenant(self, *, name: str) -> records.Tenant | None:
+        return self.tenants.get(name)
+
     def tenant(self, *, name: str) -> records.Tenant:
         return self.tenants.setdefault(name, records.Tenant(id=len(self.tenants) + 1, name=name))
 
