@@ -144,6 +144,28 @@ async def test_prediction_when_a_file_is_given_then_the_model_has_it_as_an_artif
 
 
 @pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n"),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name=content\r\nContent-Transfer-Encoding: odd\r\n\r\n1"
+            b"\r\n--b--\r\n",
+        ),
+    ],
+)
+async def test_file_when_its_body_cannot_be_taken_apart_then_the_field_is_named(
+    site: gateway_site.Site, media_type: str, body: bytes
+) -> None:
+    headers = {"Authorization": f"Bearer {site.key}", "Content-Type": media_type}
+    async with httpx.AsyncClient() as web:
+        refused = await web.post(f"{site.url}/files", content=body, headers=headers)
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "content")
+
+
+@pytest.mark.parametrize(
     ("how", "status", "words"),
     [
         ({"version": "nobody", "input": {}}, 404, "does not exist"),
