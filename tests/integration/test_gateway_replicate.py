@@ -150,8 +150,8 @@ async def test_prediction_when_a_file_is_given_then_the_model_has_it_as_an_artif
         ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n"),
         (
             "multipart/form-data; boundary=b",
-            b"--b\r\nContent-Disposition: form-data; name=content\r\nContent-Transfer-Encoding: odd\r\n\r\n1"
-            b"\r\n--b--\r\n",
+            b"--b\r\nContent-Disposition: form-data; name=content\r\n"
+            + b"Content-Transfer-Encoding: odd\r\n\r\n1\r\n--b--\r\n",
         ),
     ],
 )
