@@ -151,7 +151,7 @@ async def test_prediction_when_a_file_is_given_then_the_model_has_it_as_an_artif
         (
             "multipart/form-data; boundary=b",
             b"--b\r\nContent-Disposition: form-data; name=content\r\n"
-            + b"Content-Transfer-Encoding: odd\r\n\r\n1\r\n--b--\r\n",
+            b"Content-Transfer-Encoding: odd\r\n\r\n1\r\n--b--\r\n",
         ),
     ],
 )
