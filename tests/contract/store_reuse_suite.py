@@ -28,9 +28,13 @@ async def looking(house: House, worker: int, **more: Any) -> store.Claimed:
 
 async def look(house: House, claimed: store.Claimed, *, key: str | None = KEY) -> reusing.Found | None:
     """Look for a call's equal."""
-    lane = lanes.number("model", "sent", 1, claimed.priority)
     wanted = reusing.Look(
-        lease=scene.ref(claimed), tenant_id=claimed.tenant_id, lane=lane, key=key, options=policy.Reuse()
+        lease=scene.ref(claimed),
+        tenant_id=claimed.tenant_id,
+        model="sent",
+        version=1,
+        key=key,
+        options=policy.Reuse(),
     )
     found = await house.store.reuse(looks=[wanted])
     return found[0] if found else None
@@ -167,4 +171,43 @@ class ReuseSuite:
         await look(house, low)
         high = await looking(house, worker, priority=scene.Priority.INTERACTIVE)
 
-        assert await outcome(house, high) == "first"
+        found = await outcome(house, high)
+        batch = store.ModelWish(lane=lanes.number("model", "sent", 1, "batch"), model="sent", share=1.0)
+        claim_id = uuid.uuid4()
+        still_in_line = await house.store.claim_models(worker=worker, claim_id=claim_id, lanes=[batch], want=9)
+        (low_again,) = await house.claim(worker, lanes.number(plan.LOOK, "sent", 1, "batch"))
+
+        assert (found, still_in_line, low_again.run_id) == ("first", [], low.run_id)
+        assert await outcome(house, low_again) == "under_way"
+
+    async def test_look_when_the_equal_call_of_a_lower_class_is_on_its_way_then_the_higher_waits_for_it(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        low = await looking(house, worker, priority=scene.Priority.BATCH)
+        await look(house, low)
+        batch = store.ModelWish(lane=lanes.number("model", "sent", 1, "batch"), model="sent", share=1.0)
+        await house.store.claim_models(worker=worker, claim_id=uuid.uuid4(), lanes=[batch], want=9)
+        high = await looking(house, worker, priority=scene.Priority.INTERACTIVE)
+
+        assert await outcome(house, high) == "under_way"
+
+    async def test_retry_when_an_equal_call_is_under_way_by_now_then_the_retried_one_waits_for_it(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first, second = await looking(house, worker), await looking(house, worker)
+        await look(house, first)
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.faulted(sent))
+        await look(house, second)
+
+        await house.retry(first.run_id)
+        in_line = await house.claim_models(worker, "sent")
+        (again,) = await house.claim(worker, lanes.number(plan.LOOK, "sent", 1, first.priority))
+
+        assert [item.run_id for item in in_line] == [second.run_id]
+        assert again.run_id == first.run_id
+        assert await outcome(house, again) == "under_way"

@@ -76,6 +76,7 @@ def test_endpoints_when_listed_then_each_has_its_regions_and_routes_with_scores(
         ({"action": "start", "share": 0.1, "margin": 2.0}, ["margin"]),
         ({"action": "promote", "share": 0.1}, ["share"]),
         ({"action": "begin"}, ["action"]),
+        ({"action": "reset", "endpoint": "a\x00b"}, ["endpoint"]),
     ],
 )
 def test_canary_when_it_makes_no_sense_then_the_field_is_named(

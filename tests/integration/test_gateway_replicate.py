@@ -21,6 +21,17 @@ from tests.integration.test_gateway_openai import PIXEL
 from tests.races import invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+ODD_PART = b"\r\n".join(
+    [
+        b"--b",
+        b"Content-Disposition: form-data; name=content",
+        b"Content-Transfer-Encoding: odd",
+        b"",
+        b"1",
+        b"--b--",
+        b"",
+    ]
+)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -141,6 +152,24 @@ async def test_prediction_when_a_file_is_given_then_the_model_has_it_as_an_artif
 
     given: Any = site.talker.asked[0].input["photo"]
     assert (given["media_type"], given["size_bytes"]) == ("image/png", len(base64.b64decode(PIXEL)))
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n1\r\n--b--\r\n"),
+        ("multipart/form-data; boundary=b", ODD_PART),
+    ],
+)
+async def test_file_when_its_body_cannot_be_taken_apart_then_the_field_is_named(
+    site: gateway_site.Site, media_type: str, body: bytes
+) -> None:
+    headers = {"Authorization": f"Bearer {site.key}", "Content-Type": media_type}
+    async with httpx.AsyncClient() as web:
+        refused = await web.post(f"{site.url}/files", content=body, headers=headers)
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "content")
 
 
 @pytest.mark.parametrize(

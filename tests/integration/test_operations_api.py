@@ -172,6 +172,19 @@ def test_operations_when_they_are_another_tenants_then_they_do_not_exist(house: 
     assert (stranger.status_code, nosy.status_code, operator.status_code) == (404, 403, 200)
 
 
+@pytest.mark.parametrize("name", ["nobody", "", "No Tenant", "a\x00b"])
+def test_operations_when_an_operator_names_a_tenant_that_is_none_then_it_is_missing_and_not_made(
+    house: client.Heddle, tenant: str, name: str
+) -> None:
+    door = web(house, tenant, "admin")
+    body = {"action": "cancel", "filter": {"workflow": "w"}, "tenant": name}
+
+    answers = [send(door, "POST", "/v1/operations", body), door.get(f"/v1/operations/{uuid.uuid4()}", {"tenant": name})]
+
+    assert [each.status_code for each in answers] == [404, 404]
+    assert house.find_tenant("nobody") is None
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -182,6 +195,9 @@ def test_operations_when_they_are_another_tenants_then_they_do_not_exist(house: 
         ({"action": "cancel", "filter": {"fault": "bad_luck"}}, "fault"),
         ({"action": "cancel", "filter": {"label": "x"}}, "filter.label"),
         ({"action": "cancel", "filter": {"created_after": "yesterday"}}, "filter.created_after"),
+        ({"action": "cancel", "filter": {"created_after": "0001-01-01T00:00:00+09:00"}}, "filter.created_after"),
+        ({"action": "cancel", "filter": {"workflow": "a\x00b"}}, "filter.workflow"),
+        ({"action": "cancel", "filter": {"label": "a:\ud800"}}, "filter.label"),
     ],
 )
 def test_operations_when_what_is_asked_makes_no_sense_then_the_field_is_named(

@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from heddle.config import deployment
 from heddle.core import lanes as numbers
-from heddle.core import run
+from heddle.core import plan, run
+from heddle.core.policy import reuse
 from heddle.ports import operators, records, store
 from heddle.store import operators as operators_store
 from tests.races import fixtures, invariants, scene
@@ -309,6 +310,20 @@ async def test_operation_when_it_reprioritises_then_what_is_in_line_moves_and_wh
     assert lanes == {batch_model: 5, batch_activation: 5}
     assert (view.changed, view.state) == (10, "done")
     assert house.value("select count(*) from heddle_run where priority = 'batch'") == len(begun) + len(queued)
+
+
+async def test_operation_when_it_reprioritises_calls_that_look_for_equal_ones_then_they_look_before_they_are_paid_for(
+    house: scene.House,
+) -> None:
+    deploy(house)
+    call = scene.call(1, "model", "paint", options=plan.CallOptions(reuse=reuse.Reuse()))
+    new = scene.new_run(house.tenant, workflow="model:paint", call=call)
+    await scene.in_thread(lambda: house.doors().submit(new))
+
+    await carry_out(house, wanted("reprioritise", priority="batch", workflow="model:paint"))
+
+    (lane,) = (row[0] for row in house.rows("select lane from heddle_ready"))
+    assert lane == numbers.number(plan.LOOK, "paint", 1, "batch")
 
 
 async def test_operation_when_its_leader_dies_between_chunks_then_the_next_goes_on_and_repeats_nothing(

@@ -153,6 +153,7 @@ def test_usage_when_paged_by_two_parts_then_each_row_comes_once(house: client.He
         ("limit=0", "limit"),
         ("cursor=nonsense", "cursor"),
         ("cursor=WzFd", "cursor"),
+        ("cursor=WyIyMDI2LTAxLTAxIiwiXHVkODAwIiwiYSIsMV0", "cursor"),
     ],
 )
 def test_usage_when_the_question_makes_no_sense_then_the_field_is_named(
@@ -296,3 +297,29 @@ def test_money_page_when_nothing_was_paid_then_it_says_how_calls_come_to_cost(
 
     assert "Nothing was paid for" in page
     assert "No cap is set" in page
+
+
+@pytest.mark.parametrize("model", ["a\x00b", "\ud800", "x" * 5_000])
+def test_quote_when_a_model_cannot_be_one_then_the_field_is_named(
+    house: client.Heddle, tenant: str, model: str
+) -> None:
+    refused = post(web(house, tenant), "/v1/runs/quote", {"model": model})
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "model")
+
+
+def test_usage_when_it_ends_on_the_first_day_there_is_then_nothing_was_spent(house: client.Heddle, tenant: str) -> None:
+    found = web(house, tenant).get("/v1/usage?to=0001-01-01")
+
+    assert (found.status_code, found.json()["items"]) == (200, [])
+
+
+def test_money_when_an_operator_names_a_tenant_that_is_none_then_it_is_missing_and_not_made(
+    house: client.Heddle, tenant: str
+) -> None:
+    door = web(house, tenant, "admin")
+
+    answers = [door.get(f"/v1/{what}?tenant={name}") for what in ("usage", "budgets") for name in ("nobody", "", "%00")]
+
+    assert {each.status_code for each in answers} == {404}
+    assert house.find_tenant("nobody") is None

@@ -161,6 +161,12 @@ def test_enable_when_an_address_is_gone_then_it_is_listed_and_enabled_once(
     assert answers == [200, 404]
 
 
+def test_enable_when_an_address_cannot_be_kept_then_the_field_is_named(house: client.Heddle, tenant: str) -> None:
+    refused = post(web(house, tenant), "/v1/webhooks/enable", {"url": "https://h/\x00"})
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "url")
+
+
 def test_secret_when_rotated_then_it_is_shown_once_and_its_versions_after(house: client.Heddle, tenant: str) -> None:
     door = web(house, tenant)
 

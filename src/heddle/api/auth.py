@@ -11,7 +11,7 @@ import ninja.security
 
 from heddle.api import problems
 from heddle.api.room import room
-from heddle.client import keys
+from heddle.client import keys, values
 from heddle.ports import records
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events
@@ -74,6 +74,21 @@ def require(request: django.http.HttpRequest, scope: str) -> None:
     if not keys.may(view.scopes, scope):
         held = ", ".join(sorted(view.scopes)) or "none"
         raise problems.Refusal("scope_missing", f"This needs the scope {scope}; the key has {held}.")
+
+
+def tenant_named(request: django.http.HttpRequest, name: str | None) -> records.Tenant:
+    """Give the tenant that a request names, its own when it names none. Another's needs the scope ``admin``.
+
+    Raises Refusal ``scope_missing``; ``not_found`` for a name that nobody has: asking makes no tenant.
+    """
+    own = tenant_of(request)
+    if name is None or name == own.name:
+        return own
+    require(request, "admin")
+    found = room().heddle.find_tenant(name) if values.is_storable_text(name) else None
+    if found is None:
+        raise problems.Refusal("not_found", f"There is no tenant {name[:100]!r}.")
+    return found
 
 
 def known_tenant(request: django.http.HttpRequest) -> records.Tenant | None:

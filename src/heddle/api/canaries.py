@@ -23,7 +23,7 @@ class CanaryForm(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    endpoint: str
+    endpoint: forms.Text
     action: str = pydantic.Field(json_schema_extra={"enum": list(ACTIONS)})
     share: float | None = pydantic.Field(default=None, description="Of its tier's traffic, 0.001 to 0.5; for start.")
     margin: float | None = pydantic.Field(
@@ -37,7 +37,7 @@ class CanaryForm(pydantic.BaseModel):
     summary="Start, promote, roll back or reset a canary",
     openapi_extra=forms.body_of(CanaryForm, description="Wins over heddle.toml until it is reset; audited."),
 )
-def change(request: django.http.HttpRequest, name: str) -> django.http.HttpResponse:
+def change(request: django.http.HttpRequest, name: forms.Text) -> django.http.HttpResponse:
     """Change a canary and show its route."""
     here = room()
     form = bodies.read_form(request, CanaryForm, bytes_max=here.heddle.limits.request_bytes_max)

@@ -11,6 +11,7 @@ import ninja
 import pydantic
 
 from heddle import client
+from heddle.client import values
 from heddle.core import run
 
 _STRICT = pydantic.ConfigDict(extra="forbid", strict=True)
@@ -25,9 +26,20 @@ def _instant(value: Any) -> datetime.datetime:
         raise ValueError("must be an RFC 3339 time, such as 2027-01-31T09:00:00Z") from error
     if instant.tzinfo is None:
         raise ValueError("has no time zone; write it in UTC, such as 2027-01-31T09:00:00Z")
-    return instant.astimezone(datetime.UTC)
+    try:
+        return instant.astimezone(datetime.UTC)
+    except OverflowError as error:
+        raise ValueError("is out of range: in UTC it must be in the years 1 to 9999") from error
 
 
+def _storable(value: str) -> str:
+    if not values.is_storable_text(value):
+        raise ValueError("holds a NUL or half of a surrogate pair; send valid Unicode")
+    return value
+
+
+Text = Annotated[str, pydantic.AfterValidator(_storable)]
+"""Text that the database can hold, for members whose text nothing else narrows."""
 Instant = Annotated[
     datetime.datetime,
     pydantic.BeforeValidator(_instant),
@@ -107,9 +119,9 @@ class RunQuery(ninja.Schema):
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
-    workflow: str | None = None
+    workflow: Text | None = None
     state: run.RunState | None = None
-    label: str | None = pydantic.Field(default=None, description="name:value")
+    label: Text | None = pydantic.Field(default=None, description="name:value")
     created_after: Instant | None = None
     created_before: Instant | None = None
     limit: int = pydantic.Field(default=50, ge=1)

@@ -37,11 +37,11 @@ class FilterForm(pydantic.BaseModel):
 
     model_config = _STRICT
 
-    workflow: str | None = None
+    workflow: forms.Text | None = None
     state: str | None = pydantic.Field(
         default=None, json_schema_extra={"enum": [member.value for member in run.RunState]}
     )
-    label: str | None = pydantic.Field(default=None, description="name:value")
+    label: forms.Text | None = pydantic.Field(default=None, description="name:value")
     created_after: forms.Instant | None = None
     created_before: forms.Instant | None = None
     fault: str | None = pydantic.Field(default=None, description="The classified failure of the run's error.")
@@ -74,8 +74,8 @@ class DeadLetterQuery(ninja.Schema):
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
-    workflow: str | None = None
-    fault: str | None = None
+    workflow: forms.Text | None = None
+    fault: forms.Text | None = None
     limit: int = pydantic.Field(default=50, ge=1)
     cursor: str | None = pydantic.Field(default=None, max_length=200)
 
@@ -123,21 +123,21 @@ def start(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """Start a bulk operation, or tell what one would do."""
     here = room()
     form = bodies.read_form(request, OperationForm, bytes_max=here.heddle.limits.request_bytes_max)
-    tenant = _tenant(request, form.tenant)
+    tenant = auth.tenant_named(request, form.tenant)
     return _begin(request, _bulk(form.action, form.filter, form.priority), tenant=tenant, is_dry_run=form.dry_run)
 
 
 @router.get("/operations/{operation_id}", auth=auth.reads, summary="Show how far a bulk operation is")
 def show(request: django.http.HttpRequest, operation_id: str) -> django.http.HttpResponse:
     """Show one bulk operation; with the scope admin, ``?tenant=`` names whose."""
-    tenant = _tenant(request, request.GET.get("tenant"))
+    tenant = auth.tenant_named(request, request.GET.get("tenant"))
     return render.answer(_operation(room().operating.show(operation_id, tenant=tenant)))
 
 
 @router.post("/operations/{operation_id}/stop", auth=auth.writes, summary="End a bulk operation")
 def stop(request: django.http.HttpRequest, operation_id: str) -> django.http.HttpResponse:
     """End a bulk operation after its present chunk: 202, or 200 when it is over already. What it did stays."""
-    operating, tenant = room().operating, _tenant(request, request.GET.get("tenant"))
+    operating, tenant = room().operating, auth.tenant_named(request, request.GET.get("tenant"))
     is_stopped = operating.stop(operation_id, tenant=tenant, actor=auth.actor_of(request))
     return render.answer(_operation(operating.show(operation_id, tenant=tenant)), status=202 if is_stopped else 200)
 
@@ -206,14 +206,6 @@ def _bulk(action: str, form: FilterForm, priority: str | None) -> client.BulkReq
         run_ids=form.run_ids,
         priority=priority,
     )
-
-
-def _tenant(request: django.http.HttpRequest, name: str | None) -> records.Tenant:
-    own = auth.tenant_of(request)
-    if name is None or name == own.name:
-        return own
-    auth.require(request, "admin")
-    return room().heddle.tenant(name)
 
 
 def _endpoint(name: str) -> records.EndpointView:

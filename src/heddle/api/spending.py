@@ -17,9 +17,9 @@ import pydantic
 from heddle import client
 from heddle.api import auth, bodies, forms, problems, render
 from heddle.api.room import room
-from heddle.client import keys, money
+from heddle.client import keys, money, values
 from heddle.core import run
-from heddle.ports import records, spending
+from heddle.ports import spending
 
 router = ninja.Router(tags=["money"])
 
@@ -30,7 +30,7 @@ class QuoteForm(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     workflow: str | None = pydantic.Field(default=None, description="Registered name of a workflow.")
-    model: str | None = pydantic.Field(default=None, description="Name of a model; instead of a workflow.")
+    model: forms.Text | None = pydantic.Field(default=None, description="Name of a model; instead of a workflow.")
     priority: str = pydantic.Field(
         default=run.Priority.STANDARD.value,
         description="Class of the work, for how long a call would wait.",
@@ -76,7 +76,7 @@ def quote(request: django.http.HttpRequest) -> django.http.HttpResponse:
 def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> django.http.HttpResponse:
     """Show a tenant's spend of the last 30 days, or of those from `from` to `to`; keyset-paged."""
     found = room().spending.usage(
-        tenant=_tenant(request, query.tenant),
+        tenant=auth.tenant_named(request, query.tenant),
         first=query.first,
         last=query.last,
         parts=[part.strip() for part in query.by.split(",") if part.strip()],
@@ -90,18 +90,10 @@ def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> d
 @router.get("/budgets", auth=auth.reads, summary="Show caps, what is spent and reserved, and what is left")
 def budgets(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """Show a tenant's caps of the day and the month (UTC); with the scope admin, those of workflows too."""
-    tenant = _tenant(request, request.GET.get("tenant"))
+    tenant = auth.tenant_named(request, request.GET.get("tenant"))
     may_see_all = keys.may(auth.scopes_of(request), "admin")
     found = room().spending.budgets(tenant=tenant, has_workflows=may_see_all)
     return render.answer({"items": [_budget(view, tenant.name) for view in found], "next_cursor": None})
-
-
-def _tenant(request: django.http.HttpRequest, name: str | None) -> records.Tenant:
-    own = auth.tenant_of(request)
-    if name is None or name == own.name:
-        return own
-    auth.require(request, "admin")
-    return room().heddle.tenant(name)
 
 
 def _model_quote(found: client.ModelQuote) -> dict[str, Any]:
@@ -168,7 +160,7 @@ def _read_cursor(written: str) -> spending.UsageMark:
         day, workflow, model, endpoint_id = json.loads(text)
         if not (isinstance(workflow, str) and isinstance(model, str) and type(endpoint_id) is int):
             raise ValueError("no mark of usage")
-        if not 0 <= endpoint_id < 2**31 or "\x00" in workflow + model:
+        if not 0 <= endpoint_id < 2**31 or not values.is_storable_text(workflow + model):
             raise ValueError("out of range")
         return spending.UsageMark(
             day=datetime.date.fromisoformat(day), workflow=workflow, model=model, endpoint_id=endpoint_id

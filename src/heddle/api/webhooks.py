@@ -33,7 +33,7 @@ class EnableForm(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    url: str = pydantic.Field(description="The address as GET /v1/webhooks/disabled lists it.")
+    url: forms.Text = pydantic.Field(description="The address as GET /v1/webhooks/disabled lists it.")
 
 
 @router.get("/webhooks/deliveries", auth=auth.reads, summary="List deliveries of webhooks")

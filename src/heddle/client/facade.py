@@ -322,6 +322,10 @@ class Heddle(schedules.Schedules, calls.Calling):
 
     # Who asks
 
+    def find_tenant(self, name: str) -> records.Tenant | None:
+        """Give the tenant of this name, None when there is none."""
+        return self._doors.find_tenant(name=name)
+
     def tenant(self, tenant: str | records.Tenant) -> records.Tenant:
         """Give the tenant of this name, made when it does not exist."""
         return tenant if isinstance(tenant, records.Tenant) else self._doors.tenant(name=tenant)

@@ -89,7 +89,7 @@ class Spending:
         InvalidInput.
         """
         last = last or self._today()
-        first = first or last - datetime.timedelta(days=29)
+        first = first or last - min(datetime.timedelta(days=29), last - datetime.date.min)
         problems = []
         known = [part.value for part in spending.Part]
         if not set(parts) <= set(known):

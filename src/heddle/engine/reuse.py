@@ -10,7 +10,7 @@ import dataclasses
 import uuid
 from typing import Any
 
-from heddle.core import artifact, faults, lanes, plan, settle
+from heddle.core import artifact, faults, plan, settle
 from heddle.core.policy import reuse as policy
 from heddle.engine import execute, media, results
 from heddle.engine import parts as parts_module
@@ -71,8 +71,10 @@ class Reuser:
             arguments = definition.validate_arguments(arguments)
         key = policy.key(options, model=claimed.name, arguments=arguments)
         lease = store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
-        lane = lanes.number("model", claimed.name, claimed.version or definitions.UNVERSIONED, claimed.priority)
-        return reusing.Look(lease=lease, tenant_id=claimed.tenant_id, lane=lane, key=key, options=options)
+        version = claimed.version or definitions.UNVERSIONED
+        return reusing.Look(
+            lease=lease, tenant_id=claimed.tenant_id, model=claimed.name, version=version, key=key, options=options
+        )
 
     def _wait(self, claimed: store.Claimed, found: reusing.Found) -> None:
         key, now_s = (claimed.run_id, claimed.ordinal), self._parts.clock.monotonic_s()

@@ -149,14 +149,21 @@ async def upload(request: web.Request) -> web.Response:
     view = await asking.caller(request, "write")
     if not request.content_type.startswith("multipart/"):
         raise refusals.invalid("send the file as the part `content` of a multipart body", field="content")
+    try:
+        content, media_type = await _content_part(request)
+    except (ValueError, RuntimeError) as error:
+        raise refusals.invalid(f"the body is no multipart body: {error}"[:300], field="content") from error
+    reference = await stored(house, view.tenant, content, media_type=media_type)
+    recorder.event(events.ARTIFACT_STORED, size_bytes=reference.size_bytes)
+    return web.json_response(_shown(house, view.tenant, reference), status=201)
+
+
+async def _content_part(request: web.Request) -> tuple[bytes, str | None]:
+    """Read the part named content. Raises ValueError and RuntimeError for what cannot be taken apart or decoded."""
     async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or part.name != "content":
-            continue
-        content = await part.read(decode=True)
-        media_type = (part.headers.get("Content-Type") or "").partition(";")[0].strip() or None
-        reference = await stored(house, view.tenant, bytes(content), media_type=media_type)
-        recorder.event(events.ARTIFACT_STORED, size_bytes=reference.size_bytes)
-        return web.json_response(_shown(house, view.tenant, reference), status=201)
+        if isinstance(part, BodyPartReader) and part.name == "content":
+            content = await part.read(decode=True)
+            return bytes(content), (part.headers.get("Content-Type") or "").partition(";")[0].strip() or None
     raise refusals.invalid("the body has no part named content", field="content")
 
 

@@ -157,6 +157,10 @@ class Doors(Protocol):
         """Let a schedule start nothing, or begin again. A second call changes nothing. Raises LookupError."""
         ...
 
+    def find_tenant(self, *, name: str) -> records.Tenant | None:
+        """Give the tenant of this name, None when there is none."""
+        ...
+
     def tenant(self, *, name: str) -> records.Tenant:
         """Give the tenant of this name, made when it does not exist."""
         ...

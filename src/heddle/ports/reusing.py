@@ -12,11 +12,12 @@ from heddle.ports import leases
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Ask for calls equal to a leased one. ``key`` None: it is like no other. ``lane``: its model's own."""
+    """Ask for calls equal to a leased one. ``key`` None: it is like no other. ``model``, ``version``: its model's."""
 
     lease: leases.LeaseRef
     tenant_id: int
-    lane: int
+    model: str
+    version: int
     key: str | None
     options: policy.Reuse
 
@@ -40,6 +41,7 @@ class Reusing(Protocol):
     async def reuse(self, *, looks: Sequence[Look]) -> list[Found]:
         """Look for equal calls, one answer a look whose lease still stands, in order of run and ordinal.
 
-        Of two equal calls that look at once, one is first. Raises StoreLost.
+        Of two equal calls that look at once, one is first. One of a lower class that is first and has not begun stands
+        back and looks again: nobody waits behind it, and one is paid for. Raises StoreLost.
         """
         ...

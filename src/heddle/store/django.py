@@ -16,7 +16,7 @@ from heddle.core import artifact, identity, ids, plan, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records, transport
 from heddle.ports import routing as routing_port
-from heddle.store import admitting, load, quotas, reading, routing, why
+from heddle.store import admitting, load, quotas, reading, reusing, routing, why
 
 _LOG = logging.getLogger("heddle.store")
 # How often a run that goes on as another at this very moment is followed, before what was asked for is given up.
@@ -169,7 +169,8 @@ class DjangoDoors(admitting.Admitting):
         self._own(tenant, run_id)
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
-            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST}):
+            looks = reusing.looking_again(self._rows("look_lanes", {"run_ids": [run_id]}))
+            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST, **looks}):
                 raise doors.RunNotRetryable(f"run {run_id} is neither failed nor expired")
             self._ring()
 
@@ -286,13 +287,19 @@ class DjangoDoors(admitting.Admitting):
         )
         return records.ApiKeyView(tenant=owner, name=name, scopes=scopes)
 
+    def find_tenant(self, *, name: str) -> records.Tenant | None:
+        """Give the tenant of this name, None when there is none."""
+        found = self._rows("tenant_read", {"name": name})
+        return quotas.tenant(found[0]) if found else None
+
     def tenant(self, *, name: str) -> records.Tenant:
         """Give the tenant of this name, made when it does not exist."""
-        found = self._rows("tenant_read", {"name": name})
-        if not found:
+        found = self.find_tenant(name=name)
+        if found is None:
             self._rows("tenant_add", {"name": name})
-            found = self._rows("tenant_read", {"name": name})
-        return quotas.tenant(found[0])
+            found = self.find_tenant(name=name)
+        assert found is not None, "it was made, or was there"
+        return found
 
 
 _CANCELLED = json.dumps({"fault": "cancelled", "message": "somebody asked for the run to stop", "where": ""})

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from heddle.core import faults, lanes, plan
 from heddle.ports import operating, operators
-from heddle.store import connections, rows
+from heddle.store import connections, reusing, rows
 from heddle.store import operators as operators_store
 
 _OPEN_CALL_KINDS = ("activation", "step", "model")
@@ -116,8 +116,7 @@ async def _act(
         case operators.Action.CANCEL:
             return await _cancel(transaction, run_ids, cleanup_s=cleanup_s)
         case operators.Action.RETRY:
-            cursors = [await transaction.send("retry_run", {"run_id": run_id, "lost": plan.LOST}) for run_id in run_ids]
-            return _Done(changed=sum([len(await cursor.fetchall()) for cursor in cursors]))
+            return await _retry(transaction, run_ids)
         case operators.Action.REPRIORITISE:
             assert taken.priority is not None, "an operation that reprioritises names a class"
             return await _reprioritise(transaction, run_ids, priority=taken.priority)
@@ -139,10 +138,24 @@ async def _cancel(transaction: connections.Transaction, run_ids: list[uuid.UUID]
     return _Done(changed=stopped, stopped=tuple(uuid.UUID(run_id) for run_id in leased_runs or ()))
 
 
+async def _retry(transaction: connections.Transaction, run_ids: list[uuid.UUID]) -> _Done:
+    looks = reusing.looking_again(await transaction.rows("look_lanes", {"run_ids": run_ids}))
+    cursors = [
+        await transaction.send("retry_run", {"run_id": run_id, "lost": plan.LOST, **looks}) for run_id in run_ids
+    ]
+    return _Done(changed=sum([len(await cursor.fetchall()) for cursor in cursors]))
+
+
 async def _reprioritise(transaction: connections.Transaction, run_ids: list[uuid.UUID], *, priority: str) -> _Done:
     found = await transaction.rows("run_lanes", {"run_ids": run_ids})
-    moves = {lane: lanes.number(kind, name, version, priority) for lane, kind, name, version in found}
     assert all(kind in _OPEN_CALL_KINDS for _, kind, _, _ in found), "run_lanes names only what waits in lanes"
+    moves = {
+        # A model call that has not looked for an equal one yet stays among those that do.
+        lane: lanes.number(plan.LOOK, name, version, priority)
+        if kind == "model" and reusing.is_look_lane(lane, name=name, version=version)
+        else lanes.number(kind, name, version, priority)
+        for lane, kind, name, version in found
+    }
     changed = await transaction.rows(
         "reprioritise", {"run_ids": run_ids, "priority": priority, "old": list(moves), "new": list(moves.values())}
     )

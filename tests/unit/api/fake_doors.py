@@ -174,6 +174,9 @@ class FakeDoors:
     def servable_models(self, *, tenant: records.Tenant) -> list[str]:
         return sorted({model for each in self.shown_endpoints for model in each.models})
 
+    def find_tenant(self, *, name: str) -> records.Tenant | None:
+        return self.tenants.get(name)
+
     def tenant(self, *, name: str) -> records.Tenant:
         return self.tenants.setdefault(name, records.Tenant(id=len(self.tenants) + 1, name=name))
 

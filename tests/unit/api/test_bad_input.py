@@ -42,6 +42,7 @@ BODIES: list[tuple[str, Any, int, str, str]] = [
     ("start in the past", {**GOOD, "start_at": "2020-01-01T00:00:00Z"}, 422, "invalid_input", "start_at"),
     ("start far ahead", {**GOOD, "start_at": "2036-01-01T00:00:00Z"}, 422, "invalid_input", "start_at"),
     ("start without a zone", {**GOOD, "start_at": "2026-12-01T00:00:00"}, 422, "invalid_input", "start_at"),
+    ("start before time", {**GOOD, "start_at": "0001-01-01T00:00:00+09:00"}, 422, "invalid_input", "start_at"),
     ("start that is no time", {**GOOD, "start_at": "soon"}, 422, "invalid_input", "start_at"),
     (
         "deadline before the start",
@@ -163,6 +164,9 @@ def test_start_when_an_artifact_is_anothers_then_it_looks_unknown(web: django.te
         ("cursor=abc", "cursor"),
         ("cursor=%00", "cursor"),
         ("label=brand", "label"),
+        ("label=a:%00", "label"),
+        ("workflow=a%00b", "workflow"),
+        ("created_before=9999-12-31T23:59:59-09:00", "created_before"),
         ("created_after=yesterday", "created_after"),
         ("sate=failed", "sate"),
     ],

@@ -49,6 +49,11 @@ def test_build_when_an_adapter_of_ones_own_is_named_then_made_and_held_to_the_sa
         registry.build(dataclasses.replace(mine, options={"mood": "x"}), {"KEY": "k"})
 
 
+@pytest.mark.parametrize("adapter", sorted(registry.ADAPTERS))
+def test_build_when_the_address_cannot_be_read_then_it_is_refused_in_one_sentence(adapter: str) -> None:
+    assert refusal({"KEY": "k"}, adapter=adapter, url="http://[::1", secret="env:KEY").startswith("[endpoints.there] ")
+
+
 def test_build_when_the_secret_is_absent_then_the_variable_is_named() -> None:
     sentence = refusal(secret="env:THERE_KEY")
 

@@ -51,13 +51,21 @@ def read_options(config: provider.EndpointConfig) -> FalOptions:
     source.end()
     if read.model_name is not None and not wire.is_model(read.model_name):
         raise source.refusal("model_name", f'is {read.model_name!r}; it must be of the form "fal-ai/flux/dev"')
-    parts = parse.urlsplit(read.jwks_url)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE)
-    if not is_safe or not parts.hostname or parts.username:
+    if not _is_safe(read.jwks_url):
         raise source.refusal("jwks_url", f"is {read.jwks_url!r}; it must begin with https:// and name a host")
     if config.secret is None:
         raise source.refusal("secret", 'is missing; fal asks for a key, write secret = "env:NAME"')
     return read
+
+
+def _is_safe(url: str) -> bool:
+    """Tell whether keys may be fetched from an address: over TLS, or from this machine."""
+    try:
+        parts = parse.urlsplit(url)
+    except ValueError:
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE)
+    return is_safe and bool(parts.hostname) and not parts.username
 
 
 class FalProvider(jobs.Jobs):

@@ -70,7 +70,7 @@ def read(config: provider.EndpointConfig) -> OpenaiOptions:
     """Read and check the endpoint's options. Raises OptionRefused naming the first one that is wrong."""
     source = options.Options(config)
     operation = source.choice("operation", default=Operation.CHAT)
-    is_official = (parse.urlsplit(config.url).hostname or "") == OFFICIAL_HOST
+    is_official = (parse.urlsplit(options.require_http_url(config)).hostname or "") == OFFICIAL_HOST
     found = OpenaiOptions(
         operation=operation,
         model_name=source.text("model_name", default="") or None,

@@ -3,12 +3,15 @@
 -- Attempts that a stop cut off count too, so that the next one gets a number of its own; what is left of a job being cancelled is let go.
 -- A job that a provider has, or may have, is asked after instead of being paid again: its step is `pending` or `unknown` under the same attempt.
 -- Calls that lost first_of stay what they are, and so does what takes a value from them.
+-- A call that shares results looks again before it is paid for: an equal one may be under way by now (`looks`, from look_lanes).
 -- Cleanup calls of an expired run are removed: the function runs again without having been stopped.
 -- A run that is one call has no function to run again.
 -- Failed calls become due (their attempts so far no longer count); cancelled and skipped ones wait for their parents again or become due.
 -- Nothing matches: the run is neither failed nor expired.
 with recursive moment as materialized (
   select clock_timestamp() as now
+), looks as materialized (
+  select * from unnest(%(model_lanes)s::bigint[], %(look_lanes)s::bigint[]) as l (model_lane, look_lane)
 ), r0 as materialized (
   select id, planned, lane, tenant_id, event_seq, strpos(workflow, ':') > 0 as is_call,
     case when stopping in ('cancelled', 'expired') then stop_ordinal else planned end as kept
@@ -38,6 +41,7 @@ with recursive moment as materialized (
   update heddle_step s set
     state = case when a.is_abroad then (case when a.is_accepted then 'pending' else 'unknown' end)
       when a.blockers > 0 then 'blocked' when s.kind in ('step', 'model') then 'due' else 'waiting' end,
+    lane = coalesce((select l.look_lane from looks l where l.model_lane = s.lane and s.options ? 'reuse' and not a.is_abroad), s.lane),
     blockers = a.blockers, fault = null, output = null, finished_at = null, note = '', attempts = a.tried,
     attempts_before = case when a.is_abroad then s.attempts_before else a.tried end, crashes = 0,
     epoch = s.epoch + 1

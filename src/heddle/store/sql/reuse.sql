@@ -3,16 +3,19 @@
 -- Caller: engine.reuse, after lock_runs in the same transaction.
 -- A look without a key is for no other: its call goes on.
 -- Rows: result; of those that go on: step (its lane), lease, ready; of those that take a result: step (its options say whose).
--- A noted call that has failed, or was stopped, or is too old, or gone with its week, is replaced; so is one of a lower class that is not under way,
---   so that nobody waits behind those it stands before. A result that came late, when its step had moved on, is a result.
+-- A noted call that has failed, or was stopped, or is too old, or gone with its week, is replaced. One of a lower class that is not under way is
+--   told of (`lower`), so that nobody waits behind those it stands before: reuse_yield sends it back, and the look is made again.
+-- A result that came late, when its step had moved on, is a result. What goes on takes the lane of the class that its run has by now.
 -- Locks in order: run (held) -> step -> ready -> lease; result rows by key, by one insert. Two that are first at once: the row is written by one, the
 --   other sees it at its next look. Indexes: keys. Nothing matches: the lease is gone, and no row comes back for it.
 with moment as materialized (
   select clock_timestamp() as now
 ), held as materialized (
-  select w.*, l.tid, s.tenant_id, r.priority
+  select w.run_id, w.ordinal, w.fence, w.scope, w.key, w.hours, l.tid, s.tenant_id, r.priority,
+    case r.priority when 'interactive' then w.interactive when 'standard' then w.standard else w.batch end as lane
   from unnest(%(run_ids)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[], %(scopes)s::int[], %(keys)s::text[], %(hours)s::float8[],
-    %(lanes)s::bigint[]) as w (run_id, ordinal, fence, scope, key, hours, lane)
+    %(interactive)s::bigint[], %(standard)s::bigint[], %(batch)s::bigint[])
+    as w (run_id, ordinal, fence, scope, key, hours, interactive, standard, batch)
   cross join lateral (
     select l.ctid as tid from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence offset 0
   ) l
@@ -43,7 +46,8 @@ with moment as materialized (
   select s.*, case
       when s.by_state is null or s.until <= now or (s.by_run, s.by_ordinal) = (s.run_id, s.ordinal) then 'first'
       when s.by_state = 'succeeded' or s.is_late then 'found'
-      when s.by_state in ('failed', 'cancelled', 'skipped') or s.is_lower and s.is_under_way is null then 'first'
+      when s.by_state in ('failed', 'cancelled', 'skipped') then 'first'
+      when s.is_lower and s.is_under_way is null then 'lower'
       else 'under_way' end as outcome
   from seen s cross join moment
 ), noted as (

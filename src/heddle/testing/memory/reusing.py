@@ -20,12 +20,16 @@ def reuse(
     scopes: Sequence[int],
     keys: Sequence[str | None],
     hours: Sequence[float],
-    lanes: Sequence[int],
+    interactive: Sequence[int],
+    standard: Sequence[int],
+    batch: Sequence[int],
 ) -> Rows:
     """Find the equal calls of leased ones; let those that are first go on."""
     found: Rows = []
-    rows = zip(run_ids, ordinals, fences, scopes, keys, hours, lanes, strict=True)
-    for run_id, ordinal, fence, scope, key, hours_kept, lane in sorted(rows, key=lambda row: row[:2]):
+    rows = zip(
+        run_ids, ordinals, fences, scopes, keys, hours, zip(interactive, standard, batch, strict=True), strict=True
+    )
+    for run_id, ordinal, fence, scope, key, hours_kept, lanes in sorted(rows, key=lambda row: row[:2]):
         step, lease = tables.step(run_id, ordinal), tables.leases.get((run_id, ordinal))
         if step is None or lease is None or not holds(lease, fence) or step.state != "due":
             continue
@@ -36,7 +40,7 @@ def reuse(
             if key is not None:
                 until = tables.now_s() + hours_kept * 3_600
                 tables.results[scope, key] = ResultRow(run_id=run_id, ordinal=ordinal, until=until)
-            step.lane = lane
+            step.lane = lane = lanes[_CLASSES.index(tables.runs[run_id].priority)]
             del tables.leases[run_id, ordinal]
             tables.put_ready(lane, step.tenant_id, run_id, ordinal)
         by: tuple[Any, ...] = (None, None, None)
@@ -64,9 +68,42 @@ def _judged(tables: Tables, step: StepRow, noted: ResultRow | None, other: StepR
     mine, theirs = tables.runs[step.run_id].priority, tables.runs[other.run_id].priority
     is_lower = _CLASSES.index(theirs) > _CLASSES.index(mine)
     is_under_way = (other.run_id, other.ordinal) in tables.slots
-    if other.state in ("failed", "cancelled", "skipped") or (is_lower and not is_under_way):
+    if other.state in ("failed", "cancelled", "skipped"):
         return "first", None
-    return "under_way", None
+    return ("lower" if is_lower and not is_under_way else "under_way"), None
 
 
-STATEMENTS: dict[str, Statement] = {"reuse": reuse}
+def reuse_yield(
+    tables: Tables,
+    *,
+    scope: int,
+    key: str,
+    run_id: uuid.UUID,
+    model_lanes: Sequence[int],
+    look_lanes: Sequence[int],
+) -> Rows:
+    """Let a call that others wait for, and that has not begun, stand back for an equal one of a higher class."""
+    noted = tables.results.get((scope, key))
+    step = None if noted is None or noted.run_id != run_id else tables.step(run_id, noted.ordinal)
+    lanes = dict(zip(model_lanes, look_lanes, strict=True))
+    if step is None or step.state not in ("due", "waiting") or step.lane not in lanes:
+        return []
+    own: Key = (run_id, step.ordinal)
+    if own in tables.leases or own in tables.slots:
+        return []
+    before, step.lane = step.lane, lanes[step.lane]
+    in_line = [row for row in tables.ready_rows() if (row.lane, row.run_id, row.ordinal) == (before, *own)]
+    tables.remove_ready(in_line)
+    for _ in in_line:
+        tables.put_ready(step.lane, step.tenant_id, *own)
+    del tables.results[scope, key]
+    return [(run_id,)]
+
+
+def requeue_lock(_tables: Tables, *, lane: int, tenant_id: int) -> Rows:
+    """Keep claims away from a queue: nothing else runs here meanwhile."""
+    del lane, tenant_id
+    return []
+
+
+STATEMENTS: dict[str, Statement] = {"reuse": reuse, "reuse_yield": reuse_yield, "requeue_lock": requeue_lock}

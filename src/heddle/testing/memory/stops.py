@@ -182,12 +182,30 @@ def _stop_run(tables: Tables, row: RunRow, reason: str, fault: Any, is_over: boo
     return None
 
 
-def retry_run(tables: Tables, *, run_id: uuid.UUID, lost: str) -> Rows:
+def look_lanes(tables: Tables, *, run_ids: Sequence[uuid.UUID]) -> Rows:
+    """List the lanes of what ended badly in runs and shares results."""
+    found = {
+        (step.lane, step.name, step.version, tables.runs[run_id].priority)
+        for run_id in run_ids
+        for step in (tables.runs[run_id].steps.values() if run_id in tables.runs else ())
+        if step.kind == "model" and _is_sharing(step) and step.state in ("failed", "cancelled", "skipped")
+    }
+    return sorted(found)
+
+
+def _is_sharing(step: StepRow) -> bool:
+    return "reuse" in (step.options or {})
+
+
+def retry_run(
+    tables: Tables, *, run_id: uuid.UUID, lost: str, model_lanes: Sequence[int], look_lanes: Sequence[int]
+) -> Rows:
     """Make what failed in a run due again and let its function run again; what lost first_of stays what it is."""
     row = tables.runs.get(run_id)
     if row is None or row.state not in ("failed", "expired"):
         return []
     kept = row.stop_ordinal if row.stopping in ("cancelled", "expired") else row.planned
+    looks = dict(zip(model_lanes, look_lanes, strict=True))
     losers: dict[int, int] = {}
     for step in list(row.steps.values()):
         if step.state in ("cancelled", "skipped") and (step.fault or {}).get("where") == lost:
@@ -204,6 +222,8 @@ def retry_run(tables: Tables, *, run_id: uuid.UUID, lost: str) -> Rows:
     }
     for step in again:
         tables.leases.pop((run_id, step.ordinal), None)
+        if _is_sharing(step) and tables_module.abroad(tables, step) is None:
+            step.lane = looks.get(step.lane, step.lane)
         _retry_step(tables, step, blockers[step.ordinal])
     row.planned, row.stopping, row.stop_ordinal = kept, None, 0
     row.function_state = "returned" if row.is_call else "running"
@@ -249,5 +269,6 @@ STATEMENTS: dict[str, Statement] = {
     "end_functions": end_functions,
     "stop": stop,
     "cancel_calls": cancel_calls,
+    "look_lanes": look_lanes,
     "retry_run": retry_run,
 }
