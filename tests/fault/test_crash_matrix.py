@@ -1,0 +1,102 @@
+"""The crash matrix: real workers buy from nine sellers of every class and are killed -9 at every crash point.
+
+The referee is each seller's own book. Short: all sellers at once, one kill at each point. Full: each seller and each of
+its points by itself, fifty kills for each class and point.
+"""
+
+import collections
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from tests.fault import figures, harness, matrix, sellers
+
+POINTS = ("K1", "K2", "K3", "K4", "K5", "K6", "K7", "K8")
+AFTER_SENDING = ("K3", "K4", "K5", "K8")
+CELLS = tuple(
+    (name, point)
+    for name, seller in sellers.SELLERS.items()
+    for point in POINTS
+    if point != "K7" or seller.has_callback
+)
+KILLS_PER_CLASS = 50
+# What a class's kills are shared among, so that each class has fifty at each point.
+OF_CLASS = collections.Counter(each.kind[0] for each in sellers.SELLERS.values())
+
+
+@pytest.fixture(scope="module")
+def market(site: harness.Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sellers.Market]:
+    """Open every seller, and lead a model to each."""
+    folder = tmp_path_factory.mktemp("market")
+    with sellers.market(folder) as made:
+        text = "\n".join(made.open(name).configuration(folder) for name in sellers.SELLERS)
+        (site.folder / "matrix.toml").write_text(text)
+        site.configure(text)
+        yield made
+
+
+def broken_promises(result: matrix.Result, *, kills_after_sending: int) -> list[str]:
+    """Say which promises of its class a seller's purchases broke."""
+    seller, broken = result.seller, []
+    most = kills_after_sending if seller.kind == "C at least once" else 0
+    if result.duplicates > most:
+        broken.append(f"{seller.name}: {result.duplicates} duplicates, at most {most} may be")
+    if result.lost:
+        broken.append(f"{seller.name}: {result.lost} lost")
+    paid_unknown = sum(each.state == "unknown" and each.payments > 0 for each in result.purchases)
+    if paid_unknown and seller.kind != "C at most once":
+        broken.append(f"{seller.name}: {paid_unknown} paid for, and unknown all the same")
+    if result.unknown_left > paid_unknown and seller.kind != "C at most once" and not seller.may_rest_unpaid:
+        broken.append(f"{seller.name}: {result.unknown_left - paid_unknown} left unknown")
+    unbooked = sum(max(0, each.payments - each.charges) for each in result.purchases if each.state == "succeeded")
+    if seller.price_nano_usd and unbooked:
+        broken.append(f"{seller.name}: {unbooked} payments that the cost of the run does not show")
+    return broken
+
+
+def note(results: Sequence[matrix.Result], *, bar: str, kills: int) -> None:
+    """Keep the figures of a cell."""
+    figures.note(
+        bar,
+        seed=sellers.SEED,
+        sellers=len(results),
+        purchases=sum(len(each.purchases) for each in results),
+        kills=kills,
+        payments=sum(len(each.payments) for each in results),
+        duplicates=sum(each.duplicates for each in results if each.seller.kind != "C at least once"),
+        duplicates_at_least_once=sum(each.duplicates for each in results if each.seller.kind == "C at least once"),
+        made_again_after_forgotten=sum(each.repeated - each.duplicates for each in results),
+        lost=sum(each.lost for each in results),
+        unknown_left=sum(each.unknown_left for each in results),
+    )
+
+
+@pytest.mark.skipif(figures.is_full(), reason="the full form has a test for each cell")
+def test_purchases_when_processes_are_killed_at_every_point_then_they_are_paid_as_their_classes_promise(
+    site: harness.Site, market: sellers.Market
+) -> None:
+    cell = matrix.Cell(site, list(market.stalls.values()), points=POINTS, kills=1)
+
+    results = cell.run(count=2, first=1)
+    kills = {point: cell.kills(point) for point in POINTS}
+    note(results, bar="B3 all classes", kills=sum(kills.values()))
+
+    after_sending = sum(kills[point] for point in AFTER_SENDING)
+    assert [each for result in results for each in broken_promises(result, kills_after_sending=after_sending)] == []
+    assert kills == dict.fromkeys(POINTS, 1)
+
+
+@pytest.mark.parametrize(("name", "point"), CELLS if figures.is_full() else ())
+def test_purchases_when_processes_are_killed_at_one_point_then_they_are_paid_as_their_class_promises(
+    site: harness.Site, market: sellers.Market, name: str, point: str
+) -> None:
+    kind = sellers.SELLERS[name].kind
+    kills = -(-KILLS_PER_CLASS // OF_CLASS[kind[0]])
+    cell = matrix.Cell(site, [market.stalls[name]], points=[point], kills=kills)
+
+    (result,) = cell.run(count=kills + 1, first=1_000 * CELLS.index((name, point)) + 1_000)
+    note([result], bar=f"B3 {kind} {name} {point}", kills=cell.kills(point))
+
+    after_sending = sum(cell.kills(each) for each in AFTER_SENDING)
+    assert broken_promises(result, kills_after_sending=after_sending) == []
+    assert cell.kills(point) == kills
