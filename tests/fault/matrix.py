@@ -18,6 +18,7 @@ from tests.fault import harness, programs, sellers
 # Long enough for the slowest: a worker is born in a second or two, and missed in about two.
 CELL_S_PER_KILL = 20.0
 IN_DOUBT = "K4"
+IN_FLIGHT = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class Cell:
         self._site = site
         self._stalls = list(stalls)
         self._points = list(points)
-        self._port = _free_port()
+        self._port = free_port()
         at_work = [point for point in points if point != "K7"]
         # A look-up is only made of what is in doubt; and a callback matters most where the answer was lost.
         is_doubt_needed = at_work == ["K8"] or (points == ["K7"] and stalls[0].seller.kind == "C called back")
@@ -117,6 +118,18 @@ class Cell:
         results = zip(self._stalls, run_ids, before, strict=True)
         return [self._result(stall, ids, since) for stall, ids, since in results]
 
+    def run_until_spent(self, *, point: str, count: int, first: int) -> Result:
+        """Buy in rounds until as many processes have died at a point as may."""
+        stall, most = self._stalls[0], int(self._worker_armed["FAULT_KILLS"])
+        rounds: list[Result] = []
+        while self.kills(point) < most and len(rounds) < most:
+            rounds += self.run(count=count, first=first + len(rounds) * count)
+        return Result(
+            seller=stall.seller,
+            purchases=tuple(each for result in rounds for each in result.purchases),
+            payments=tuple(each for result in rounds for each in result.payments),
+        )
+
     def kills(self, point: str) -> int:
         """Count the kills at a point."""
         folders = {self._worker_armed["FAULT_MARKS"], self._door_armed["FAULT_MARKS"]}
@@ -133,7 +146,8 @@ class Cell:
             "buyer",
             **self._worker_armed,
             HEDDLE_PUBLIC_URL=f"http://127.0.0.1:{self._port}",
-            HEDDLE_WORKER_IN_FLIGHT_MAX=str(max(stall.seller.in_flight for stall in self._stalls)),
+            # By itself a seller is asked one thing at a time, so that a kill leaves one purchase in doubt.
+            HEDDLE_WORKER_IN_FLIGHT_MAX=str(IN_FLIGHT if len(self._stalls) > 1 else 1),
         )
 
     def _door(self) -> programs.Program:
@@ -174,7 +188,8 @@ def _is_over(result: Result) -> bool:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

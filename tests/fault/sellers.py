@@ -43,10 +43,9 @@ class Payment:
 class Seller:
     """One row: ``kind`` is its class in the matrix, ``options`` the endpoint's own lines, ``given`` one purchase.
 
-    ``in_flight``: sends of one worker at once; ``concurrency``: of all workers; with 1 a kill leaves one purchase in
-    doubt. ``latency_s``: how long a job takes. ``is_forgetful``: a job that has ended is not known any more.
-    ``may_rest_unpaid``: a purchase that was never accepted may be left unknown, since nothing proves that it was not.
-    ``path`` follows the twin's address.
+    ``concurrency``: sends at once; with 1 a kill leaves one purchase in doubt. ``latency_s``: how long a job takes.
+    ``is_forgetful``: a job that has ended is not known any more. ``may_rest_unpaid``: a purchase that was never
+    accepted may be left unknown, since nothing proves that it was not. ``path`` follows the twin's address.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Seller:
     policy: str = "at_most_once"
     has_callback: bool = False
     has_secret: bool = True
-    in_flight: int = 4
     concurrency: int = 1_000
     is_forgetful: bool = False
     may_rest_unpaid: bool = False
@@ -139,7 +137,7 @@ SELLERS: Mapping[str, Seller] = {
         ),
         Seller(
             name="openai", twin="openai", kind="C at least once", path="/v1", given=_messages, policy="at_least_once",
-            in_flight=1, concurrency=1,
+            concurrency=1,
             options='operation = "chat"\nmodel_name = "gpt-4o-mini"',
         ),
     )
@@ -187,13 +185,15 @@ endpoint = "{name}"
 class Market:
     """Sellers that are open, each at an address of its own."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, kinds: Mapping[str, type[server.Twin]]) -> None:
         self._folder = folder
+        self._kinds = kinds
         self._stack = contextlib.ExitStack()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.stalls: dict[str, Stall] = {}
+        self.twins: dict[str, server.Twin] = {}
 
     def open(self, name: str) -> Stall:
         """Open a seller; a second call gives the same."""
@@ -216,7 +216,8 @@ class Market:
             api_key=programs.API_KEY,
             webhook_secret=programs.WEBHOOK_SECRET,
         )
-        made = registry.load(seller.twin)(given)
+        made = self._kinds.get(seller.name, registry.load(seller.twin))(given)
+        self.twins[seller.name] = made
         numbers = _noting(made)
         running = server.Running(made)
         self._done(running.__aenter__())
@@ -266,9 +267,9 @@ def _read(path: pathlib.Path, numbers: Mapping[str, str]) -> list[Payment]:
 
 
 @contextlib.contextmanager
-def market(folder: pathlib.Path) -> Iterator[Market]:
-    """Give a market and close it afterwards."""
-    made = Market(folder)
+def market(folder: pathlib.Path, **kinds: type[server.Twin]) -> Iterator[Market]:
+    """Give a market and close it afterwards. ``kinds``: twins to use in the place of the known ones."""
+    made = Market(folder, kinds)
     try:
         yield made
     finally:
