@@ -6,8 +6,10 @@ came of it is a record; what must hold is the test's.
 """
 
 import collections
+import contextlib
 import dataclasses
 import pathlib
+import random
 import signal
 import socket
 import uuid
@@ -19,6 +21,7 @@ from tests.fault import harness, programs, sellers
 CELL_S_PER_KILL = 20.0
 IN_DOUBT = "K4"
 IN_FLIGHT = 4
+PORTS = range(20_000, 30_000)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +166,9 @@ class Cell:
             " from heddle_run r left join heddle_step s on s.run_id = r.id and s.ordinal = 1 where r.id = any(%s)",
             [run_ids],
         )  # fmt: skip
-        payments = tuple(stall.payments()[before:])
+        # What a cell that failed left behind may be bought during this one.
+        names = frozenset().union(*(stall.seller.subjects(row[0], row[-1]) for row in rows))
+        payments = tuple(each for each in stall.payments()[before:] if each.subject in names)
         paid = collections.Counter(each.subject for each in payments)
         purchases = tuple(
             Purchase(
@@ -189,7 +194,12 @@ def _is_over(result: Result) -> bool:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """Find a port that nobody listens on, below those that the system gives to outgoing connections.
+
+    A door that is born again must find it free.
+    """
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("of a hundred ports none is free")

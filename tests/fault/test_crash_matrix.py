@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from heddle.twins.kit import callbacks
 from tests import pg
 from tests.fault import figures, harness, matrix, sellers
 from tests.races import scene
@@ -27,6 +28,14 @@ CELLS = tuple(
 KILLS_PER_CLASS = int(os.environ.get("FAULT_MATRIX_KILLS", "50"))
 # What a class's kills are shared among, so that each class has fifty at each point.
 OF_CLASS = collections.Counter(each.kind[0] for each in sellers.SELLERS.values())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Let vendors try a callback for half a minute (theirs do for longer): a door has to be born again meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "TRIES_MAX", 7)
+        yield
 
 
 @pytest.fixture(scope="module")
