@@ -17,7 +17,7 @@ from heddle.config import reference
 from heddle.core import attempt, faults, run, step
 from heddle.telemetry.catalog import alerts, metrics, slos
 from heddle.telemetry.catalog.records import Metric, Severity
-from tests.docs import provider_page
+from tests.docs import paid_calls_page, provider_page
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HEAD = "<!-- Written by `python -m tests.docs.generated` from {source}. Change that, not this file. -->\n\n"
@@ -41,6 +41,7 @@ def blocks() -> dict[str, dict[str, str]]:
     return {
         "docs/reference/http.md": {"problems": problem_table()},
         "docs/operations.md": {"silent alerts": silent_alerts()},
+        "docs/paid-calls.md": {"guarantees": paid_calls_page.table()},
         "docs/architecture.md": {
             "layers": layer_drawing(),
             "run states": drawing(run_moves()),

@@ -6,9 +6,10 @@ costs twenty forks and not twenty times the imports. When stdin ends, it kills w
 
 FAULT_POINT names where the process ends itself with kill -9: K1 before the intent commits, K2 after it, K3 with the
 request partly sent, K4 accepted and the answer not read, K5 answer read and not committed, K6 result committed and its
-successors not rung for, K8 during reconcile. FAULT_MARKS is a folder: each point kills once for each (point, attempt),
-FAULT_KILLS times at most, so that the work ends. Without FAULT_POINT nothing is changed. FAULT_COMPUTE=none leaves out
-the pool's processes, for tests without sync steps.
+successors not rung for, K7 in the door's handler of a callback before it commits, K8 during reconcile; several are
+joined by `+`. FAULT_MARKS is a folder: each point kills FAULT_KILLS times at most, so that the work ends. Without
+FAULT_POINT nothing is changed. FAULT_COMPUTE=none leaves out the pool's processes, for tests without sync steps. With
+FAULT_DOOR, a port, the process is the product's web application instead of its worker.
 """
 
 import asyncio
@@ -19,9 +20,11 @@ import os
 import pathlib
 import select
 import signal
+import socketserver
 import sys
 import traceback
 import urllib.parse
+import wsgiref.simple_server
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -33,6 +36,7 @@ from heddle.compute import pool
 from heddle.engine import intent, poll, worker  # noqa: F401
 from heddle.ports import compute, store
 from heddle.providers import registry, transport  # noqa: F401
+from heddle.store import django as django_store
 from heddle.store import postgres
 
 LOOK_S = 0.02
@@ -80,7 +84,7 @@ def _in_the_request(point: CrashPoint) -> None:
 
     @contextlib.asynccontextmanager
     async def crashing(self: transport.Transport, call: transport.Call) -> AsyncIterator[Any]:
-        is_paid = call.method == "POST" and not call.url.endswith("/cancel")
+        is_paid = call.method in ("POST", "PUT") and not call.url.endswith("/cancel")
         if is_paid and point.name == "K3" and point.may_strike():
             await _send_half(call)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -95,7 +99,8 @@ def _in_the_request(point: CrashPoint) -> None:
 async def _send_half(call: transport.Call) -> None:
     parts = urllib.parse.urlsplit(call.url)
     body = call.body or b""
-    head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\n"
+    path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    head = f"{call.method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {len(body)}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in call.headers.items())
     _, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(head.encode() + b"\r\n" + body[: len(body) // 2])
@@ -131,6 +136,18 @@ def _in_the_reconcile(point: CrashPoint) -> None:
     poll.Poller._reconcile = crashing  # type: ignore[method-assign]
 
 
+def _in_the_callback(point: CrashPoint) -> None:
+    rows = django_store.DjangoDoors._rows
+
+    def crashing(self: django_store.DjangoDoors, statement: str, *given: Any, **named: Any) -> Any:
+        found = rows(self, statement, *given, **named)
+        if statement == "callback_add":
+            point.strike()
+        return found
+
+    django_store.DjangoDoors._rows = crashing  # type: ignore[method-assign]
+
+
 class NoCompute:
     """Stand in for the compute pool where no step is sync."""
 
@@ -151,17 +168,42 @@ class NoCompute:
         """Close nothing."""
 
 
+class Threading(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+    """Serve each request in a thread, as the product's own server does."""
+
+    daemon_threads = True
+    request_queue_size = 1_024
+
+
+class Quiet(wsgiref.simple_server.WSGIRequestHandler):
+    """Log nothing of its own."""
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+def serve(port: int) -> int:
+    """Serve the product's web application; what runs it matters less here than how soon it is there again."""
+    from heddle.service import wsgi
+
+    server = wsgiref.simple_server.make_server(
+        "127.0.0.1", port, wsgi.application, server_class=Threading, handler_class=Quiet
+    )
+    server.serve_forever()
+    return 0
+
+
 def work(name: str) -> int:
-    """Arm the crash point of the environment and run the product's own worker command."""
-    point_name = os.environ.get("FAULT_POINT")
+    """Arm the crash points of the environment and run the product's own worker command, or its doors."""
     if os.environ.get("FAULT_COMPUTE") == "none":
         pool.ProcessPool = NoCompute  # type: ignore[misc,assignment]
-    if point_name:
+    for point_name in filter(None, os.environ.get("FAULT_POINT", "").split("+")):
         point = CrashPoint(
             name=point_name, marks=pathlib.Path(os.environ["FAULT_MARKS"]), kills_max=int(os.environ["FAULT_KILLS"])
         )
         ARMS[point_name](point)
-    return cli.main(["worker", "--name", name])
+    door = os.environ.get("FAULT_DOOR")
+    return cli.main(["worker", "--name", name]) if door is None else serve(int(door))
 
 
 ARMS = {
@@ -171,6 +213,7 @@ ARMS = {
     "K4": _in_the_request,
     "K5": _around_the_settlement,
     "K6": _around_the_settlement,
+    "K7": _in_the_callback,
     "K8": _in_the_reconcile,
 }
 

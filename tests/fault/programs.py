@@ -47,7 +47,9 @@ def seed() -> int:
     return chosen
 
 
-def until(question: Callable[[], Found | None], *, what: str, timeout_s: float = WAIT_S) -> Found:
+def until(
+    question: Callable[[], Found | None], *, what: str, timeout_s: float = WAIT_S, look_s: float = LOOK_S
+) -> Found:
     """Ask until the answer is true, and give it. Raises AssertionError at the deadline."""
     deadline_s = time.monotonic() + timeout_s
     while True:
@@ -56,7 +58,7 @@ def until(question: Callable[[], Found | None], *, what: str, timeout_s: float =
             return answer
         if time.monotonic() > deadline_s:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
-        time.sleep(LOOK_S)
+        time.sleep(look_s)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

@@ -19,6 +19,11 @@ slow_paint = heddle.model("slow_paint")
 guess = heddle.model("guess")
 write = heddle.model("write")
 write_batch = heddle.model("write_batch")
+# One for each seller of the crash matrix; tried often, since deaths use tries up.
+SELLERS = (
+    *("simulator_a", "cog", "simulator_b", "openai_batch", "comfyui", "replicate", "fal", "anthropic", "openai"),
+)
+PURCHASES = {seller: heddle.model(f"purchase_{seller}", retry=heddle.Retry(max_attempts=20)) for seller in SELLERS}
 ONE_TRY = heddle.Retry(max_attempts=1)
 
 
@@ -335,6 +340,18 @@ async def plans_nul(number: int) -> int:
 @heddle.step
 async def measured(text: str) -> int:
     return len(text)
+
+
+@heddle.step
+async def follows(number: int, of: Any) -> int:
+    trace(f"follows.{number}")
+    return number if of is not None else -1
+
+
+@heddle.workflow
+async def purchase(seller: str, number: int, given: dict[str, Any]) -> int:
+    """Buy one thing from one seller, and do something with it."""
+    return follows(number=number, of=PURCHASES[seller](**given))
 
 
 def _bad(step_name: str, step: Any) -> None:

@@ -231,9 +231,11 @@ def _after_unknown(message: str, facts: AttemptFacts, *, rng: random.Random) -> 
                 return Reconcile(delay_s=max(0.2, remaining_s), message=f"{message}; its callback may still come")
             if facts.unknown_policy is attempt.UnknownPolicy.AT_MOST_ONCE:
                 return Bury(message=message)
+            # Nobody will ever know whether this one was billed: it is charged as reserved, so that a call paid twice
+            # shows in the cost of its run and counts against its caps.
             if facts.number >= facts.retry.max_attempts:
-                return Fail(fault=unknown)
-            return RetryAt(delay_s=delay_s, fault=unknown)
+                return Fail(fault=unknown, billed_nano_usd=None)
+            return RetryAt(delay_s=delay_s, fault=unknown, billed_nano_usd=None)
         case _:
             assert_never(facts.idempotency)
 

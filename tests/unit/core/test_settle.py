@@ -170,6 +170,14 @@ def test_decide_when_unknown_at_class_c_and_at_least_once_then_attempts_are_boun
     assert not getattr(made, "is_same_attempt", False)
 
 
+@pytest.mark.parametrize("number", [1, 9])
+def test_decide_when_a_call_that_may_have_been_paid_is_left_behind_then_it_is_charged_as_reserved(number: int) -> None:
+    made = decide(UNKNOWN, number=number, unknown_policy=attempt.UnknownPolicy.AT_LEAST_ONCE)
+
+    assert isinstance(made, settle.RetryAt | settle.Fail)
+    assert made.billed_nano_usd is None
+
+
 @pytest.mark.parametrize("idempotency", CLASSES)
 @pytest.mark.parametrize("policy", attempt.UnknownPolicy)
 def test_decide_when_unknown_for_too_long_then_a_person_is_asked(

@@ -1,0 +1,129 @@
+"""The crash matrix: real workers buy from nine sellers of every class and are killed -9 at every crash point.
+
+The referee is each seller's own book. Short: all sellers at once, one kill at each point. Full: each seller and each of
+its points by itself, fifty kills for each class and point, or as many as
+FAULT_MATRIX_KILLS says.
+"""
+
+import asyncio
+import collections
+import os
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from heddle.twins.kit import callbacks
+from tests import pg
+from tests.fault import figures, harness, matrix, sellers
+from tests.races import scene
+
+POINTS = ("K1", "K2", "K3", "K4", "K5", "K6", "K7", "K8")
+AFTER_SENDING = ("K3", "K4", "K5", "K8")
+CELLS = tuple(
+    (name, point)
+    for name, seller in sellers.SELLERS.items()
+    for point in POINTS
+    if point != "K7" or seller.has_callback
+)
+KILLS_PER_CLASS = int(os.environ.get("FAULT_MATRIX_KILLS", "50"))
+# What a class's kills are shared among, so that each class has fifty at each point.
+OF_CLASS = collections.Counter(each.kind[0] for each in sellers.SELLERS.values())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience() -> Iterator[None]:
+    """Let vendors try a callback for half a minute (theirs do for longer): a door has to be born again meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "TRIES_MAX", 7)
+        yield
+
+
+@pytest.fixture(scope="module")
+def market(site: harness.Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sellers.Market]:
+    """Open every seller, and lead a model to each."""
+    folder = tmp_path_factory.mktemp("market")
+    with sellers.market(folder) as made:
+        text = "\n".join(made.open(name).configuration(folder) for name in sellers.SELLERS)
+        (site.folder / "matrix.toml").write_text(text)
+        site.configure(text)
+        yield made
+
+
+def broken_promises(result: matrix.Result, *, kills_after_sending: int) -> list[str]:
+    """Say which promises of its class a seller's purchases broke."""
+    seller, broken = result.seller, []
+    most = kills_after_sending if seller.kind == "C at least once" else 0
+    if result.duplicates > most:
+        broken.append(f"{seller.name}: {result.duplicates} duplicates, at most {most} may be")
+    if result.lost:
+        broken.append(f"{seller.name}: {result.lost} lost")
+    paid_unknown = sum(each.state == "unknown" and each.payments > 0 for each in result.purchases)
+    if paid_unknown and seller.kind != "C at most once":
+        broken.append(f"{seller.name}: {paid_unknown} paid for, and unknown all the same")
+    if result.unknown_left > paid_unknown and seller.kind != "C at most once" and not seller.may_rest_unpaid:
+        broken.append(f"{seller.name}: {result.unknown_left - paid_unknown} left unknown")
+    unbooked = sum(max(0, each.payments - each.charges) for each in result.purchases if each.state == "succeeded")
+    if seller.price_nano_usd and unbooked:
+        broken.append(f"{seller.name}: {unbooked} payments that the cost of the run does not show")
+    return broken
+
+
+async def unknown_counted(database: pg.Database) -> int:
+    """Read what the gauge heddle_attempts_unknown shows, by which HeddleOutcomeUnknown is raised."""
+    store = scene.engine_store(database, size=1)
+    await store.open()
+    try:
+        return (await store.gauges(lease_s=15.0)).unknown_attempts
+    finally:
+        await store.close()
+
+
+def note(results: Sequence[matrix.Result], *, bar: str, kills: int) -> None:
+    """Keep the figures of a cell."""
+    figures.note(
+        bar,
+        seed=sellers.SEED,
+        sellers=len(results),
+        purchases=sum(len(each.purchases) for each in results),
+        kills=kills,
+        payments=sum(len(each.payments) for each in results),
+        duplicates=sum(each.duplicates for each in results if each.seller.kind != "C at least once"),
+        duplicates_at_least_once=sum(each.duplicates for each in results if each.seller.kind == "C at least once"),
+        made_again_after_forgotten=sum(each.repeated - each.duplicates for each in results),
+        lost=sum(each.lost for each in results),
+        unknown_left=sum(each.unknown_left for each in results),
+    )
+
+
+@pytest.mark.skipif(figures.is_full(), reason="the full form has a test for each cell")
+def test_purchases_when_processes_are_killed_at_every_point_then_they_are_paid_as_their_classes_promise(
+    site: harness.Site, database: pg.Database, market: sellers.Market
+) -> None:
+    cell = matrix.Cell(site, list(market.stalls.values()), points=POINTS, kills=1)
+
+    results = cell.run(count=2, first=1)
+    kills = {point: cell.kills(point) for point in POINTS}
+    note(results, bar="B3 all classes", kills=sum(kills.values()))
+
+    after_sending = sum(kills[point] for point in AFTER_SENDING)
+    assert [each for result in results for each in broken_promises(result, kills_after_sending=after_sending)] == []
+    assert kills == dict.fromkeys(POINTS, 1)
+    assert asyncio.run(unknown_counted(database)) == sum(each.unknown_left for each in results)
+
+
+@pytest.mark.parametrize(("name", "point"), CELLS if figures.is_full() else ())
+def test_purchases_when_processes_are_killed_at_one_point_then_they_are_paid_as_their_class_promises(
+    site: harness.Site, database: pg.Database, market: sellers.Market, name: str, point: str
+) -> None:
+    kind, before = sellers.SELLERS[name].kind, asyncio.run(unknown_counted(database))
+    kills = -(-KILLS_PER_CLASS // OF_CLASS[kind[0]])
+    cell = matrix.Cell(site, [market.stalls[name]], points=[point], kills=kills)
+
+    first = 10_000 * (1 + CELLS.index((name, point)))
+    result = cell.run_until_spent(point=point, count=kills + 1, first=first)
+    note([result], bar=f"B3 {kind} {name} {point}", kills=cell.kills(point))
+
+    after_sending = sum(cell.kills(each) for each in AFTER_SENDING)
+    assert broken_promises(result, kills_after_sending=after_sending) == []
+    assert cell.kills(point) == kills
+    assert asyncio.run(unknown_counted(database)) - before == result.unknown_left
