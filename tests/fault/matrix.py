@@ -97,7 +97,9 @@ class Cell:
         """Buy ``count`` things of each seller under kills."""
         before = [len(stall.payments()) for stall in self._stalls]
         living = [self._worker()]
-        if any(stall.seller.has_callback for stall in self._stalls):
+        # A callback that names its job leaves nothing to look up: the door stays shut until the look-ups are cut off.
+        needs_door = any(stall.seller.has_callback for stall in self._stalls)
+        if needs_door and self._points != ["K8"]:
             living.append(self._door())
         run_ids = [self._bought(stall.seller, range(first, first + count)) for stall in self._stalls]
 
@@ -106,6 +108,8 @@ class Cell:
                 if not program.is_up():
                     assert program.status() == -signal.SIGKILL, f"{program.name} ended by itself:\n{program.tail()}"
                     living[place] = self._door() if program.name == "door" else self._worker()
+            if needs_door and len(living) == 1 and self.kills("K8") == int(self._worker_armed["FAULT_KILLS"]):
+                living.append(self._door())
             results = zip(self._stalls, run_ids, before, strict=True)
             return all(_is_over(self._result(stall, ids, since)) for stall, ids, since in results)
 
