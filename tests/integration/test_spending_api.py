@@ -323,3 +323,11 @@ def test_money_when_an_operator_names_a_tenant_that_is_none_then_it_is_missing_a
 
     assert {each.status_code for each in answers} == {404}
     assert house.find_tenant("nobody") is None
+
+
+@pytest.mark.parametrize(("ordinal", "number"), [(10**11, 1), (1, 10**14), (-1, 1), (1, 0)])
+def test_correct_when_no_call_can_have_the_number_then_the_field_is_named(ordinal: int, number: int) -> None:
+    desk = wiring.spending()
+
+    with pytest.raises(client.InvalidInput, match="step or its attempt"):
+        desk.correct(str(uuid.uuid4()), ordinal, number=number, correction="refund", amount_usd="1", actor="test")

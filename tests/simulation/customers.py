@@ -7,7 +7,9 @@ import random
 import uuid
 from typing import Any
 
+from heddle.core import run
 from heddle.ports import doors, records
+from heddle.program import direct
 from heddle.testing.simulation import loop as loop_module
 from heddle.testing.simulation import world as world_module
 from tests.simulation import workflows
@@ -34,12 +36,15 @@ class Customers:
     def __init__(self, world: world_module.World, *, rng: random.Random) -> None:
         self.world = world
         self.rng = rng
+        # Drawn from a source of their own, so that the others do what they did before.
+        self.callers = world.rng("callers")
         self.runs: list[Wanted] = []
         self.problems: list[str] = []
 
     async def come(self, count: int) -> None:
         """Have so many customers come and do what each does, until the last has gone."""
-        await asyncio.gather(*(self._one(number) for number in range(count)))
+        calling = (self._call_directly(number) for number in range(count))
+        await asyncio.gather(*(self._one(number) for number in range(count)), *calling)
 
     async def _one(self, number: int) -> None:
         rng = self.rng
@@ -77,6 +82,35 @@ class Customers:
         # One that may wait for a person for ever keeps its deadline, which a retry would lift.
         if rng.random() < 0.3 and not kind.needs_deadline:
             await asyncio.sleep(rng.random() * 10.0)
+            self._retry(new.tenant, wanted)
+
+    async def _call_directly(self, number: int) -> None:
+        """Make one call without a workflow, in any class; equal ones are asked for again and again."""
+        rng = self.callers
+        name = rng.choice(list(workflows.DIRECT))
+        called = direct.find(name, is_routed=lambda _: True)
+        assert called is not None, "the name is that of a call"
+        given = called.validate_input(workflows.DIRECT[name].draw(rng))
+        is_cancelled, has_deadline, waits_s = rng.random() < 0.1, rng.random() < 0.1, rng.random() * SUBMIT_FOR_S
+        new = records.NewRun(
+            tenant=self.world.tenant(rng.choice(TENANTS)),
+            workflow=called.name,
+            version=called.version,
+            input=given,
+            priority=rng.choice(list(run.Priority)),
+            deadline_s=rng.uniform(5.0, 30.0) if has_deadline else None,
+            idempotency_key=f"call-{number}",
+            fingerprint=f"call-{number}",
+            webhook_url=WEBHOOK_URL if number % 2 else None,
+            call=called.planned(given),
+        )
+        await asyncio.sleep(waits_s)
+        wanted = self._submit(new, is_meddled=has_deadline or is_cancelled)
+        await asyncio.sleep(rng.random() * 8.0)
+        if is_cancelled:
+            self.world.note(f"somebody cancels {wanted.run_id}")
+            self.world.doors.cancel(tenant=new.tenant, run_id=wanted.run_id)
+        if rng.random() < 0.3:
             self._retry(new.tenant, wanted)
 
     def _submit(self, new: records.NewRun, *, is_meddled: bool) -> Wanted:

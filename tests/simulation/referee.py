@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from heddle.core import attempt, outbox, plan
-from heddle.testing.memory.tables import RunRow
+from heddle.testing.memory.tables import RunRow, Tables
 from heddle.testing.simulation import provider
 from tests.simulation import customers, invariants, workflows
 
@@ -24,6 +24,7 @@ def broken(day: "day_module.Day") -> list[str]:
         found += _result(day, wanted, tables.runs[wanted.run_id])
     for row in tables.runs.values():
         found += _once(row)
+    found += _shared(tables)
     found += _told(day)
     for desk in day.world.desks.values():
         found += _payments(day, desk)
@@ -32,7 +33,7 @@ def broken(day: "day_module.Day") -> list[str]:
 
 def _result(day: "day_module.Day", wanted: customers.Wanted, row: RunRow) -> list[str]:
     """Hold a run to its result."""
-    kind = workflows.KINDS[wanted.kind]
+    kind = {**workflows.KINDS, **workflows.DIRECT}[wanted.kind]
     if row.chain_last is not None:
         row = day.world.memory.tables.runs[row.chain_last]
     name = f"run {row.id} of {wanted.kind}({wanted.given})"
@@ -76,6 +77,22 @@ def _once(row: RunRow) -> list[str]:
         f"call {row.id}.{ordinal} ended {ordinals.count(ordinal)} times"
         for ordinal in sorted(set(ordinals))
         if ordinals.count(ordinal) > 1 + epochs.get(ordinal, len(ordinals))
+    ]
+
+
+def _shared(tables: Tables) -> list[str]:
+    """Hold equal calls to one payment: of those that nobody stopped, one was made and the others have its result."""
+    made: dict[tuple[int, object], list[str]] = {}
+    for row in tables.runs.values():
+        is_stopped = any(name in ("run.stopping", "run.expired", "run.cancelled") for _, name, *_ in row.events)
+        for step in row.steps.values():
+            is_made = step.state == "succeeded" and "reused" not in (step.options or {})
+            if step.name == "sim_share_b" and is_made and not is_stopped:
+                made.setdefault((step.tenant_id, step.input["number"]), []).append(f"{row.id}.{step.ordinal}")
+    return [
+        f"the call for {number} was made {len(calls)} times for tenant {tenant}: {calls}"
+        for (tenant, number), calls in made.items()
+        if len(calls) > 1
     ]
 
 

@@ -52,6 +52,7 @@ def drawn(rng: random.Random) -> tuple[deployment.Deployment, dict[str, provider
         deployment.Route(model="sim_paint_a", endpoint="one_a"),
         deployment.Route(model="sim_paint_a", endpoint="two_a", tier=rng.choice((0, 1))),
         deployment.Route(model="sim_paint_b", endpoint="one_b"),
+        deployment.Route(model="sim_share_b", endpoint="one_b"),
         deployment.Route(model="sim_guess_c", endpoint="one_c"),
         deployment.Route(model="sim_guess_again_c", endpoint="one_c"),
         deployment.Route(model="sim_describe", endpoint="free"),

@@ -21,6 +21,8 @@ paint_b = heddle.model("sim_paint_b", retry=PATIENT)
 guess_c = heddle.model("sim_guess_c", retry=PATIENT)
 guess_again_c = heddle.model("sim_guess_again_c", retry=PATIENT)
 describe = heddle.model("sim_describe", retry=PATIENT)
+share_b = heddle.model("sim_share_b", retry=PATIENT, reuse=heddle.Reuse(needs=("number",)))
+SHARED_NUMBERS = 3
 
 
 def painted(number: int) -> int:
@@ -247,5 +249,14 @@ KINDS: dict[str, Kind] = {
         draw=_counted(2, 5),
         right=lambda given, found: 0 < found <= min(given["count"], CAPPED_AT),
         max_cost_nano_usd=CAPPED_AT * PRICE_NANO_USD,
+    ),
+}
+
+# Calls without a workflow around them; those of the second take each other's results.
+DIRECT: dict[str, Kind] = {
+    "model:sim_paint_a": Kind(draw=_number, right=lambda given, found: found["value"] == painted(given["number"])),
+    "model:sim_share_b": Kind(
+        draw=lambda rng: {"number": rng.randrange(SHARED_NUMBERS)},
+        right=lambda given, found: found["value"] == painted(given["number"]),
     ),
 }

@@ -25,6 +25,7 @@ DAYS_MAX = 366
 PAGE_MAX = 1_000
 COMPARED_DAYS_MAX = 366
 NAME_CHARACTERS_MAX = 200
+STORED_MAX = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +188,8 @@ class Spending:
             raise InvalidInput([Problem(field="amount_usd", message=str(error))]) from error
         except ValueError as error:
             raise doors.RunMissing(str(run_id)[:100]) from error
+        if not (0 <= ordinal <= STORED_MAX and 1 <= number <= STORED_MAX):
+            raise InvalidInput([Problem(field="step", message="or its attempt is a number that no call of a run has")])
         if amount == 0 or (negative and kind is spending.Correction.REFUND):
             raise InvalidInput([Problem(field="amount_usd", message="must be above 0 for a refund, and never 0")])
         self._books.correct(

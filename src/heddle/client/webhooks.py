@@ -7,6 +7,7 @@ process. Before it: the API and the command line. After it: ``ports.webhooks``.
 
 from collections.abc import Callable, Sequence
 
+from heddle.client import values
 from heddle.client.admission import InvalidInput
 from heddle.client.values import Problem
 from heddle.config import settings
@@ -69,7 +70,9 @@ class Webhooks:
         return self._desk.disabled(tenant=self._tenant(tenant), limit=self._limits.page_max)
 
     def enable(self, url: str, *, tenant: str | records.Tenant, actor: str) -> None:
-        """Let an address be sent to again. Raises EventMissing when it is not disabled."""
+        """Let an address be sent to again. Raises EventMissing when it is not disabled, InvalidInput."""
+        if not values.is_storable_text(url):
+            raise InvalidInput([Problem(field="url", message="holds a NUL or half of a surrogate pair")])
         self._desk.enable(tenant=self._tenant(tenant), url=url, actor=actor)
 
     def secrets(self, *, tenant: str | records.Tenant) -> Sequence[webhooks.SecretView]:
