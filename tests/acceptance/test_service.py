@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
+import replicate
 
 from examples.product_shoot import photos
 from tests.acceptance import program
@@ -54,6 +56,26 @@ def service() -> Iterator[Service]:
         (made.folder / "words.txt").write_text("these are words and no picture")
         process = made.start("up")
         yield Service(installed=made, process=process, dev=made.wait_up(process))
+
+
+def test_gateway_when_the_vendors_clients_change_their_address_then_the_examples_models_answer(
+    service: Service,
+) -> None:
+    gateway, key = service.dev["gateway_url"], service.dev["api_key"]
+    given = {"prompt": "a beach at noon", "seed": 1, "width": 256, "height": 256}
+    asked: dict[str, Any] = {"model": "writer", "messages": [{"role": "user", "content": "One line about this cup."}]}
+
+    with openai.OpenAI(base_url=gateway, api_key=key) as client:
+        names = [each.id for each in client.models.list()]
+        answer = client.chat.completions.create(**asked)
+        pieces = list(client.chat.completions.create(**asked, stream=True))
+    studio = replicate.Client(api_token=key, base_url=gateway.removesuffix("/v1"))
+    picture = studio.run("shoot/backdrop", input=given)
+
+    assert {"backdrop", "writer"} <= set(names)
+    assert answer.choices[0].message.content
+    assert "".join(each.choices[0].delta.content or "" for each in pieces if each.choices)
+    assert picture["image"].startswith(gateway)
 
 
 @pytest.mark.parametrize(("verdict", "delivered"), [("approved", 1), ("rejected", 0)])

@@ -60,7 +60,7 @@ def test_up_when_stopped_and_started_again_then_runs_and_key_are_still_there(
     stopped_again = installed.finish(second, timeout_s=STOP_TIMEOUT_S)
 
     assert mode == 0o600
-    assert set(dev) == {"api_url", "console_url", "api_key", "pids"}
+    assert set(dev) == {"api_url", "console_url", "gateway_url", "api_key", "pids"}
     assert submitted.status == 0, submitted.err
     assert run["state"] == "succeeded"
     assert len(run["output"]["shots"]) == 1

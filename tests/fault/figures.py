@@ -11,13 +11,15 @@ import pathlib
 import platform
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILE = ROOT / ".heddle" / "reliability.jsonl"
 PAGE = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- begin figures -->", "<!-- end figures -->"
 SHOWN: list[str] = []
+Test = TypeVar("Test", bound=Callable[..., None])
 
 
 def is_full() -> bool:
@@ -28,6 +30,11 @@ def is_full() -> bool:
 def scaled(*, short: int, full: int) -> int:
     """Give how much of something to do: a taste of it inside `make test`, or what the bar says."""
     return full if is_full() else short
+
+
+def in_form(*, full: bool) -> Callable[[Test], Test | None]:
+    """Keep a test of the form that was asked for; the other form has tests of its own."""
+    return lambda test: test if is_full() is full else None
 
 
 def note(bar: str, *, seed: int, **measured: Any) -> None:

@@ -95,7 +95,7 @@ def note(results: Sequence[matrix.Result], *, bar: str, kills: int) -> None:
     )
 
 
-@pytest.mark.skipif(figures.is_full(), reason="the full form has a test for each cell")
+@figures.in_form(full=False)
 def test_purchases_when_processes_are_killed_at_every_point_then_they_are_paid_as_their_classes_promise(
     site: harness.Site, database: pg.Database, market: sellers.Market
 ) -> None:
@@ -111,7 +111,8 @@ def test_purchases_when_processes_are_killed_at_every_point_then_they_are_paid_a
     assert asyncio.run(unknown_counted(database)) == sum(each.unknown_left for each in results)
 
 
-@pytest.mark.parametrize(("name", "point"), CELLS if figures.is_full() else ())
+@figures.in_form(full=True)
+@pytest.mark.parametrize(("name", "point"), CELLS)
 def test_purchases_when_processes_are_killed_at_one_point_then_they_are_paid_as_their_class_promises(
     site: harness.Site, database: pg.Database, market: sellers.Market, name: str, point: str
 ) -> None:
