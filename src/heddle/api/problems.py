@@ -176,6 +176,7 @@ def _problem(location: Sequence[str | int], kind: str, message: str, prefix: str
         case "missing":
             message = "is required"
         case _:
+            message = message.removeprefix("Value error, ")
             message = message[:1].lower() + message[1:]
     return client.Problem(field=path[:200] or "body", message=message)
 

@@ -75,6 +75,7 @@ def test_start_when_a_field_is_bad_then_it_is_named_and_nothing_is_made(
     problem = response.json()
     assert (response.status_code, problem["code"], response["Content-Type"]) == (status, code, problems.CONTENT_TYPE)
     assert field in problem["errors"][0]["field"]
+    assert "value error" not in problem["errors"][0]["message"].lower()
     assert problem["detail"]
     assert problem["remedy"]
     assert home.doors.found == {}
