@@ -147,3 +147,24 @@ class RaceSuite:
 
         assert taken is StepState.SUCCEEDED
         assert (await house.calls(run_id))[3].output == "late"
+
+
+class ChainSuite:
+    """What a call above is told of a chain of runs."""
+
+    async def test_chain_when_a_link_goes_on_then_the_call_above_is_told_of_the_end_alone(self, house: House) -> None:
+        run_id, worker = await started(house, call(1, "workflow", scene.WORKFLOW), ending=suspended(1))
+        first = (await house.calls(run_id))[1].child_run
+        before = house.count("timer")
+        assert first is not None
+
+        await house.begin(first, worker, ending=plan.Continued(workflow=scene.WORKFLOW, input={}, version=1))
+        between, last = house.count("timer"), (await house.calls(run_id))[1].child_run
+        assert last is not None
+        await house.begin(last, worker, ending=scene.returned())
+        after = house.count("timer")
+        await house.pump(worker)
+
+        assert last != first
+        assert (between - before, after - before) == (0, 1)
+        assert (await states(house, run_id))[1] is StepState.SUCCEEDED

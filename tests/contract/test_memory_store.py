@@ -16,6 +16,7 @@ from tests.contract import (
     store_late_suite,
     store_money_suite,
     store_outbox_suite,
+    store_race_suite,
     store_reuse_suite,
     store_route_suite,
     store_suite,
@@ -60,6 +61,14 @@ class TestDirect(store_direct_suite.DirectSuite):
 
 class TestWaited(store_waited_suite.WaitedSuite):
     """Calls that somebody waits for, in memory."""
+
+
+class TestRace(store_race_suite.RaceSuite):
+    """Races in memory."""
+
+
+class TestChain(store_race_suite.ChainSuite):
+    """Chains of runs in memory."""
 
 
 class TestMoney(store_money_suite.MoneySuite):

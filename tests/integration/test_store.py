@@ -53,6 +53,10 @@ class TestRace(store_race_suite.RaceSuite):
     """Races on PostgreSQL."""
 
 
+class TestChain(store_race_suite.ChainSuite):
+    """Chains of runs on PostgreSQL."""
+
+
 class TestFailure(store_suite.FailureSuite):
     """Failure on PostgreSQL."""
 

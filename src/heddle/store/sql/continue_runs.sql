@@ -1,7 +1,8 @@
 -- Purpose: let runs whose functions asked for it go on as new ones of the same workflow: linked both ways, with what is left of deadline and
 --   cap, with the signals nobody has taken, and in the place of the old run under the run above it.
 -- Caller: engine.activate, after plan in the same transaction, which has brought the old runs to their end.
--- Rows: run (inserts; old run and first of the chain), step (the call above), signal, timer, ready; deletes the old run's outbox row.
+-- Rows: run (inserts; old run and first of the chain), step (the call above), signal, timer, ready; deletes what the old run's end told: its
+--   outbox row and the timer of the call above.
 -- Locks in order: run (held: the old ones, the first of each chain, the ones above) -> step -> ready. Indexes: keys.
 -- Nothing matches: a run that failed at its end does not go on.
 with recursive moment as materialized (
@@ -47,6 +48,10 @@ with recursive moment as materialized (
   update heddle_step s set child_run = w.id
   from w where s.run_id = w.parent_run and s.ordinal = w.parent_ordinal and s.child_run = w.old
   returning w.id, s.state
+), unraised as (
+  -- The call above is told of the end of the chain, not of each of its links: of two tellings of one call the second could meet the first
+  -- while that is being taken, and be lost with it.
+  delete from heddle_timer t using w where t.run_id = w.parent_run and t.ordinal = w.parent_ordinal and t.kind = 'child'
 ), kept as (
   update heddle_signal x set run_id = w.id from w where x.run_id = w.old and x.consumed_by is null
 ), timed as (

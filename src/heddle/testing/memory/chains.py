@@ -76,6 +76,7 @@ def _go_on(tables: Tables, old: RunRow, run_id: uuid.UUID, *, given: object, ver
     above = None
     if old.parent_run is not None and old.parent_ordinal is not None:
         above = tables.step(old.parent_run, old.parent_ordinal)
+        tables.timers.pop((old.parent_run, old.parent_ordinal, "child"), None)
     if above is not None and above.child_run == old.id:
         above.child_run = run_id
         if above.state != "waiting":

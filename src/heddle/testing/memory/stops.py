@@ -112,7 +112,7 @@ def cancel_calls(
         is_held = lease is not None and holds(lease, fence)
         if row is None or not is_held or not row.is_live or row.wake_seq != wake_seq:
             continue
-        asked = [ordinal for run, ordinal in zip(runs, ordinals, strict=True) if run == run_id]
+        asked = [ordinal for run, ordinal in zip(runs, ordinals, strict=True) if run == run_id and ordinal in row.steps]
         if _lose(tables, row, asked, json.loads(lost)):
             leased.append(run_id)
         _put_back(tables, row, asked)
