@@ -6,7 +6,7 @@ Used by the gateway for what is not worth a second implementation: keys, quotas,
 import asyncio
 from collections.abc import Callable
 from concurrent import futures
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import django.db
 
@@ -22,21 +22,24 @@ class DoorThreads:
 
     def __init__(self) -> None:
         self._pool = futures.ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="heddle-door")
+        self._opened: set[Any] = set()
 
     async def ask(self, work: Callable[[], Answer]) -> Answer:
         """Ask, and wait for the answer without holding the loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _asked, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._asked, work)
 
     def close(self) -> None:
-        """Close the threads' connections and let the threads go."""
-        for _ in range(THREADS):
-            self._pool.submit(django.db.connections.close_all)
+        """Let the threads go, then close every connection that one of them opened."""
         self._pool.shutdown(wait=True)
+        for connection in self._opened:
+            connection.inc_thread_sharing()  # its thread is gone
+            connection.close()
 
-
-def _asked(work: Callable[[], Answer]) -> Answer:
-    try:
-        return work()
-    except (django.db.OperationalError, django.db.InterfaceError):
-        django.db.connections.close_all()
-        return work()
+    def _asked(self, work: Callable[[], Answer]) -> Answer:
+        try:
+            return work()
+        except (django.db.OperationalError, django.db.InterfaceError):
+            django.db.connections.close_all()
+            return work()
+        finally:
+            self._opened.update(django.db.connections.all(initialized_only=True))
