@@ -254,7 +254,7 @@ async def test_event_when_every_try_failed_then_it_is_dead_and_can_be_redelivere
     await cancelled(house, f"{receiver.url}/sick")
     for tries in range(1, delivery.OPTIONS.tries_max):
         await working.until(lambda tries=tries: states(house) == [("due", tries)])  # type: ignore[misc]
-        house.later(90_000.0)
+        house.later(1.1 * delivery.OPTIONS.schedule_s[-1])  # more than the longest wait with all of its jitter
     await working.until(lambda: states(house) == [("dead", 10)])
 
     receiver.statuses["sick"] = 204
