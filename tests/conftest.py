@@ -1,6 +1,7 @@
 """Hand out databases, load Django for the rungs that need it, and skip by name what this machine has no program for."""
 
 import pathlib
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,8 +17,11 @@ settings.register_profile("heddle", derandomize=True, deadline=None, print_blob=
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Search the same examples on every machine, unless a run asks for another profile."""
+    """Search the same examples on every machine, unless a run asks for another profile, and hear Ctrl-C."""
     settings.load_profile(config.getoption("--hypothesis-profile", default=None) or "heddle")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs us in the background has us ignore Ctrl-C, and so would every program that a test starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_pycollect_makemodule(module_path: pathlib.Path) -> None:
