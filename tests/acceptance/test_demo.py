@@ -49,7 +49,8 @@ def test_demo_then_every_run_succeeds_and_the_pictures_are_there(installed: prog
     # One provider died in the middle; at least three were paid.
     assert summary["killed"] == "fal"
     assert len(summary["providers"].split(", ")) >= 3
-    assert float(summary["cost_usd"]) == float(summary["paid_usd"])
+    # What `at_least_once` leaves behind is charged as reserved, whether or not the provider that died was paid.
+    assert float(summary["cost_usd"]) >= float(summary["paid_usd"])
     assert "://" not in report
     assert not installed.dev()
 
