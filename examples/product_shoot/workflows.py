@@ -114,7 +114,8 @@ class PhotoRefused(ValueError):
 
 
 segment = heddle.model("segmenter", input=SegmenterInput, output=SegmenterOutput, timeout_s=30)
-backdrop = heddle.model("backdrop", input=BackdropInput, output=BackdropOutput, retry=Retry(max_attempts=6))
+# Two of three sellers may be away at once for some seconds, and then a try costs nothing.
+backdrop = heddle.model("backdrop", input=BackdropInput, output=BackdropOutput, retry=Retry(max_attempts=12))
 copywriter = heddle.model("copywriter", input=CopyInput, output=CopyOutput, retry=Retry(max_attempts=6))
 
 
