@@ -20,7 +20,7 @@ from tests.races import scene
 
 PRICE_NANO_USD = 2_000_000
 REUSED = heddle.model("gateway_reused", reuse=heddle.Reuse(hours=1))
-MODELS = (REUSED.name, "writer", "chat", "mapped", "vectors", "paint", "studio.relight")
+MODELS = (REUSED.name, "writer", "backdrop", "chat", "mapped", "vectors", "paint", "studio.relight")
 Answer = Callable[[provider.ProviderRequest], settle.Outcome]
 
 
