@@ -29,6 +29,7 @@ _TIMED_OUT = (
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,
 )
+_OPEN = (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
@@ -111,18 +112,24 @@ class Connections:
 
     @contextlib.asynccontextmanager
     async def _transaction(self, connection: Connection, suffix: str) -> AsyncIterator["Transaction"]:
-        async with connection.pipeline() as pipeline:
-            is_prepared = self._is_prepared and (self._is_prepared_pooled or not self._is_pooled)
-            bounds = self._bounds() if self._is_pooled else None
-            transaction = Transaction(connection, pipeline, is_prepared=is_prepared, suffix=suffix, bounds=bounds)
-            try:
-                transaction.begin()
+        """Open a transaction for the block. Its commit goes with the sync that leaves the pipeline: one way for both."""
+        is_prepared = self._is_prepared and (self._is_prepared_pooled or not self._is_pooled)
+        bounds = self._bounds() if self._is_pooled else None
+        try:
+            async with connection.pipeline() as pipeline:
+                transaction = Transaction(connection, pipeline, is_prepared=is_prepared, suffix=suffix, bounds=bounds)
                 yield transaction
                 await transaction.commit()
-            except BaseException:
-                with contextlib.suppress(psycopg.Error, OSError):
-                    await transaction.rollback()
-                raise
+        except BaseException:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await _undo(connection)
+            raise
+
+
+async def _undo(connection: Connection) -> None:
+    """Roll back what an error left open, and see it done: the connection is used again."""
+    if not connection.closed and connection.pgconn.transaction_status in _OPEN:
+        await connection.rollback()
 
 
 class Transaction:
@@ -142,10 +149,6 @@ class Transaction:
         self._pipeline = pipeline
         self._prepare = True if is_prepared else None
         self._suffix = suffix
-        self._is_begun = False
-
-    def begin(self) -> None:
-        """Note that the transaction starts with the first statement."""
         self._is_begun = False
 
     async def _start(self) -> None:
@@ -174,14 +177,6 @@ class Transaction:
         return await cursor.fetchall()
 
     async def commit(self) -> None:
-        """Commit what was sent."""
+        """Queue the commit of what was sent."""
         if self._is_begun:
             await self._connection.execute("commit")
-            await self._pipeline.sync()
-
-    async def rollback(self) -> None:
-        """Give up what was sent."""
-        if self._is_begun and not self._connection.closed:
-            await self._pipeline.sync()
-            await self._connection.execute("rollback")
-            await self._pipeline.sync()
