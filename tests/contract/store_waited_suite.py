@@ -26,7 +26,7 @@ def asked(house: House, *, model: str = "sent", tenant: records.Tenant | None = 
 
 async def admitted(house: House, **more: Any) -> uuid.UUID:
     """Admit one call."""
-    (found,) = await house.store.submit_calls(calls=[asked(house, **more)])
+    (found,) = (await house.store.submit_calls(calls=[asked(house, **more)])).outcomes
     assert isinstance(found, records.Submission), found
     return found.run_id
 
@@ -57,12 +57,14 @@ class WaitedSuite:
         deploy(house)
         first = await admitted(house, idempotency_key="k", fingerprint="f")
 
-        again, other = await house.store.submit_calls(
-            calls=[
-                asked(house, idempotency_key="k", fingerprint="f"),
-                asked(house, idempotency_key="k", fingerprint="g"),
-            ]
-        )
+        again, other = (
+            await house.store.submit_calls(
+                calls=[
+                    asked(house, idempotency_key="k", fingerprint="f"),
+                    asked(house, idempotency_key="k", fingerprint="g"),
+                ]
+            )
+        ).outcomes
 
         assert again == records.Submission(run_id=first, is_replay=True)
         assert isinstance(other, doors.IdempotencyConflict)
@@ -74,12 +76,14 @@ class WaitedSuite:
         house.deploy([], [], tenants=[scene.deployment.Tenant(name="bound", runs_per_min=2)])
         tenant = await scene.in_thread(lambda: house.doors().tenant(name="bound"))
 
-        found = await house.store.submit_calls(
-            calls=sorted(
-                (asked(house, tenant=tenant, idempotency_key=str(n), fingerprint="f") for n in range(3)),
-                key=lambda call: call.run_id,
+        found = (
+            await house.store.submit_calls(
+                calls=sorted(
+                    (asked(house, tenant=tenant, idempotency_key=str(n), fingerprint="f") for n in range(3)),
+                    key=lambda call: call.run_id,
+                )
             )
-        )
+        ).outcomes
 
         assert [isinstance(each, records.Submission) for each in found] == [True, True, False]
         assert isinstance(found[2], calls_port.QuotaFull)

@@ -1,4 +1,5 @@
-"""What a call of a gateway asks of PostgreSQL is counted on the wire: admit, claim, intent and settle.
+"""What a call of a gateway asks of PostgreSQL is counted on the wire: admit and settle, or admit, claim, intent and
+settle where something stands in its way.
 
 Each is one pipelined transaction and one way there and back: its commit goes with the sync that leaves the pipeline.
 """
@@ -10,9 +11,11 @@ import psycopg.conninfo
 import pytest
 
 from heddle.config import deployment
+from heddle.engine import calls as calls_stage
 from heddle.ports import calls, store
 from tests import pg
 from tests.contract import store_call_suite
+from tests.integration import at_once
 from tests.races import scene
 
 WARM_UPS = 8
@@ -58,9 +61,12 @@ class Wire:
         writer.close()
 
 
-@pytest.mark.parametrize(("is_paid", "stages"), [(True, 4), (False, 3)])
+@pytest.mark.parametrize(
+    ("is_paid", "is_at_once", "stages"),
+    [(True, True, 2), (False, True, 2), (True, False, 4), (False, False, 3)],
+)
 async def test_call_when_it_goes_from_admission_to_settlement_then_each_stage_is_one_transaction(
-    database: pg.Database, is_paid: bool, stages: int
+    database: pg.Database, is_paid: bool, is_at_once: bool, stages: int
 ) -> None:
     wire = Wire(database.dsn)
     listener = await asyncio.start_server(wire.accept, "127.0.0.1", 0)
@@ -78,13 +84,17 @@ async def test_call_when_it_goes_from_admission_to_settlement_then_each_stage_is
         async def walk() -> int:
             """Walk one call, and tell how many exchanges that took."""
             before, run_id = wire.exchanges, house.store.new_run_id()
-            await house.store.submit_calls(calls=[calls.NewCall(run_id=run_id, run=new)])
-            wish = store.ModelWish(lane=scene.model_lane("sent"), model="sent", share=1.0)
-            (claimed,) = await house.store.claim_models(
-                worker=worker, claim_id=uuid.uuid4(), lanes=[wish], want=1, is_expected=True
-            )
-            if is_paid:
-                await house.store.mark_sending(calls=[(claimed, "digest")])
+            offer = at_once.offer(house, worker, is_paid=is_paid) if is_at_once else None
+            admitted = await house.store.submit_calls(calls=[calls.NewCall(run_id=run_id, run=new)], offer=offer)
+            if is_at_once:
+                claimed = calls_stage._claimed(admitted.taken[0], new)
+            else:
+                wish = store.ModelWish(lane=scene.model_lane("sent"), model="sent", share=1.0)
+                (claimed,) = await house.store.claim_models(
+                    worker=worker, claim_id=uuid.uuid4(), lanes=[wish], want=1, is_expected=True
+                )
+                if is_paid:
+                    await house.store.mark_sending(calls=[(claimed, "digest")])
             await house.settle(scene.done(claimed, 1))
             return wire.exchanges - before
 

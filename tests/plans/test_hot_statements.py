@@ -6,6 +6,7 @@ time is not.
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from heddle.core import lanes
-from heddle.store import limits, lookout, plan_arrays, rows, schedule, statements
+from heddle.core import ids, lanes
+from heddle.store import calling, limits, lookout, plan_arrays, rows, schedule, statements
 from tests import pg
 from tests.races import scene
 
@@ -136,6 +137,32 @@ def model_claim(want: int = 50) -> dict[str, Any]:
     }
 
 
+def at_once() -> dict[str, Any]:
+    """Ask for fifty calls to be leased as they are admitted."""
+    count = 50
+    return {
+        "ids": [ids.run_id(database_unix_ms=int(time.time() * 1000), random_bits=number) for number in range(count)],
+        "tenants": [TENANT] * count,
+        "workflows": ["model:m"] * count,
+        "models": ["m"] * count,
+        "lanes": [LANE_MODEL] * count,
+        "operations": ["runs.create"] * count,
+        "keys": [None] * count,
+        "digests": ["d"] * count,
+        "tokens": [None] * count,
+        "images": [None] * count,
+        "line_models": ["m"],
+        "line_lanes": [LANE_MODEL],
+        "endpoints": [1],
+        "paid": [True],
+        "worker": 1,
+        "claim_id": RUN,
+        "send_window_s": 5.0,
+        "deltas_max": calling.DELTAS_MAX,
+        "ramp_s": limits.LAW["ramp_s"],
+    }
+
+
 def of_forms(run_id: uuid.UUID, named: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
     """Give the statements behind first_of, continue_as_new and stopped jobs."""
     count = len(named["runs"])
@@ -189,6 +216,8 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "scope_counters": {},
         "govern": {"ids": [1], "slots": [None], "uptos": [10]},
         "settle": rows.settlements(settled) | rows.direct(None),
+        "settle_call": rows.settled_calls(settled),
+        "call_now": at_once(),
         "plan": planned,
         "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},
         "plan_facts": {"run_ids": [run_id], "fences": [1], "runs": [run_id, run_id], "ordinals": [1, 2]},

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from heddle.core import identity
@@ -149,9 +149,12 @@ class Calls:
             return
         batch.sort(key=lambda asked: asked.call.run_id)
         started_s = self._parts.clock.monotonic_s()
+        offer = self._parts.claiming.offer_calls()
         try:
-            found = await self._parts.store.submit_calls(calls=[asked.call for asked in batch])
+            found = await self._parts.store.submit_calls(calls=[asked.call for asked in batch], offer=offer)
         except BaseException as error:
+            if offer is not None:
+                self._parts.claiming.doubt_calls(offer)
             # Whether they were written is not known: the caller is told so, and asks again under its key.
             for asked in batch:
                 _tell(asked.admitted, error)
@@ -159,9 +162,19 @@ class Calls:
         recorder.observe(metrics.STAGE_DURATION, self._parts.clock.monotonic_s() - started_s, stage="admit")
         recorder.observe(metrics.BATCH_SIZE, len(batch), stage="admit")
         recorder.count(metrics.COMMITS, stage="admit")
-        self._wake()
-        for asked, outcome in zip(batch, found, strict=True):
+        self._take({asked.call.run_id: asked.call.run for asked in batch}, found.taken, started_s)
+        if len(found.taken) < len(batch):
+            self._wake()
+        for asked, outcome in zip(batch, found.outcomes, strict=True):
             self._admitted(asked, outcome)
+
+    def _take(
+        self, runs: Mapping[uuid.UUID, records.NewRun], taken: Sequence[calls_port.TakenCall], asked_at_s: float
+    ) -> None:
+        """Begin what was leased with the admission."""
+        if taken:
+            claimed = [_claimed(each, runs[each.run_id]) for each in taken]
+            self._parts.claiming.take(claimed, asked_at_s=asked_at_s)
 
     def _admitted(self, asked: _Asked, outcome: records.Submission | Exception) -> None:
         if isinstance(outcome, Exception):
@@ -225,6 +238,41 @@ class Calls:
         for watch in self._watches.pop(ended.run_id, ()):
             if not watch.ended.done():
                 watch.ended.set_result(ended)
+
+
+def _claimed(taken: calls_port.TakenCall, new: records.NewRun) -> store.Claimed:
+    """Give the claim of a call that was leased as it was admitted; nothing of it has to be read."""
+    call = new.call
+    assert call is not None, "a run of this kind is one call"
+    return store.Claimed(
+        run_id=taken.run_id,
+        ordinal=_ORDINAL,
+        fence=taken.fence,
+        number=1,
+        purpose="send",
+        endpoint_id=taken.endpoint_id,
+        tenant_id=new.tenant.id,
+        kind=call.kind.value,
+        name=call.name,
+        version=call.version,
+        input=new.input,
+        options=call.options.as_json() or None,
+        state="due",
+        attempts_before=0,
+        epoch=0,
+        crashes=0,
+        outputs=None,
+        workflow=new.workflow,
+        workflow_version=new.version,
+        traceparent=new.traceparent,
+        deadline_in_s=new.deadline_s,
+        handle=None,
+        unknown_for_s=None,
+        attempt_state="sending" if taken.is_sending else "reserved",
+        result=None,
+        priority=new.priority.value,
+        waited_s=0.0,
+    )
 
 
 def _tell(future: "asyncio.Future[Any]", error: BaseException) -> None:

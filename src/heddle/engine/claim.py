@@ -16,6 +16,8 @@ from heddle.core import lanes, plan
 from heddle.core import run as run_law
 from heddle.core import step as step_law
 from heddle.engine import parts as parts_module
+from heddle.engine import settle
+from heddle.ports import calls as calls_port
 from heddle.ports import store
 from heddle.program import definitions, mapping, registry
 from heddle.telemetry import recorder
@@ -101,7 +103,9 @@ class Claimer:
         self._hand_over = hand_over
         self._wishes = Wishes(local=(), models=())
         self._step_groups: dict[int, int] = {}
+        self._lines: Mapping[str, Sequence[int]] = {}
         self._unknown: set[uuid.UUID] = set()
+        self._unsent: set[uuid.UUID] = set()
         self._empty_in_row = 0
         self._steps_per_activation = _STEPS_PER_ACTIVATION
         self._has_step_backlog = False
@@ -115,6 +119,10 @@ class Claimer:
         """Look anew which lanes can be served."""
         rows = [endpoint.row for endpoint in self._parts.endpoints.values()]
         self._wishes = wishes(rows, is_models_only=self._parts.is_models_only)
+        lines: dict[str, list[int]] = collections.defaultdict(list)
+        for model_wish in self._wishes.models:
+            lines[model_wish.model].append(model_wish.lane)
+        self._lines = lines
         self._step_groups = {wish.lane: wish.group for wish in self._wishes.local if wish.purpose == "execute"}
 
     def direct(self) -> store.Direct | None:
@@ -127,6 +135,24 @@ class Claimer:
             worker=parts.worker, claim_id=claim_id, lanes=self._step_groups, places=self._free_step_places()
         )
 
+    def offer_calls(self) -> calls_port.Offer | None:
+        """Offer this worker to calls that are about to be admitted; None while nothing more is taken."""
+        parts = self._parts
+        places = parts.settings.worker_in_flight_max - parts.hold.count("send")
+        if parts.is_draining or not parts.is_alive.is_set() or places <= 0:
+            return None
+        return calls_port.Offer(
+            worker=parts.worker,
+            claim_id=uuid.UUID(int=parts.clock.rng.getrandbits(128)),
+            endpoints={endpoint_id: endpoint.is_paid for endpoint_id, endpoint in parts.endpoints.items()},
+            lines=self._lines,
+            places=places,
+        )
+
+    def doubt_calls(self, offer: calls_port.Offer) -> None:
+        """Note that it is not known which calls were leased under an offer; none of them was sent."""
+        self._unsent.add(offer.claim_id)
+
     def expect(self) -> None:
         """Learn that a call of a model has just become ready: the next claim need not ask whether one is."""
         self._is_expecting = True
@@ -136,9 +162,9 @@ class Claimer:
         if offer is not None:
             self._unknown.add(offer.claim_id)
 
-    def take(self, claimed: Sequence[store.Claimed]) -> None:
-        """Hand what was leased as it became due over to its stage."""
-        self._hand_over(claimed, self._parts.clock.monotonic_s())
+    def take(self, claimed: Sequence[store.Claimed], *, asked_at_s: float | None = None) -> None:
+        """Hand what was leased as it became due, or as it was admitted, over to its stage."""
+        self._hand_over(claimed, self._parts.clock.monotonic_s() if asked_at_s is None else asked_at_s)
 
     def note_planned(self, writes: Sequence[store.PlanWrite]) -> None:
         """Learn how many local steps an activation plans: up at once, down by half with each batch."""
@@ -270,6 +296,7 @@ class Claimer:
 
     async def _read_back(self) -> None:
         """Give back what claims of unknown outcome took, except what was handed over after all."""
+        await self._read_back_unsent()
         if not self._unknown:
             return
         parts, asked = self._parts, set(self._unknown)
@@ -277,3 +304,12 @@ class Claimer:
         strangers = [ref for ref in found if parts.hold.get((ref.run_id, ref.ordinal)) is None]
         await parts.store.give_back(leases=strangers)
         self._unknown -= asked
+
+    async def _read_back_unsent(self) -> None:
+        """Let go of calls that an admission of unknown outcome leased: their intent stands, and nothing was sent."""
+        if not self._unsent:
+            return
+        parts, asked = self._parts, set(self._unsent)
+        for ref in await parts.store.readback(worker=parts.worker, claim_ids=sorted(asked)):
+            parts.settling.put(settle.never_sent(ref))
+        self._unsent -= asked

@@ -311,7 +311,7 @@ class Executor:
         if not self._parts.is_alive.is_set():
             return intent.Permission.TOO_LATE
         permission: intent.Permission | intent.OverCap = intent.Permission.GRANTED
-        if endpoint.is_paid:
+        if endpoint.is_paid and claimed.attempt_state != attempt.AttemptState.SENDING.value:
             permission = await self.intents.record(claimed, identity.fingerprint(request.input))
         elapsed_s = self._parts.clock.monotonic_s() - claimed_at_s
         if elapsed_s >= self._parts.settings.send_window_s or is_too_late(claimed, elapsed_s=elapsed_s):

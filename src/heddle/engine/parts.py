@@ -15,6 +15,7 @@ from heddle.core.policy import scorecard
 from heddle.engine import hold as hold_module
 from heddle.engine import scores as scores_module
 from heddle.ports import blobs as blobs_port
+from heddle.ports import calls as calls_port
 from heddle.ports import clock as clock_port
 from heddle.ports import compute as compute_port
 from heddle.ports import courier as courier_port
@@ -55,6 +56,14 @@ class Claiming(Protocol):
         """Offer the free places; None while nothing more is taken."""
         ...
 
+    def offer_calls(self) -> calls_port.Offer | None:
+        """Offer this worker to calls that are about to be admitted; None while nothing more is taken."""
+        ...
+
+    def doubt_calls(self, offer: calls_port.Offer) -> None:
+        """Note that it is not known which calls were leased under an offer; none of them was sent."""
+        ...
+
     def expect(self) -> None:
         """Learn that a call of a model has just become ready."""
         ...
@@ -67,8 +76,8 @@ class Claiming(Protocol):
         """Learn how many local steps an activation plans."""
         ...
 
-    def take(self, claimed: Sequence[store_port.Claimed]) -> None:
-        """Hand what was leased over to its stage."""
+    def take(self, claimed: Sequence[store_port.Claimed], *, asked_at_s: float | None = None) -> None:
+        """Hand what was leased over to its stage. ``asked_at_s``: monotonic, from before it was; now when None."""
         ...
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import json
 from typing import Any, assert_never
 
-from heddle.core import faults, settle
+from heddle.core import faults, run, settle
 from heddle.core.policy import backoff
 from heddle.core.policy import retry as retry_policy
 from heddle.engine import observe, supervise
@@ -25,6 +25,7 @@ _WRITERS = 2
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
+_NEVER_SENT = "its admission was not told to have been committed"
 
 
 def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, is_sent: bool = True) -> store.Settlement:
@@ -42,6 +43,7 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, is_sent: bool
         endpoint_id=claimed.endpoint_id if is_sent else None,
         attempt_before=claimed.attempt_state,
         is_first_try=claimed.number - claimed.attempts_before <= 1,
+        is_whole=run.called_model(claimed.workflow) is not None,
         tier=claimed.tier,
     )
     # Only the send itself tells how the endpoint is; looking up what became of it tells nothing new.
@@ -95,6 +97,23 @@ def unsent(claimed: store.Claimed, reason: str) -> store.Settlement:
         is_local=False,
         note=storable(reason),
         fault=_fault(faults.StepFault(fault=faults.Fault.NOT_SENT, message=reason)),
+        tokens=0,
+        images=0,
+    )
+
+
+def never_sent(ref: store.LeaseRef) -> store.Settlement:
+    """Give the written form of a call that was leased in a commit whose outcome was not told: due again at once."""
+    return store.Settlement(
+        run_id=ref.run_id,
+        ordinal=ref.ordinal,
+        fence=ref.fence,
+        number=1,
+        verdict="release",
+        attempt_state="rejected",
+        is_local=False,
+        note=_NEVER_SENT,
+        fault=_fault(faults.StepFault(fault=faults.Fault.NOT_SENT, message=_NEVER_SENT)),
         tokens=0,
         images=0,
     )

@@ -31,6 +31,44 @@ class NewCall:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Let a worker take calls in the transaction that admits them, where nobody is ahead of them (docs/adr/0038).
+
+    ``endpoints``: those it can send to, and whether a call there is paid for; ``lines``: the lanes in which calls of a
+    model wait, of every class; ``places``: how many calls it takes at most.
+    """
+
+    worker: int
+    claim_id: uuid.UUID
+    endpoints: Mapping[int, bool]
+    lines: Mapping[str, Sequence[int]]
+    places: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TakenCall:
+    """Hold the lease of a call that was taken as it was admitted. ``is_sending``: it is paid for, and its intent is
+    durable.
+    """
+
+    run_id: uuid.UUID
+    fence: int
+    endpoint_id: int
+    is_sending: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Tell what became of a batch of calls: one outcome each, in order, and which of them were taken at once.
+
+    An outcome may be IdempotencyConflict, IdempotencyBusy or QuotaFull.
+    """
+
+    outcomes: Sequence[records.Submission | Exception]
+    taken: Sequence[TakenCall] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class EndedCall:
     """Tell what came of a run of one call. ``output``: encoded, of one that succeeded. ``error``: the fault of one that
     did not. ``is_stuck``: it is not over; its outcome is not known, and nobody looks it up any more.
@@ -50,12 +88,12 @@ class CallStore(Protocol):
         """Make an id for a run, from the store's time."""
         ...
 
-    async def submit_calls(self, *, calls: Sequence[NewCall]) -> list[records.Submission | Exception]:
-        """Write runs of one call in one transaction, once per idempotency key; one outcome per item, in order. Of a
-        batch that passes a tenant's quota those with the lowest ids stand.
+    async def submit_calls(self, *, calls: Sequence[NewCall], offer: Offer | None = None) -> Admitted:
+        """Write runs of one call in one transaction, once per idempotency key, and lease what may go at once to the
+        worker of ``offer``. Of a batch that passes a tenant's quota those with the lowest ids stand.
 
-        An item may come to IdempotencyConflict, IdempotencyBusy or QuotaFull. After StoreLost it is not known whether
-        they were written: with a key, a second call tells; without one it writes them again.
+        After StoreLost it is not known whether they were written or leased: with a key, a second call tells; without
+        one it writes them again.
         """
         ...
 

@@ -178,7 +178,8 @@ class Settlement:
     ``is_billed``: it was paid for; what it cost is ``cost_nano_usd``, or what was reserved where that is None.
     ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
     it failed, 0 tells nothing. Three fields are not stored but counted: ``endpoint_id``, where the attempt was sent
-    (None: nothing was), ``attempt_before``, the attempt's state at the claim, and ``is_first_try``.
+    (None: nothing was), ``attempt_before``, the attempt's state at the claim, and ``is_first_try``. ``is_whole``: the
+    run is this one call of a model.
     Of a model call besides: ``tier``, its route's; ``is_throttled``, it was told to slow down; ``latency_s``, how long
     a call that succeeded took; ``tokens`` and ``images``, what it used (None: as estimated); ``frozen_s``, for how long
     nothing more may be sent to its scopes; ``told``, a JSON list of lessons about limits (``core.policy.told``).
@@ -202,6 +203,7 @@ class Settlement:
     endpoint_id: int | None = None
     attempt_before: str | None = None
     is_first_try: bool = False
+    is_whole: bool = False
     tier: int = 0
     is_throttled: bool = False
     latency_s: float | None = None

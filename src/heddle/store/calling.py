@@ -1,21 +1,28 @@
 """Admit runs of one call for a process that executes them itself; part of ``PostgresStore``.
 
-One pipelined round trip and one commit for all that wait: keys, runs, who has the keys; one more round trip where a
-tenant has a quota. No doorbell rings here; the caller knows who is to be woken. Neighbours: ``engine.calls`` above,
-``store/sql/new_runs.sql`` and ``over_quota.sql`` below.
+One pipelined round trip and one commit for all that wait: keys, what the process may take at once, runs, who has the
+keys; one more round trip where a tenant has a quota. No doorbell rings here; the caller knows who is to be woken.
+Neighbours: ``engine.calls`` above, ``store/sql/call_now.sql``, ``new_runs.sql`` and ``over_quota.sql`` below.
 """
 
+import dataclasses
 import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from heddle.core import identity, lanes
+from heddle.core import step as step_law
 from heddle.ports import calls as calls_port
 from heddle.ports import records
-from heddle.store import connections, keys, partitions, schedule
+from heddle.store import connections, keys, limits, partitions, schedule
+
+DELTAS_MAX = 64
+"""Reports of a scope that call_now reads; with more of them a claim has its turn, and folds them."""
 
 
 class _Store(Protocol):
     _connections: connections.Connections
+    _send_window_s: float
 
     async def _rows(self, name: str, parameters: dict[str, Any], *, stage: str = "sweep") -> list[tuple[Any, ...]]: ...
 
@@ -24,17 +31,24 @@ class Calling:
     """Admit calls and look for their ends."""
 
     async def submit_calls(
-        self: _Store, *, calls: Sequence[calls_port.NewCall]
-    ) -> list[records.Submission | Exception]:
-        """Write runs of one call in one transaction; one outcome per item, in order."""
+        self: _Store, *, calls: Sequence[calls_port.NewCall], offer: calls_port.Offer | None = None
+    ) -> calls_port.Admitted:
+        """Write runs of one call in one transaction, and lease what may go at once."""
 
-        async def work(transaction: connections.Transaction) -> tuple[dict[uuid.UUID, str], Any]:
-            return await _write(transaction, calls)
+        async def work(transaction: connections.Transaction) -> _Written:
+            return await _write(transaction, calls, offer, send_window_s=self._send_window_s)
 
         suffix = partitions.suffix_of([call.run_id for call in calls])
-        bounds, read = await self._connections.run(work, stage="admit", suffix=suffix)
-        holders = {} if read is None else {row[:3]: row[3:] for row in await read.fetchall()}
-        return [_outcome(call, bounds, holders) for call in calls]
+        written = await self._connections.run(work, stage="admit", suffix=suffix)
+        holders = {} if written.read is None else {row[:3]: row[3:] for row in await written.read.fetchall()}
+        leased = () if written.leased is None else await written.leased.fetchall()
+        return calls_port.Admitted(
+            outcomes=[_outcome(call, written.bounds, holders) for call in calls],
+            taken=[
+                calls_port.TakenCall(run_id=row[0], fence=row[1], endpoint_id=row[2], is_sending=row[3])
+                for row in leased
+            ],
+        )
 
     async def ended_calls(self: _Store, *, run_ids: Sequence[uuid.UUID]) -> list[calls_port.EndedCall]:
         """Give those of the runs that are over, or stuck."""
@@ -46,10 +60,25 @@ class Calling:
         ]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """Hold what was sent: the bounds that were used up, and once it is committed, what was leased and who has the
+    keys.
+    """
+
+    bounds: dict[uuid.UUID, str]
+    leased: Any
+    read: Any
+
+
 async def _write(
-    transaction: connections.Transaction, calls: Sequence[calls_port.NewCall]
-) -> tuple[dict[uuid.UUID, str], Any]:
-    """Send what is to be written; give the bounds that were used up, and who has the keys once it is committed."""
+    transaction: connections.Transaction,
+    calls: Sequence[calls_port.NewCall],
+    offer: calls_port.Offer | None,
+    *,
+    send_window_s: float,
+) -> _Written:
+    """Send what is to be written."""
     held = keys.Keys()
     for call in calls:
         if call.run.idempotency_key is not None:
@@ -61,12 +90,59 @@ async def _write(
         await transaction.send("idempotency_take", held.values)
     bounds = dict(await transaction.rows("over_quota", _counted(bounded))) if bounded else {}
     arrays = schedule.NewRuns()
-    for call in calls:
-        if call.run_id not in bounds:
-            _add(arrays, call)
+    standing = [call for call in calls if call.run_id not in bounds]
+    for call in standing:
+        _add(arrays, call)
+    eager = [] if offer is None else [call for call in standing if _may_go_at_once(call.run)][: offer.places]
+    leased = None
+    if offer is not None and eager:
+        leased = await transaction.send("call_now", _offered(eager, offer) | {"send_window_s": send_window_s})
     if arrays.is_any:
         await transaction.send("new_runs", arrays.values)
-    return bounds, await transaction.send("idempotency_read", held.values) if held.is_any else None
+    read = await transaction.send("idempotency_read", held.values) if held.is_any else None
+    return _Written(bounds=bounds, leased=leased, read=read)
+
+
+def _may_go_at_once(new: records.NewRun) -> bool:
+    """Tell whether a call is plain enough for call_now: of a model, with no cap to be asked, no wait and no look before
+    it.
+    """
+    call = new.call
+    return (
+        call is not None
+        and call.kind is step_law.StepKind.MODEL
+        and call.options.reuse is None
+        and call.options.delay_s is None
+        and new.max_cost_nano_usd is None
+    )
+
+
+def _offered(calls: Sequence[calls_port.NewCall], offer: calls_port.Offer) -> dict[str, Any]:
+    """Write the parameters of call_now."""
+    planned = [(call.run, call.run.call) for call in calls if call.run.call is not None]
+    lines = [
+        (model, lane) for model in sorted({call.name for _, call in planned}) for lane in offer.lines.get(model, ())
+    ]
+    return {
+        "ids": [call.run_id for call in calls],
+        "tenants": [new.tenant.id for new, _ in planned],
+        "workflows": [new.workflow for new, _ in planned],
+        "models": [call.name for _, call in planned],
+        "lanes": [lanes.of_call(call, new.priority) for new, call in planned],
+        "operations": [new.operation for new, _ in planned],
+        "keys": [new.idempotency_key for new, _ in planned],
+        "digests": [identity.fingerprint(new.input) for new, _ in planned],
+        "tokens": [call.options.tokens for _, call in planned],
+        "images": [call.options.images for _, call in planned],
+        "line_models": [model for model, _ in lines],
+        "line_lanes": [lane for _, lane in lines],
+        "endpoints": list(offer.endpoints),
+        "paid": list(offer.endpoints.values()),
+        "worker": offer.worker,
+        "claim_id": offer.claim_id,
+        "deltas_max": DELTAS_MAX,
+        "ramp_s": limits.LAW["ramp_s"],
+    }
 
 
 def _counted(calls: Sequence[calls_port.NewCall]) -> dict[str, list[Any]]:

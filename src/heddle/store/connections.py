@@ -112,7 +112,7 @@ class Connections:
 
     @contextlib.asynccontextmanager
     async def _transaction(self, connection: Connection, suffix: str) -> AsyncIterator["Transaction"]:
-        """Open a transaction for the block. Its commit goes with the sync that leaves the pipeline: one way for both."""
+        """Open a transaction for the block. Its commit goes with the sync that leaves the pipeline."""
         is_prepared = self._is_prepared and (self._is_prepared_pooled or not self._is_pooled)
         bounds = self._bounds() if self._is_pooled else None
         try:

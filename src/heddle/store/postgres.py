@@ -33,6 +33,7 @@ from heddle.store import (
     rows,
     schedule,
     session,
+    settling,
     spending,
     stopping,
     upkeep,
@@ -53,6 +54,7 @@ class PostgresStore(
     reusing.Reusing,
     delivering.Outbox,
     routing.PostgresRouting,
+    settling.Settling,
 ):
     """Keep runs and steps for the workers of one process."""
 
@@ -301,7 +303,7 @@ class PostgresStore(
             reports.append(await report())
         return planning.added(reports)
 
-    # Execute and settle
+    # Execute
 
     async def mark_sending(
         self, *, calls: Sequence[tuple[store.Claimed, str]]
@@ -324,20 +326,6 @@ class PostgresStore(
         sent = {(row[0], row[1]): None if row[2] is None else budget.Cap(row[2]) for row in await cursor.fetchall()}
         await self.doubt([call for call, _ in calls if (call.run_id, call.ordinal) not in sent])
         return sent
-
-    async def settle(
-        self, *, settlements: Sequence[store.Settlement], direct: store.Direct | None = None
-    ) -> store.SettleReport:
-        """Write a batch of verdicts in one round trip."""
-
-        async def work(transaction: connections.Transaction) -> Any:
-            await transaction.send("lock_runs", {"run_ids": sorted({item.run_id for item in settlements})})
-            return await transaction.send("settle", rows.settlements(settlements) | rows.direct(direct))
-
-        suffix = partitions.suffix_of({item.run_id for item in settlements})
-        cursor = await self._connections.run(work, stage="settle", suffix=suffix)
-        (row,) = await cursor.fetchall()
-        return rows.settle_report(row, settlements)
 
     # Timers and upkeep
 

@@ -166,6 +166,24 @@ def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
     }
 
 
+def settled_calls(batch: Sequence[store.Settlement]) -> dict[str, Any]:
+    """Write the parameters of settle_call."""
+    return {
+        "run_ids": [item.run_id for item in batch],
+        "fences": [item.fence for item in batch],
+        "numbers": [item.number for item in batch],
+        "outputs": [item.output for item in batch],
+        "costs": [item.cost_nano_usd for item in batch],
+        "tiers": [item.tier for item in batch],
+        "throttles": [item.is_throttled for item in batch],
+        "latencies": [item.latency_s for item in batch],
+        "tokens": [item.tokens for item in batch],
+        "images": [item.images for item in batch],
+        "told": [item.told for item in batch],
+        "billed": [item.is_billed for item in batch],
+    }
+
+
 def direct(offer: store.Direct | None) -> dict[str, Any]:
     """Write the parameters by which steps that become due are leased at once; nothing is, without an offer."""
     if offer is None:

@@ -48,10 +48,13 @@ class Store:
     def new_run_id(self) -> uuid.UUID:
         return uuid.uuid4()
 
-    async def submit_calls(self, *, calls: Sequence[calls_port.NewCall]) -> list[Any]:
+    async def submit_calls(
+        self, *, calls: Sequence[calls_port.NewCall], offer: calls_port.Offer | None = None
+    ) -> calls_port.Admitted:
+        assert offer is None, "this worker takes nothing"
         self.batches.append(len(calls))
         await self.gate.wait()
-        return [self.answer(call) for call in calls]
+        return calls_port.Admitted(outcomes=[self.answer(call) for call in calls])
 
     async def ended_calls(self, *, run_ids: Sequence[uuid.UUID]) -> list[calls_port.EndedCall]:
         self.looked.append(list(run_ids))
@@ -82,7 +85,7 @@ async def desk(**limits: Any) -> AsyncIterator[Desk]:
         store=kept,
         doorbell=bell,
         hold=hold,
-        claiming=types.SimpleNamespace(expect=lambda: None),
+        claiming=types.SimpleNamespace(expect=lambda: None, offer_calls=lambda: None),
         clock=types.SimpleNamespace(monotonic_s=lambda: now_s[0], sleep=sleep),
     )
     made = calls.Calls(cast("parts_module.Parts", parts))

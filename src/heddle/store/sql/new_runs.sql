@@ -1,6 +1,7 @@
 -- Purpose: write runs and their first ready entries (or the timer that starts them). Callers: doors' submit, engine.activate and
 --   engine.schedule for child runs, which end with the run above them at the latest (its cleanup has a time of its own) and are held to its cap.
 -- Rows: reads the run above, idempotency, tenant; inserts run, step, ready, timer, open_run.
+-- A call that call_now has leased, in the same transaction, is not put in line.
 -- A run that is one call (call_kind) has no function: its step stands in line at once, in the lane that the run has then too.
 -- Locks: none that exist: joins any transaction. A run with a key is written only when idempotency_take, the statement before in the same
 --   transaction, has taken the key for it. Runs of tenants with a bound on open runs are listed in open_run.
@@ -48,4 +49,6 @@ with n as materialized (
   where t.open_runs_max is not null and n.parent_run is null
 )
 insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-select lane, tenant_id, id, (call_kind is not null)::int from n where coalesce(start_in_s, 0) <= 0
+select lane, tenant_id, id, (call_kind is not null)::int from n
+where coalesce(start_in_s, 0) <= 0
+  and not (call_kind is not null and exists (select 1 from heddle_lease l where l.run_id = n.id and l.ordinal = 1))

@@ -50,6 +50,11 @@ def new_runs(tables: Tables, **arrays: Sequence[Any]) -> Rows:
     return []
 
 
+def call_now(_tables: Tables, **_arrays: Any) -> Rows:
+    """Lease nothing: here every call goes by its line and a claim, as each may."""
+    return []
+
+
 def _plan_call(made: RunRow, row: dict[str, Any], now: float) -> None:
     """Write the one call of a run without a function."""
     made.function_state, made.is_activation_due, made.planned, made.open = "returned", False, 1, 1
@@ -81,4 +86,4 @@ def _from_above(tables: Tables, row: dict[str, Any]) -> tuple[float | None, uuid
     return deadline_at, above.cap_run or (None if above.max_cost_nano_usd is None else above.id)
 
 
-STATEMENTS: dict[str, Statement] = {"new_runs": new_runs}
+STATEMENTS: dict[str, Statement] = {"new_runs": new_runs, "call_now": call_now}

@@ -91,6 +91,41 @@ def settle(
     return [(*counts, ended or None, leased or None, _charged(facts) or None)]
 
 
+def settle_call(tables: Tables, **arrays: Sequence[Any]) -> Rows:
+    """Write the results of runs that are one call and end with it; give those that were as plain as they seemed."""
+    kept = [place for place, run_id in enumerate(arrays["run_ids"]) if _is_plain(tables, run_id, place, arrays)]
+    if not kept:
+        return [(None, None, None)]
+    plain = {name: [values[place] for place in kept] for name, values in arrays.items()}
+    same = {
+        "ordinals": 1,
+        "verdicts": "complete",
+        "attempt_states": "done",
+        "locals": False,
+        "breakers": 1,
+        "delays": 0.0,
+    }
+    for name, value in same.items():
+        plain[name] = [value] * len(kept)
+    for name in ("faults", "handles", "notes", "freezes"):
+        plain[name] = [None] * len(kept)
+    (found,) = settle(tables, worker=None, claim_id=None, direct_lanes=[], direct_groups=[], direct_places=[], **plain)
+    return [(plain["run_ids"], found[5], found[7])]
+
+
+def _is_plain(tables: Tables, run_id: uuid.UUID, place: int, arrays: Mapping[str, Sequence[Any]]) -> bool:
+    run, step, lease = tables.runs.get(run_id), tables.step(run_id, 1), tables.leases.get((run_id, 1))
+    tried = None if step is None else step.tries.get(arrays["numbers"][place])
+    return (
+        (run is not None and step is not None and lease is not None and tried is not None)
+        and (lease.fence == arrays["fences"][place] and step.state == "due" and tried.state in ("reserved", "sending"))
+        and (run.is_live and run.is_call and run.stopping is None and run.parent_run is None)
+        and (
+            run.function_state == "returned" and (run.open, run.planned, run.failed) == (1, 1, 0) and not run.is_broken
+        )
+    )
+
+
 def _charged(facts: Sequence[_Fact]) -> list[list[int]]:
     """Add up what was newly charged: endpoint, nano-USD, how many estimates."""
     sums: dict[int, list[int]] = {}
@@ -321,4 +356,4 @@ def _note(facts: Sequence[_Fact], freed: dict[Key, Verdict]) -> None:
             fact.step.attempts = max(fact.step.attempts, fact.number)
 
 
-STATEMENTS: dict[str, Statement] = {"settle": settle}
+STATEMENTS: dict[str, Statement] = {"settle": settle, "settle_call": settle_call}

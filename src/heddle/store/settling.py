@@ -1,0 +1,84 @@
+"""Write verdicts: one transaction for a batch; part of ``PostgresStore``.
+
+A batch of nothing but results of runs that are one call takes the short statement; what that finds to be less plain,
+and every other batch, takes the whole one. Neighbours: ``engine.settle`` above, ``store/sql/settle.sql`` and
+``settle_call.sql`` below.
+"""
+
+import dataclasses
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from heddle.ports import store
+from heddle.store import connections, partitions, rows
+
+
+class _Store(Protocol):
+    _connections: connections.Connections
+
+    async def _settle(
+        self, settlements: Sequence[store.Settlement], direct: store.Direct | None
+    ) -> store.SettleReport: ...
+
+    async def _settle_calls(
+        self, settlements: Sequence[store.Settlement]
+    ) -> tuple[frozenset[uuid.UUID], store.SettleReport]: ...
+
+
+class Settling:
+    """Settle batches."""
+
+    async def settle(
+        self: _Store, *, settlements: Sequence[store.Settlement], direct: store.Direct | None = None
+    ) -> store.SettleReport:
+        """Write a batch of verdicts in one round trip, or in two when results were not as plain as they seemed."""
+        if not all(map(is_plain, settlements)):
+            return await self._settle(settlements, direct)
+        written, report = await self._settle_calls(settlements)
+        left = [item for item in settlements if item.run_id not in written]
+        return _both(report, await self._settle(left, direct)) if left else report
+
+    async def _settle_calls(
+        self: _Store, settlements: Sequence[store.Settlement]
+    ) -> tuple[frozenset[uuid.UUID], store.SettleReport]:
+        """Write what is plain; give the runs that were written."""
+        cursor = await _send(self._connections, "settle_call", rows.settled_calls(settlements), settlements)
+        (row,) = await cursor.fetchall()
+        report = rows.settle_report((len(row[0] or ()), 0, None, 0, 0, row[1], None, row[2]), settlements)
+        return frozenset(row[0] or ()), report
+
+    async def _settle(
+        self: _Store, settlements: Sequence[store.Settlement], direct: store.Direct | None
+    ) -> store.SettleReport:
+        parameters = rows.settlements(settlements) | rows.direct(direct)
+        cursor = await _send(self._connections, "settle", parameters, settlements)
+        (row,) = await cursor.fetchall()
+        return rows.settle_report(row, settlements)
+
+
+def is_plain(item: store.Settlement) -> bool:
+    """Tell whether a verdict may be one that settle_call writes: the result of a run that is one call."""
+    return item.is_whole and item.verdict == "complete" and not item.is_local and item.frozen_s is None
+
+
+def _both(plain: store.SettleReport, rest: store.SettleReport) -> store.SettleReport:
+    """Tell of two parts of a batch, of which the first did nothing but bring runs to their end."""
+    return dataclasses.replace(
+        rest,
+        settled=plain.settled + rest.settled,
+        ended=plain.ended + rest.ended,
+        charged=plain.charged + rest.charged,
+    )
+
+
+async def _send(
+    pool: connections.Connections, name: str, parameters: dict[str, Any], settlements: Sequence[store.Settlement]
+) -> Any:
+    run_ids = {item.run_id for item in settlements}
+
+    async def work(transaction: connections.Transaction) -> Any:
+        await transaction.send("lock_runs", {"run_ids": sorted(run_ids)})
+        return await transaction.send(name, parameters)
+
+    return await pool.run(work, stage="settle", suffix=partitions.suffix_of(run_ids))
