@@ -165,7 +165,7 @@ class _Sampler:
             "tenants": TENANTS,
         }
         with self._connection.transaction(force_rollback=True):
-            self._connection.execute(statements.load("planner"))
+            self._connection.execute(statements.load("planner"), {"is_local": True})
             row = self._connection.execute(f"explain (analyze, buffers, format json) {self._claim}", wanted).fetchone()
         assert row is not None
         plan = row[0][0]["Plan"]

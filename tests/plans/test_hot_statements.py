@@ -85,7 +85,7 @@ def explain(connection: psycopg.Connection[Any], name: str, parameters: dict[str
     )
     values = [rows.array(parameters[each]) if type(parameters[each]) is list else parameters[each] for each in names]
     with connection.transaction(force_rollback=True):
-        connection.execute(statements.load("planner"))
+        connection.execute(statements.load("planner"), {"is_local": True})
         connection.execute(f"prepare hot as {text}")  # type: ignore[arg-type]
         arguments = sql.SQL(", ").join(sql.Literal(None if value is None else str(value)) for value in values)
         call = sql.SQL("explain (analyze, buffers, format json) execute hot") + sql.SQL("({})" if names else "").format(

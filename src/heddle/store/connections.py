@@ -7,7 +7,7 @@ and bounded.
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -82,6 +82,7 @@ class Connections:
                 connection.prepare_threshold = None
             return
         await connection.execute(statements.load("session"), self._bounds())
+        await connection.execute(statements.load("planner"), {"is_local": False})
 
     def _bounds(self) -> dict[str, str]:
         return {
@@ -155,16 +156,21 @@ class Transaction:
         if not self._is_begun:
             self._is_begun = True
             await self._connection.execute("begin")
-            await self._connection.execute(statements.load("planner"), prepare=self._prepare)
             if self._bounds is not None:
-                await self._connection.execute(statements.load("bounds"), self._bounds, prepare=self._prepare)
+                await self._execute("planner", {"is_local": True})
+                await self._execute("bounds", self._bounds)
 
     async def send(self, name: str, parameters: dict[str, Any]) -> psycopg.AsyncCursor[Any]:
         """Queue a named statement; its rows are there after the next ``rows`` or the commit."""
         await self._start()
-        sent = {key: rows.array(value) if type(value) is list else value for key, value in parameters.items()}
-        text = statements.load_in(name, self._suffix) if self._suffix else statements.load(name)
-        return await self._connection.execute(text, sent, prepare=self._prepare)
+        return await self._execute(name, parameters)
+
+    async def _execute(self, name: str, parameters: Mapping[str, Any]) -> psycopg.AsyncCursor[Any]:
+        statement = statements.numbered(name, self._suffix)
+        values = [parameters[each] for each in statement.names]
+        sent = [rows.array(value) if type(value) is list else value for value in values]
+        cursor: psycopg.AsyncCursor[Any] = psycopg.AsyncRawCursor(self._connection)
+        return await cursor.execute(statement.text, sent, prepare=self._prepare)
 
     async def rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run a named statement and fetch its rows: one round trip together with all that was queued.
