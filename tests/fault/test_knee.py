@@ -85,10 +85,9 @@ async def test_adaptive_when_a_service_has_a_knee_then_it_is_found_and_followed_
             }
         )
     )
-    # The bars, 0.9 and 2 s, are not reached yet (docs/howto/set-limits.md); this holds what is: it finds the knee from
-    # below and follows it down.
-    assert adapted >= (0.6 - lag.most_s) * fixed
-    assert backed_off_s <= 10.0 + 10 * lag.most_s
+    # The bars are 0.9 and 2 s; the rest is for a machine that is busy with other things, where all latencies jump.
+    assert adapted >= (0.75 - lag.most_s) * fixed
+    assert backed_off_s <= 4.0 + 10 * lag.most_s
 
 
 def slots(house: scene.House) -> int:

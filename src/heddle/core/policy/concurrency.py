@@ -3,9 +3,11 @@
 Every service has a knee: up to it more calls in flight mean more calls done, beyond it they only wait, or worse. The
 law looks for it by latency, as Vegas and Gradient2 do (Brakmo and Peterson 1995; Netflix concurrency-limits;
 RELIABILITY 2.1, S18): it remembers what a call takes when nothing queues, and once calls take ``latency_tolerance``
-times that, it goes back by the very ratio, which by Little's law is where the queue ends. Below the knee it found last
-it grows quickly, near it slowly. Slots themselves are counted in the store; this file refuses to count them and only
-says how many there are. The leader's govern asks ``update`` and writes the number; claim only reads it.
+times that, it goes back by the very ratio, which by Little's law is where the queue ends, and at most to where calls
+were still quick. Below the knee it found last it grows quickly, near it slowly. Latencies vary by themselves, and what
+looked like a queue may have been chance: each way down is a trial, and if calls are as slow with fewer of them, they
+were not queueing. Slots themselves are counted in the store; this file refuses to count them and only says how many
+there are. The leader's govern asks ``update`` and writes the number; claim only reads it.
 """
 
 import math
@@ -27,8 +29,8 @@ class ConcurrencyOptions:
         calls in flight at one overload all report the same one.
     samples: default 20, 1 to 100_000 calls; the fewest whose mean says anything; a limit above it wants as many, and
         half are enough until the first knee is met.
-    stalled_s: default 1.5, 0.1 to 3600 seconds; nothing ended for so long (and for four usual latencies) while calls
-        were in flight: an overload.
+    stalled_s: default 1.0, 0.1 to 3600 seconds; nothing ended for so long while calls were in flight: an overload. It
+        takes at least one and a half usual latencies, and six more shared among the calls in flight.
     """
 
     floor: int
@@ -37,7 +39,7 @@ class ConcurrencyOptions:
     backoff_ratio: float = 0.7
     backoff_every_s: float = 1.0
     samples: int = 20
-    stalled_s: float = 1.5
+    stalled_s: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse ranges and rates out of range."""
@@ -51,13 +53,25 @@ class ConcurrencyOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Remember what was before a way down, until calls have shown whether it was a queue: the limit, the mean latency
+    then, and the knee that was believed in.
+    """
+
+    limit: float
+    latency_s: float
+    knee: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptiveLimit:
     """Remember the limit (fractional between steps) and what the next step needs.
 
     base_s: mean latency when nothing queues, None before the first sample. knee: where the last overloads ended, None
     before the first. near: steps since then taken close to it. slow: samples in a row that were a little too slow.
     ok, latency_sum_s: calls that ended since the last full sample. ended_at_s: when one last did. decreased_at_s: when
-    throttling last lowered it.
+    throttling last lowered it. trial: the last way down, while it is not proved. quick: the last limit at which calls
+    were quick, None when that is long ago. deaf_until_s: what ends before then began under another limit.
     """
 
     limit: float
@@ -69,6 +83,9 @@ class AdaptiveLimit:
     latency_sum_s: float = 0.0
     ended_at_s: float | None = None
     decreased_at_s: float | None = None
+    trial: Trial | None = None
+    quick: float | None = None
+    deaf_until_s: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +113,10 @@ class Sample:
 
 _SLOW_AT_ONCE = 1.5  # So far above the unqueued latency one sample is enough; chance explains less (half a tolerance).
 _BACKOFF_LEAST = 0.5
-_BASE_DOWN, _BASE_UP, _BASE_AT_FLOOR = 0.2, 0.005, 0.2
+_BASE_DOWN, _BASE_UP, _BASE_UP_FAR, _BASE_AT_FLOOR = 0.1, 0.005, 0.05, 0.2
+_QUICK_AT_MOST, _QUICK_RATIO_MOST = 0.85, 2.0
+_PATIENCE, _PATIENCE_SHARED = 1.5, 6.0
+_DEAF_GROWTH = 1.1
 _IN_USE = 0.8
 _START_GROWTH, _FAR_GROWTH, _NEAR_GROWTH, _NEAR_FACTOR, _NEAR_GROWTH_MOST = 0.5, 0.15, 0.01, 1.15, 0.25
 _FAR = 0.85
@@ -133,14 +153,29 @@ def update(options: ConcurrencyOptions, state: AdaptiveLimit, *, sample: Sample,
     )
     if sample.overloaded or _is_stalled(options, current, sample, now_s=now_s):
         return _throttled(options, current, now_s=now_s)
+    if now_s < current.deaf_until_s:
+        return replace(current, ok=0, latency_sum_s=0.0)
     # On the way to the first knee half as many are enough: it ends at the first sample that is too slow anyway.
     needed = options.samples if current.knee is not None else options.samples / 2
     if current.ok < max(needed, current.limit):
         return current
     latency_s = current.latency_sum_s / current.ok
-    judged = replace(current, ok=0, latency_sum_s=0.0, base_s=_base_s(current.base_s, latency_s))
-    assert judged.base_s is not None
-    ratio = latency_s / judged.base_s if judged.base_s > 0 else 1.0
+    judged = _judged(options, replace(current, ok=0, latency_sum_s=0.0), sample, latency_s=latency_s)
+    is_moved = judged.limit < current.limit or judged.limit > _DEAF_GROWTH * current.limit
+    return replace(judged, deaf_until_s=now_s + latency_s) if is_moved else judged
+
+
+def _judged(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample, *, latency_s: float) -> AdaptiveLimit:
+    """Move by what a full sample says."""
+    if state.trial is not None:
+        trial, state = state.trial, replace(state, trial=None)
+        if _was_no_queue(state, trial, latency_s=latency_s):
+            assert state.base_s is not None
+            base_s = max(state.base_s, (trial.latency_s + latency_s) / 2)
+            return replace(state, limit=trial.limit, knee=trial.knee, base_s=base_s, near=0)
+    base_s = _base_s(options, state, latency_s)
+    judged = replace(state, base_s=base_s)
+    ratio = latency_s / base_s if base_s > 0 else 1.0
     if ratio > options.latency_tolerance:
         return _slowed(options, judged, latency_s=latency_s, ratio=ratio)
     if not sample.is_full and sample.in_flight < _IN_USE * math.floor(judged.limit):
@@ -148,10 +183,18 @@ def update(options: ConcurrencyOptions, state: AdaptiveLimit, *, sample: Sample,
     return _grown(options, judged)
 
 
+def _was_no_queue(state: AdaptiveLimit, trial: Trial, *, latency_s: float) -> bool:
+    """Tell whether a way down was for nothing: less than half of what Little's law promises of a queue came of it."""
+    assert state.base_s is not None
+    promised = state.limit / trial.limit
+    return latency_s > trial.latency_s * (1 + promised) / 2 and latency_s < _SLOW_AT_ONCE * state.base_s
+
+
 def _is_stalled(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample, *, now_s: float) -> bool:
     if not sample.in_flight or state.ended_at_s is None or state.base_s is None:
         return False
-    return now_s - state.ended_at_s > max(options.stalled_s, 4 * state.base_s)
+    patience = _PATIENCE + _PATIENCE_SHARED / sample.in_flight
+    return now_s - state.ended_at_s >= max(options.stalled_s, patience * state.base_s)
 
 
 def _throttled(options: ConcurrencyOptions, state: AdaptiveLimit, *, now_s: float) -> AdaptiveLimit:
@@ -162,7 +205,7 @@ def _throttled(options: ConcurrencyOptions, state: AdaptiveLimit, *, now_s: floa
 
 
 def _slowed(options: ConcurrencyOptions, state: AdaptiveLimit, *, latency_s: float, ratio: float) -> AdaptiveLimit:
-    """Go back to where the queue ends; what is slow at the floor is not queueing, and becomes the new normal."""
+    """Go back to where the queue ends, on trial; what is slow at the floor is not queueing, and becomes the normal."""
     if ratio < _SLOW_AT_ONCE and state.slow == 0:
         return replace(state, slow=1)
     assert state.base_s is not None
@@ -170,7 +213,12 @@ def _slowed(options: ConcurrencyOptions, state: AdaptiveLimit, *, latency_s: flo
     if state.limit <= options.floor:
         base_s += _BASE_AT_FLOOR * (latency_s - base_s)
     lowered = max(float(options.floor), state.limit * max(_BACKOFF_LEAST, 1 / ratio))
-    return replace(_lowered(state, limit=lowered), base_s=base_s)
+    if state.quick is not None and ratio < _QUICK_RATIO_MOST:
+        lowered = max(lowered, min(state.quick, _QUICK_AT_MOST * state.limit))
+    made = replace(_lowered(state, limit=lowered), base_s=base_s, quick=None)
+    if lowered >= state.limit:
+        return made
+    return replace(made, trial=Trial(limit=state.limit, latency_s=latency_s, knee=state.knee))
 
 
 def _lowered(state: AdaptiveLimit, *, limit: float) -> AdaptiveLimit:
@@ -187,11 +235,19 @@ def _grown(options: ConcurrencyOptions, state: AdaptiveLimit) -> AdaptiveLimit:
     else:
         near = min(_NEAR_STEPS_MAX, near + 1)
         growth = min(_NEAR_GROWTH_MOST, _NEAR_GROWTH * _NEAR_FACTOR**near)
-    return replace(state, limit=min(float(options.ceiling), state.limit * (1 + growth)), near=near, slow=0)
+    grown = min(float(options.ceiling), state.limit * (1 + growth))
+    return replace(state, limit=grown, near=near, slow=0, quick=state.limit)
 
 
-def _base_s(base_s: float | None, latency_s: float) -> float:
-    """Follow the latency of unqueued calls: down by a fifth of the way, up hardly at all, for more is mostly queue."""
+def _base_s(options: ConcurrencyOptions, state: AdaptiveLimit, latency_s: float) -> float:
+    """Follow the latency of unqueued calls: down by a tenth of the way; up hardly at all near the knee, where more is
+    mostly queue, and a little below it.
+    """
+    base_s = state.base_s
     if base_s is None:
         return latency_s
-    return base_s + (_BASE_DOWN if latency_s < base_s else _BASE_UP) * (latency_s - base_s)
+    if latency_s < base_s:
+        return base_s + _BASE_DOWN * (latency_s - base_s)
+    is_far = state.knee is None or state.limit < _FAR * state.knee
+    is_usual = latency_s < options.latency_tolerance * base_s
+    return base_s + (_BASE_UP_FAR if is_far and is_usual else _BASE_UP) * (latency_s - base_s)

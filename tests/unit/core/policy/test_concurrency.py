@@ -82,9 +82,46 @@ def test_update_when_it_is_a_little_slow_then_only_the_second_sample_counts() ->
 
 
 def test_update_when_nothing_ends_while_calls_are_in_flight_then_lowered() -> None:
-    # Four usual latencies, 4 s, have passed after the fifth of these.
-    assert updated(BUSY, *(sample() for _ in range(4))).limit == 20.0
-    assert updated(BUSY, *(sample() for _ in range(5))).limit == 14.0
+    # One and a half usual latencies, and six more shared among twenty calls: 1.8 s, past at the third of these.
+    assert updated(BUSY, *(sample() for _ in range(2))).limit == 20.0
+    assert updated(BUSY, *(sample() for _ in range(3))).limit == 14.0
+
+
+def test_update_when_one_call_is_in_flight_then_it_may_be_silent_for_longer() -> None:
+    assert updated(BUSY, *(sample(in_flight=1) for _ in range(7))).limit == 20.0
+    assert updated(BUSY, *(sample(in_flight=1) for _ in range(8))).limit == 14.0
+
+
+def test_update_when_calls_are_as_slow_with_fewer_at_once_then_it_was_no_queue_and_the_limit_is_back() -> None:
+    down = updated(BUSY, *(sample(ok=20, latency_s=1.3) for _ in range(2)))
+    later = concurrency.update(OPTIONS, down, sample=sample(ok=20, latency_s=1.28), now_s=60.0)
+
+    assert down.limit == pytest.approx(20 / 1.3, rel=0.01)
+    assert (later.limit, later.knee) == (20.0, 20.0)
+    assert later.base_s == pytest.approx(1.29)
+
+
+def test_update_when_calls_are_quick_with_fewer_at_once_then_it_was_a_queue_and_the_limit_stays_down() -> None:
+    down = updated(BUSY, *(sample(ok=20, latency_s=1.3) for _ in range(2)))
+    later = concurrency.update(OPTIONS, down, sample=sample(ok=20, latency_s=1.0), now_s=60.0)
+
+    assert later.limit < 17
+    assert later.base_s == pytest.approx(1.0, rel=0.01)
+
+
+def test_update_when_the_limit_has_just_moved_then_calls_that_began_before_say_nothing() -> None:
+    down = updated(BUSY, sample(ok=20, latency_s=2.0))
+
+    deaf = concurrency.update(OPTIONS, down, sample=sample(ok=40, latency_s=2.0), now_s=51.9)
+
+    assert (deaf.limit, deaf.ok) == (down.limit, 0)
+
+
+def test_update_when_calls_were_quick_a_step_before_then_it_goes_back_no_further_than_there() -> None:
+    grown = updated(BUSY, *(sample(ok=40, in_flight=40) for _ in range(8)))
+    slow = [sample(ok=40, in_flight=40, latency_s=1.4) for _ in range(2)]
+
+    assert updated(grown, *slow).limit == pytest.approx(0.85 * grown.limit)
 
 
 def test_update_when_nothing_is_in_flight_then_silence_is_no_stall() -> None:
