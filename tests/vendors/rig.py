@@ -22,6 +22,14 @@ ROOT = environments.ROOT
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A twin that is wanted, and what it is like."""
+
+    kind: type[server.Twin]
+    plan: faults.Plan
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What the package got, by the name of the step, and the twins' books, by the name of the twin."""
 
@@ -29,39 +37,28 @@ class Told:
     books: Mapping[str, ledger.Summary]
 
 
-def run(
-    environment: str,
-    folder: pathlib.Path,
-    twin: type[server.Twin],
-    plans: Mapping[str, faults.Plan],
-    **variables: str,
-) -> Told:
-    """Start a twin for each plan, have the vendor's script ask them, and give back what both sides say.
-
-    variables: of the script's environment; "{name}" in them stands for the address of the twin of that name.
-    """
-    return asyncio.run(_run(environment, folder, twin, plans, variables))
+def twin(kind: type[server.Twin], *, latency_s: float = 0.05, **rates: float) -> Wanted:
+    """Want a twin with these rates of faults."""
+    return Wanted(kind=kind, plan=faults.Plan(seed=7, latency_s=latency_s, rates=faults.Rates(**rates)))
 
 
-async def _run(
-    environment: str,
-    folder: pathlib.Path,
-    twin: type[server.Twin],
-    plans: Mapping[str, faults.Plan],
-    variables: Mapping[str, str],
-) -> Told:
-    books = {name: folder / f"{name}.jsonl" for name in plans}
+def run(environment: str, folder: pathlib.Path, twins: Mapping[str, Wanted]) -> Told:
+    """Start the twins, have the vendor's script ask them, and give back what both sides say."""
+    return asyncio.run(_run(environment, folder, twins))
+
+
+async def _run(environment: str, folder: pathlib.Path, twins: Mapping[str, Wanted]) -> Told:
+    books = {name: folder / f"{name}.jsonl" for name in twins}
     async with contextlib.AsyncExitStack() as stack:
         urls = {}
-        for name, plan in plans.items():
-            made = twin(options.Options(ledger=books[name], plan=plan))
+        for name, wanted in twins.items():
+            made = wanted.kind(options.Options(ledger=books[name], plan=wanted.plan))
             urls[name] = (await stack.enter_async_context(server.Running(made))).url
-        given = {name: value.format(**urls) for name, value in variables.items()}
-        said = await asyncio.to_thread(script, environment, folder, urls, given)
+        said = await asyncio.to_thread(script, environment, folder, urls)
     return Told(said=said, books={name: ledger.summarise(path) for name, path in books.items()})
 
 
-def script(environment: str, folder: pathlib.Path, urls: Mapping[str, str], variables: Mapping[str, str]) -> Any:
+def script(environment: str, folder: pathlib.Path, urls: Mapping[str, str]) -> Any:
     """Run a vendor's script to its end and give back what it wrote. Raises AssertionError with what it printed."""
     asked, answered = folder / "asked.json", folder / "answered.json"
     asked.write_text(json.dumps({"urls": dict(urls), "key": options.DEFAULT_API_KEY}))
@@ -71,7 +68,7 @@ def script(environment: str, folder: pathlib.Path, urls: Mapping[str, str], vari
         check=False,
         cwd=folder,
         # Nothing of ours and nobody's credentials; a home of its own, since packages keep and look for files there.
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT), **variables},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=SCRIPT_TIMEOUT_S,

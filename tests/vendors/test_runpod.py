@@ -2,7 +2,6 @@
 
 import pytest
 
-from heddle.twins.kit import faults
 from heddle.twins.runpod import twin
 from tests.vendors import rig
 
@@ -13,12 +12,12 @@ LONG_S = 600.0
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> rig.Told:
-    plans = {
-        "twin": faults.Plan(seed=7, latency_s=0.05),
-        "long": faults.Plan(seed=7, latency_s=LONG_S),
-        "failing": faults.Plan(seed=7, latency_s=0.05, rates=faults.Rates(failed=1.0)),
+    twins = {
+        "twin": rig.twin(twin.RunPodTwin),
+        "long": rig.twin(twin.RunPodTwin, latency_s=LONG_S),
+        "failing": rig.twin(twin.RunPodTwin, failed=1.0),
     }
-    return rig.run("runpod", tmp_path_factory.mktemp("runpod"), twin.RunPodTwin, plans)
+    return rig.run("runpod", tmp_path_factory.mktemp("runpod"), twins)
 
 
 def test_jobs_when_run_waited_for_or_followed_then_each_gives_its_output(told: rig.Told) -> None:
