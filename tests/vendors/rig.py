@@ -1,24 +1,29 @@
-"""Run a vendor's package against our servers: start the servers, start the vendor's script, read what it got.
+"""Run a vendor's package: its client against our twins, its server beside them.
 
-The script is a module beside this one, run by the Python of the vendor's environment with nothing of ours on its path
-but these tests. It is told addresses and gives back one JSON object, both by file, because packages print what they
-like. Before it: a fixture of a test file. After it: the test, with what the package got and what the twins' books say.
+A client is a script that asks the servers it is told of; a server is a script that serves until it is ended.
+
+Either is a module beside this one, run by the Python of the vendor's environment with nothing of ours on its path but
+these tests. What a client is told and gives back, and the port of a server, go by file, because packages print what
+they like. Before it: a fixture of a test file. After it: the test, with what the package got and the twins' books say.
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from heddle.twins.kit import faults, ledger, options, server
 from tests.vendors import environments
 
-SCRIPT_TIMEOUT_S = 60.0
-ROOT = environments.ROOT
+SCRIPT_TIMEOUT_S = 180.0  # a package's first import on a machine with other work to do
+LOOK_S = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +47,20 @@ def twin(kind: type[server.Twin], *, latency_s: float = 0.05, **rates: float) ->
     return Wanted(kind=kind, plan=faults.Plan(seed=7, latency_s=latency_s, rates=faults.Rates(**rates)))
 
 
-def run(environment: str, folder: pathlib.Path, twins: Mapping[str, Wanted]) -> Told:
-    """Start the twins, have the vendor's script ask them, and give back what both sides say."""
-    return asyncio.run(_run(environment, folder, twins))
+def run(
+    environment: str, folder: pathlib.Path, twins: Mapping[str, Wanted], *, beside: Mapping[str, str] | None = None
+) -> Told:
+    """Start the twins, have the vendor's script ask them, and give back what both sides say.
+
+    beside: addresses of further servers that the script asks.
+    """
+    return asyncio.run(_run(environment, folder, twins, beside or {}))
 
 
-async def _run(environment: str, folder: pathlib.Path, twins: Mapping[str, Wanted]) -> Told:
+async def _run(environment: str, folder: pathlib.Path, twins: Mapping[str, Wanted], beside: Mapping[str, str]) -> Told:
     books = {name: folder / f"{name}.jsonl" for name in twins}
     async with contextlib.AsyncExitStack() as stack:
-        urls = {}
+        urls = dict(beside)
         for name, wanted in twins.items():
             made = wanted.kind(options.Options(ledger=books[name], plan=wanted.plan))
             urls[name] = (await stack.enter_async_context(server.Running(made))).url
@@ -59,7 +69,7 @@ async def _run(environment: str, folder: pathlib.Path, twins: Mapping[str, Wante
 
 
 def script(environment: str, folder: pathlib.Path, urls: Mapping[str, str]) -> Any:
-    """Run a vendor's script to its end and give back what it wrote. Raises AssertionError with what it printed."""
+    """Run a vendor's client to its end and give back what it wrote. Raises AssertionError with what it printed."""
     asked, answered = folder / "asked.json", folder / "answered.json"
     asked.write_text(json.dumps({"urls": dict(urls), "key": options.DEFAULT_API_KEY}))
     module = f"tests.vendors.with_{environment}"
@@ -67,11 +77,42 @@ def script(environment: str, folder: pathlib.Path, urls: Mapping[str, str]) -> A
         [environments.python(environment), "-m", module, str(asked), str(answered)],
         check=False,
         cwd=folder,
-        # Nothing of ours and nobody's credentials; a home of its own, since packages keep and look for files there.
-        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)},
+        env=_variables(folder),
         capture_output=True,
         text=True,
         timeout=SCRIPT_TIMEOUT_S,
     )
     assert done.returncode == 0, f"{module} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return json.loads(answered.read_text())
+
+
+@contextlib.contextmanager
+def serving(environment: str, folder: pathlib.Path) -> Iterator[str]:
+    """Start a vendor's server, give its address once it has told its port, and end it."""
+    port_file, printed = folder / "port", folder / "printed"
+    module = f"tests.vendors.serve_{environment}"
+    with printed.open("wb") as output:
+        process = subprocess.Popen(
+            [environments.python(environment), "-m", module, str(port_file)],
+            cwd=folder,
+            env=_variables(folder),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline_s = time.monotonic() + SCRIPT_TIMEOUT_S
+        while not port_file.exists():
+            assert process.poll() is None, f"{module} ended with {process.returncode}:\n{printed.read_text()}"
+            assert time.monotonic() < deadline_s, f"{module} tells no port:\n{printed.read_text()}"
+            time.sleep(LOOK_S)
+        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=SCRIPT_TIMEOUT_S)
+
+
+def _variables(folder: pathlib.Path) -> dict[str, str]:
+    """Give the environment: nothing of ours, nobody's credentials, and a home for what packages keep."""
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(environments.ROOT)}
