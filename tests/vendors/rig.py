@@ -77,7 +77,7 @@ def script(environment: str, folder: pathlib.Path, urls: Mapping[str, str]) -> A
         [environments.python(environment), "-m", module, str(asked), str(answered)],
         check=False,
         cwd=folder,
-        env=_variables(folder),
+        env=_variables(environment, folder),
         capture_output=True,
         text=True,
         timeout=SCRIPT_TIMEOUT_S,
@@ -95,7 +95,7 @@ def serving(environment: str, folder: pathlib.Path) -> Iterator[str]:
         process = subprocess.Popen(
             [environments.python(environment), "-m", module, str(port_file)],
             cwd=folder,
-            env=_variables(folder),
+            env=_variables(environment, folder),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -113,6 +113,7 @@ def serving(environment: str, folder: pathlib.Path) -> Iterator[str]:
         process.wait(timeout=SCRIPT_TIMEOUT_S)
 
 
-def _variables(folder: pathlib.Path) -> dict[str, str]:
+def _variables(environment: str, folder: pathlib.Path) -> dict[str, str]:
     """Give the environment: nothing of ours, nobody's credentials, and a home for what packages keep."""
-    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(environments.ROOT)}
+    path = f"{environments.python(environment).parent}:/usr/bin:/bin"
+    return {"PATH": path, "HOME": str(folder), "PYTHONPATH": str(environments.ROOT)}
