@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".vendors"
 STAMP = ".heddle-requirements"
 PREFIX = "vendors/"  # of the names by which `needs` asks for an environment
-NAMES = ("cog", "huggingface", "mlflow", "runpod", "vertex")
+NAMES = ("cog", "comfyui", "huggingface", "mlflow", "runpod", "vertex")
 INSTALL_TIMEOUT_S = 300
 
 

@@ -23,12 +23,16 @@ class Asked:
 Step = Callable[[Asked], Any]
 
 
+def read() -> Asked:
+    """Read what the script is told."""
+    return Asked(**json.loads(pathlib.Path(sys.argv[1]).read_text()))
+
+
 def main(*steps: Step) -> None:
     """Do the steps in order and write what each gave, under its name."""
-    given, answered = sys.argv[1:3]
-    asked = Asked(**json.loads(pathlib.Path(given).read_text()))
+    asked = read()
     said = {step.__name__: _tried(step, asked) for step in steps}
-    pathlib.Path(answered).write_text(json.dumps(said))
+    pathlib.Path(sys.argv[2]).write_text(json.dumps(said))
 
 
 def _tried(step: Step, asked: Asked) -> Any:
