@@ -20,6 +20,13 @@ def stamp(folder: pathlib.Path, *, lock: str) -> None:
     place.write_text(lock)
 
 
+@pytest.mark.parametrize("suffix", ["in", "txt"])
+def test_names_then_each_has_what_is_asked_for_and_its_lock_file(suffix: str) -> None:
+    found = pathlib.Path(__file__).parent.glob(f"requirements-*.{suffix}")
+
+    assert sorted(path.stem.removeprefix("requirements-") for path in found) == sorted(environments.NAMES)
+
+
 def test_environment_when_missing_then_the_skip_names_it_and_the_command() -> None:
     told = programs.refusal("vendors/runpod")
 
