@@ -79,6 +79,8 @@ lock: env ## Resolve both lock files again (ARGS=--upgrade takes newer versions)
 	@for name in requirements requirements-arq; do \
 		$(UV) pip compile $(COMPILE) bench/peers/$$name.in --output-file bench/peers/$$name.txt $(ARGS) > /dev/null; done
 	@$(UV) pip compile $(COMPILE) bench/gateway/requirements.in --output-file bench/gateway/requirements.txt $(ARGS) > /dev/null
+	@for file in tests/vendors/requirements-*.in; do \
+		$(UV) pip compile $(COMPILE) $$file --output-file $${file%.in}.txt $(ARGS) > /dev/null; done
 
 bench: env ## Measure throughput and latency here and print the machine beside the figures.
 	@$(BIN)/python -m bench $(ARGS)
@@ -110,6 +112,6 @@ sim: env ## Live seeded days of the engine on a virtual clock: SEEDS=10000 lives
 drill: env ## Restore a backup to a point in time under load and count what was paid (tests/fault/test_restore.py).
 	@$(PYTEST) tests/fault/test_restore.py -ra --no-fold-skipped -s $(ARGS)
 
-clean: ## Remove what was built and measured; .venv, .bench-peers and .heddle stay.
+clean: ## Remove what was built and measured; .venv, .vendors, .bench-peers and .heddle stay.
 	@rm -rf build dist out .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
 	@find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

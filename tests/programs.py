@@ -1,6 +1,7 @@
-"""Know which system programs tests use, install them on a machine made for tests, say elsewhere what is missing.
+"""Know which programs tests use, install them on a machine made for tests, say elsewhere what is missing.
 
-`python -m tests.programs` installs all of them with apt; `make test` runs it when HEDDLE_TEST_INSTALL is 1.
+`python -m tests.programs` installs all of them, system programs with apt and vendors' packages into environments of
+their own (``vendors.environments``); `make test` runs it when HEDDLE_TEST_INSTALL is 1.
 """
 
 import contextlib
@@ -10,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+
+from tests.vendors import environments
 
 # Program to Debian package. Everything else that tests need comes from the lock file.
 PACKAGES = {
@@ -34,6 +37,8 @@ def find(name: str) -> str | None:
 
 def refusal(name: str) -> str | None:
     """Return why a test of this program cannot run here, with the command that would change it, or None."""
+    if name.startswith(environments.PREFIX):
+        return environments.refusal(name.removeprefix(environments.PREFIX))
     package = PACKAGES[name]
     return None if find(name) else f"{name} is not installed: apt-get install --no-install-recommends {package}"
 
@@ -79,4 +84,4 @@ def _services_held_back() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(install())
+    sys.exit(install() or environments.install())

@@ -7,6 +7,8 @@ import tomllib
 import pytest
 from packaging import requirements, specifiers, utils
 
+from tests.vendors import environments
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOCKS = (
     "requirements.lock",
@@ -14,6 +16,7 @@ LOCKS = (
     "bench/peers/requirements.txt",
     "bench/peers/requirements-arq.txt",
     "bench/gateway/requirements.txt",
+    *(f"tests/vendors/requirements-{name}.txt" for name in environments.NAMES),
 )
 ENTRY = re.compile(
     r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)((?: ;[^\\\n]*)?) ?((?:\\\n {4}--hash=sha256:[0-9a-f]{64} ?)*)$", re.MULTILINE

@@ -76,7 +76,7 @@ async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent
 
     assert isinstance(outcome, settle.Unknown), outcome
     assert twin_caller.books(tmp_path).paid == 1
-    assert spoiled.requests["POST", "/v1/{resource:projects/[^:]+}:predictLongRunning"] == 1
+    assert spoiled.requests["POST", "/{version:v1(?:beta1)?}/{resource:projects/[^:]+}:predictLongRunning"] == 1
 
 
 @pytest.mark.parametrize(

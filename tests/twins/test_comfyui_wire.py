@@ -128,3 +128,24 @@ async def test_server_when_asked_about_itself_then_tells(client: aiohttp.ClientS
     assert stats["devices"][0]["type"] == "cuda"
     assert "seed" in info["KSampler"]["input"]["required"]
     assert waiting == {"exec_info": {"queue_remaining": 0}}
+
+
+async def test_socket_when_a_client_has_a_job_then_told_from_its_start_to_its_end(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with client.ws_connect("/ws", params={"clientId": "me"}) as mine, client.ws_connect("/ws") as others:
+        _, answer = await told(client, "/prompt", {"prompt": GRAPH, "client_id": "me"})
+        news = [await mine.receive_json(timeout=10)]
+        while news[-1]["type"] != "executing" or news[-1]["data"]["node"] is not None:
+            news.append(await mine.receive_json(timeout=10))
+        heard = [await others.receive_json(timeout=10) for _ in range(2)]
+
+    kinds = [each["type"] for each in news if each["type"] != "status"]
+    assert kinds == [
+        *("execution_start", "execution_cached", "executing", "executing"),
+        *("executed", "execution_success", "executing"),
+    ]
+    assert news[0]["data"]["sid"] == "me"
+    assert {each["data"]["prompt_id"] for each in news if each["type"] != "status"} == {answer["prompt_id"]}
+    assert [each["type"] for each in heard] == ["status", "status"]
+    assert heard[1]["data"]["status"]["exec_info"]["queue_remaining"] == 1

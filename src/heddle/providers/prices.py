@@ -71,10 +71,11 @@ def expected(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
 
 
 def listed_name(endpoint: deployment.Endpoint, *, model: str) -> str:
-    """Give the name under which an adapter's list has what an endpoint runs: its ``model_name`` or ``gpu``, else the
-    model's.
+    """Give the name under which an adapter's list has what an endpoint runs: its ``model_name`` or ``gpu``, the model
+    that its ``resource`` ends with, else the model's.
     """
-    named = endpoint.options.get("model_name") or endpoint.options.get("gpu") or model
+    published = str(endpoint.options.get("resource", "")).partition("/models/")[2]
+    named = endpoint.options.get("model_name") or endpoint.options.get("gpu") or published or model
     return str(named)
 
 

@@ -79,6 +79,19 @@ def test_expected_when_the_endpoint_has_a_price_too_then_what_the_list_lacks_cos
     assert prices.expected(deployed(text)) == {}
 
 
+@pytest.mark.parametrize(
+    ("resource", "cost_nano_usd"),
+    [
+        ("projects/acme/locations/us-central1/publishers/google/models/mover", 510_000_000),
+        ("projects/acme/locations/us-central1/endpoints/mover", 50_000_000),
+    ],
+)
+def test_expected_when_the_resource_ends_with_a_model_then_that_is_priced(resource: str, cost_nano_usd: int) -> None:
+    text = FILE.replace('price = "list"', f'price = "list"\nresource = "{resource}"').replace("render", "painter")
+
+    assert prices.expected(deployed(text + "\n[models.painter]\nseconds = 5")) == {("painter", "studio"): cost_nano_usd}
+
+
 def test_expected_when_an_endpoint_has_one_price_then_the_list_is_not_asked() -> None:
     assert prices.expected(deployed(FILE.replace('price = "list"', 'price_usd = "0.5"'))) == {}
 

@@ -2,7 +2,7 @@
 
 The model answers a prompt with tokens, which it can stream, and an image with an image, which it cannot. Pure. Before
 it: ``twin`` with a job. After it: an answer or a webhook's body. Sources: replicate/cog ``docs/http.md`` and coglet
-0.21 ``transport/http/routes.rs``, read 2026-11-29.
+0.23.1, read 2026-11-29.
 """
 
 import base64
@@ -17,6 +17,7 @@ from heddle.core import identity
 from heddle.twins.kit import jobs, media
 
 _WORDS: Final = ("Onions", "bloom", "in", "the", "quiet", "kitchen", "while", "steam", "drifts", "over", "marble")
+_LOG: Final = "done\n"
 _FAILURE: Final = "RuntimeError: the model raised an exception"
 
 
@@ -44,24 +45,25 @@ def is_streaming(given: Mapping[str, identity.JsonValue]) -> bool:
 def shown(job: jobs.Job) -> dict[str, identity.JsonValue]:
     """Show a prediction."""
     value: dict[str, identity.JsonValue] = {"id": prediction_id(job), "status": status_of(job), "logs": ""}
-    is_made = job.status is jobs.Status.SUCCEEDED or (isinstance(job, Told) and job.event is Event.OUTPUT)
-    if is_made:
+    if job.status is jobs.Status.SUCCEEDED:
+        value |= {"output": output_of(job), "logs": _LOG}
+    elif isinstance(job, Told) and job.event is Event.OUTPUT:
         value["output"] = output_of(job)
     if job.status is jobs.Status.FAILED:
         value["error"] = _FAILURE
-    if job.over_at_s is not None:
-        value["metrics"] = {"predict_time": round(job.over_at_s - job.paid.at_s, 6)}
+    value["metrics"] = {} if job.over_at_s is None else {"predict_time": round(job.over_at_s - job.paid.at_s, 6)}
     return value
 
 
 def events(job: jobs.Job) -> list[bytes]:
     """Give the events of a prediction that is over, in their wire form."""
     begun = event("start", {"id": prediction_id(job), "status": "processing"})
-    output = output_of(job) if job.status is jobs.Status.SUCCEEDED else []
+    if job.status is not jobs.Status.SUCCEEDED:
+        return [begun, event("completed", shown(job))]
+    output = output_of(job)
     chunks = output if isinstance(output, list) else [output]
     made = [event("output", {"chunk": chunk, "index": index}) for index, chunk in enumerate(chunks)]
-    log = event("log", {"source": "stdout", "data": "done\n"})
-    return [begun, *made, log, event("completed", shown(job))]
+    return [begun, *made, event("log", {"data": _LOG, "source": "stdout"}), event("completed", shown(job))]
 
 
 def event(name: str, data: identity.JsonValue) -> bytes:

@@ -1,10 +1,11 @@
 """Answer as the HTTP server of a Cog container does.
 
 Before it: ``heddle twin cog`` or a test. After it: ``kit.jobs`` with a run, ``predictions`` with what it looks like.
-Sources: replicate/cog ``docs/http.md`` and coglet 0.21 ``transport/http/routes.rs``, read 2026-11-29.
+Sources: replicate/cog ``docs/http.md``, read 2026-11-29, and coglet 0.23.1, which is asked the same in tests/vendors.
 """
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from heddle.twins.kit import answers, callbacks, calls, jobs, options, server
 SLOTS: Final = 4  # concurrency.max of the container
 LOOK_S: Final = 0.01
 INPUT_BYTES_MAX: Final = 3 * 1024**2
+VERSION: Final = "0.23.1"
+TEXT: Final = "text/plain; charset=utf-8"
 STARTED_AT: Final = "2026-11-29T00:00:00.000000+00:00"
 
 
@@ -43,13 +46,18 @@ class CogTwin(server.Twin):
         ]
 
     def error(self, refused: calls.Refused) -> answers.Answer:
-        """Word a refusal: of a prediction as a failed one, of a body as a list of what is wrong with it."""
+        """Word a refusal: of a prediction as a failed one, of an input as what is wrong with it, else as a text."""
         if refused.code == "prediction":
             return answers.json_answer(refused.status, {"error": str(refused), "status": "failed"})
-        if refused.code == "body":
-            detail = [{"loc": ["body", refused.field], "msg": str(refused), "type": "value_error"}]
+        if refused.code == "stream":
+            return answers.json_answer(refused.status, {"error": str(refused)})
+        if refused.code.startswith("value_error"):
+            place: list[identity.JsonValue] = ["body", *(refused.field or "input").split(".")]
+            detail: list[identity.JsonValue] = [{"loc": place, "msg": str(refused), "type": refused.code}]
             return answers.json_answer(refused.status, {"detail": detail})
-        return answers.json_answer(refused.status, {"detail": str(refused)})
+        if refused.status in (404, 405):
+            return answers.Answer(status=refused.status, pieces=(b"",), media_type="")
+        return answers.Answer(status=refused.status, pieces=(str(refused).encode(),), media_type=TEXT)
 
     def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
         """Write what a webhook says; Cog does not sign."""
@@ -73,7 +81,8 @@ class CogTwin(server.Twin):
 
     def broken(self, call: calls.Call) -> calls.Refused:
         """Word a container whose setup has not ended."""
-        return calls.Refused(503, "prediction", "Predictor not ready")
+        said = "Setup has not finished yet. Wait until it has finished, or GET /health-check for status."
+        return calls.Refused(503, "prediction", said)
 
     def lie(self, call: calls.Call, answer: answers.Answer) -> answers.Answer:
         """Answer with another prediction's result; leave the last event of a stream out."""
@@ -105,21 +114,22 @@ class CogTwin(server.Twin):
         asked, prediction_id = self._asked(call), call.parameters["id"]
         if asked.get("id", prediction_id) != prediction_id:
             message = "prediction ID must match the ID supplied in the URL"
-            raise calls.Refused(422, "body", message, field="id")
+            raise calls.Refused(422, "value_error", message, field="id")
         running = self._running.get(prediction_id)
         job = None if running is None else self.jobs.find(running)
         if job is None or job.status.is_over:
             return await self._started(call, asked, prediction_id)
         if _wants_events(call):
             return self._followed(await self._over(call, job, is_dropped_with_it=False))
-        return answers.json_answer(202, predictions.shown(job))
+        return answers.json_answer(202, {**predictions.shown(job), "input": job.paid.data["input"]})
 
     async def _started(
         self, call: calls.Call, asked: dict[str, identity.JsonValue], prediction_id: str
     ) -> answers.Answer:
         given = asked["input"]
         if _wants_events(call) and not predictions.is_streaming(given):
-            raise calls.Refused(406, "", "The model does not stream its output.")
+            said = "This model does not support streaming responses. Add @cog.streaming to predict() to enable SSE."
+            raise calls.Refused(406, "stream", said)
         if self.busy >= SLOTS:
             raise self.throttled(call, wait_s=1.0)
         is_async = call.headers.get("prefer") == "respond-async"
@@ -159,7 +169,7 @@ class CogTwin(server.Twin):
         return job
 
     def _followed(self, job: jobs.Job) -> answers.Answer:
-        return answers.stream(predictions.events(job))
+        return dataclasses.replace(answers.stream(predictions.events(job)), media_type="text/event-stream")
 
     async def _cancel(self, call: calls.Call) -> answers.Answer:
         running = self._running.get(call.parameters["id"])
@@ -173,13 +183,21 @@ class CogTwin(server.Twin):
         value = {
             "status": "BUSY" if self.busy >= SLOTS else "READY",
             "setup": {"started_at": STARTED_AT, "completed_at": STARTED_AT, "status": "succeeded", "logs": ""},
-            "version": {"coglet": "0.21.0", "cog": "0.21.0", "python": "3.13.0"},
+            "version": {
+                "coglet": VERSION,
+                "git_sha": "9b9f6339",
+                "build_time": "2026-10-20T14:46:36Z",
+                "python_sdk": VERSION,
+                "python": "3.13.0",
+            },
         }
         return answers.json_answer(200, value)
 
     async def _index(self, call: calls.Call) -> answers.Answer:
         value = {
-            "cog_version": "0.21.0",
+            "cog_version": VERSION,
+            "docs_url": "/docs",
+            "shutdown_url": "/shutdown",
             "openapi_url": "/openapi.json",
             "healthcheck_url": "/health-check",
             "predictions_url": "/predictions",
@@ -196,24 +214,34 @@ class CogTwin(server.Twin):
 
     def _asked(self, call: calls.Call) -> dict[str, identity.JsonValue]:
         """Read and check a body. Raises Refused."""
+        if call.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise calls.Refused(415, "", "Expected request with `Content-Type: application/json`")
         try:
-            asked = call.json()
-        except calls.Refused as refused:
-            raise calls.Refused(422, "body", str(refused), field="input") from None
+            asked = json.loads(call.body)
+        except (ValueError, RecursionError) as error:
+            raise calls.Refused(400, "", f"Failed to parse the request body as JSON: {error}") from None
+        if not isinstance(asked, dict):
+            raise calls.Refused(422, "", "Failed to deserialize the JSON body into the target type: invalid type")
         given = asked.get("input")
         if given is None:
             given = asked["input"] = {}
         if not isinstance(given, dict):
-            raise calls.Refused(422, "body", "Input should be an object", field="input")
+            said = f'{json.dumps(given)} is not of type "object"'
+            raise calls.Refused(422, "value_error", said, field="input.__root__")
         if not {"prompt", "image"} & set(given):
-            raise calls.Refused(422, "prediction", "prompt: Field required")
+            raise calls.Refused(422, "value_error.missing", "Field required", field="input.prompt")
+        if not isinstance(given.get("prompt", ""), str):
+            said = f'{json.dumps(given["prompt"])} is not of type "string"'
+            raise calls.Refused(422, "value_error", said, field="input.prompt")
         if len(call.body) > INPUT_BYTES_MAX:
             raise calls.Refused(413, "", "length limit exceeded")
-        webhook = asked.get("webhook")
-        if webhook is not None and (not isinstance(webhook, str) or not callbacks.is_loopback(webhook)):
-            raise calls.Refused(
-                422, "body", "must be an address on this machine, since this is a twin", field="webhook"
-            )
+        webhook, wanted = asked.get("webhook"), asked.get("webhook_events_filter", [])
+        unknown = set(wanted) - set(predictions.Event) if isinstance(wanted, list) else {"no list"}
+        if (webhook is not None and not isinstance(webhook, str)) or unknown:
+            raise calls.Refused(422, "", "Failed to deserialize the JSON body into the target type: webhook")
+        if webhook is not None and not callbacks.is_loopback(webhook):
+            said = "must be an address on this machine, since this is a twin"
+            raise calls.Refused(422, "value_error", said, field="webhook")
         return asked
 
 

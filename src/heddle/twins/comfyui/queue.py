@@ -2,7 +2,7 @@
 
 One task works on one job at a time, lowest number first. How long a job takes and whether it fails was decided when it
 was submitted. Between two awaits nothing else runs, and that is the only lock. Before it: ``twin`` with a checked
-graph. After it: ``graphs``, which says what a run leaves behind.
+graph. After it: ``graphs``, which says what a run leaves behind, and ``news``, which tells of it.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from heddle.core import identity
-from heddle.twins.comfyui import graphs
+from heddle.twins.comfyui import graphs, news
 
 HISTORY_MAX = 10_000
 FILES_MAX = 20_000
@@ -41,6 +41,7 @@ class Queue:
 
     def __init__(self, *, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
+        self.news = news.News(remaining=lambda: self.remaining)
         self._pending: list[Job] = []
         self._has_pending = asyncio.Event()
         self._interrupted = asyncio.Event()
@@ -54,14 +55,20 @@ class Queue:
         """Add a job; a stuck one stays pending for ever."""
         if is_stuck:
             self.stuck.append(job)
-            return
-        heapq.heappush(self._pending, job)
-        self._has_pending.set()
+        else:
+            heapq.heappush(self._pending, job)
+            self._has_pending.set()
+        self.news.tell_status()
 
     @property
     def pending(self) -> list[Job]:
         """List the jobs that wait."""
         return [*self._pending, *self.stuck]
+
+    @property
+    def remaining(self) -> int:
+        """Count the jobs that are not over."""
+        return len(self._pending) + len(self.stuck) + (self.running is not None)
 
     def remove(self, prompt_id: str) -> bool:
         """Take a pending job out; tells whether there was one."""
@@ -69,11 +76,13 @@ class Queue:
         self._pending = [job for job in self._pending if job.prompt_id != prompt_id]
         self.stuck = [job for job in self.stuck if job.prompt_id != prompt_id]
         heapq.heapify(self._pending)
+        self.news.tell_status()
         return len(self.pending) < before
 
     def clear(self) -> None:
         """Take all pending jobs out."""
         self._pending, self.stuck = [], []
+        self.news.tell_status()
 
     def interrupt(self, prompt_id: str | None) -> bool:
         """Interrupt what runs, or a job only if it is the one; tells whether anything was interrupted."""
@@ -99,6 +108,7 @@ class Queue:
             self.running = job = heapq.heappop(self._pending)
             self._interrupted.clear()
             started_s = self._now_s()
+            self._tell_start(job, started_s=started_s)
             try:
                 async with asyncio.timeout(job.latency_s):
                     await self._interrupted.wait()
@@ -107,6 +117,27 @@ class Queue:
                 is_interrupted = False
             self._end(job, started_s=started_s, is_interrupted=is_interrupted)
             self.running = None
+            self._tell_end(job)
+
+    def _tell_start(self, job: Job, *, started_s: float) -> None:
+        frame: dict[str, identity.JsonValue] = {"prompt_id": job.prompt_id, "timestamp": int(started_s * 1_000)}
+        self._tell(job, "execution_start", frame)
+        self._tell(job, "execution_cached", {**frame, "nodes": []})
+        for node in job.graph:
+            self._tell(job, "executing", {"node": node, "display_node": node, "prompt_id": job.prompt_id})
+
+    def _tell_end(self, job: Job) -> None:
+        entry = self.history[job.prompt_id]
+        for node, output in entry["outputs"].items():
+            told = {"node": node, "display_node": node, "output": output, "prompt_id": job.prompt_id}
+            self._tell(job, "executed", told)
+        kind, data = entry["status"]["messages"][-1]
+        self._tell(job, kind, data)
+        self._tell(job, "executing", {"node": None, "prompt_id": job.prompt_id})
+        self.news.tell_status()
+
+    def _tell(self, job: Job, kind: str, data: news.Data) -> None:
+        self.news.tell(kind, data, client_id=job.extra_data.get("client_id"))
 
     def _end(self, job: Job, *, started_s: float, is_interrupted: bool) -> None:
         outputs: dict[str, identity.JsonValue] = {}

@@ -51,6 +51,7 @@ class ComfyuiTwin(server.Twin):
             server.Route(method="POST", path="/upload/image", handler=self._upload),
             server.question("GET", "/view", self._view),
             server.Route(method="GET", path="/system_stats", handler=self._stats),
+            server.Route(method="GET", path="/embeddings", handler=self._embeddings),
             server.Route(method="GET", path="/object_info", handler=self._object_info),
             server.Route(method="GET", path="/object_info/{node_class}", handler=self._object_info),
         ]
@@ -65,8 +66,14 @@ class ComfyuiTwin(server.Twin):
     def application(self) -> web.Application:
         """Build the application, which works on the queue while it lives."""
         application = super().application()
+        for path in ("/ws", "/api/ws"):
+            application.router.add_get(path, self.queue.news.serve)
+        application.on_shutdown.append(self._closing)
         application.cleanup_ctx.append(self._working)
         return application
+
+    async def _closing(self, application: web.Application) -> None:
+        await self.queue.news.close()
 
     async def _working(self, application: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(self.queue.work(), name="twin-comfyui-queue")
@@ -120,11 +127,12 @@ class ComfyuiTwin(server.Twin):
         )
         paid = (await self.jobs.pay(order)).paid
         extra = given.get("extra_data")
+        client = {"client_id": given["client_id"]} if "client_id" in given else {}
         job = queue.Job(
             number=number,
             prompt_id=prompt_id,
             graph=given["prompt"],
-            extra_data={**(extra if isinstance(extra, dict) else {}), "create_time": int(call.at_s * 1_000)},
+            extra_data={**(extra if isinstance(extra, dict) else {}), **client, "create_time": int(call.at_s * 1_000)},
             outputs=checked.outputs,
             latency_s=paid.fate.latency_s,
             is_failed=paid.fate.is_failed,
@@ -166,8 +174,7 @@ class ComfyuiTwin(server.Twin):
     # Asking
 
     async def _queue_size(self, call: calls.Call) -> answers.Answer:
-        remaining = len(self.queue.pending) + (self.queue.running is not None)
-        return answers.json_answer(200, {"exec_info": {"queue_remaining": remaining}})
+        return answers.json_answer(200, {"exec_info": {"queue_remaining": self.queue.remaining}})
 
     async def _queue(self, call: calls.Call) -> answers.Answer:
         running = [] if self.queue.running is None else [self.queue.running.as_json()]
@@ -242,6 +249,9 @@ class ComfyuiTwin(server.Twin):
         system = {"os": "linux", "comfyui_version": VERSION, "python_version": "3.12", "argv": ["main.py"]}
         device = {"name": "cuda:0 twin", "type": "cuda", "index": 0, "vram_total": 24 * 1024**3, "vram_free": 1024**3}
         return answers.json_answer(200, {"system": system, "devices": [device]})
+
+    async def _embeddings(self, call: calls.Call) -> answers.Answer:
+        return answers.json_answer(200, [])
 
     async def _object_info(self, call: calls.Call) -> answers.Answer:
         wanted = call.parameters.get("node_class")

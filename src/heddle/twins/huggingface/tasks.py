@@ -4,6 +4,8 @@ Pure. Source: text-generation-inference router/src/lib.rs and the task pages of 
 2026-11-29). Before it: ``twin``. After it: ``twin``.
 """
 
+import base64
+import binascii
 import hashlib
 import json
 
@@ -12,6 +14,7 @@ from heddle.core import identity
 WORDS = ("the", "lamp", "throws", "warm", "light", "on", "marble", "and", "linen")
 TOKENS_MAX = 1_000
 LABELS = ("cup", "lamp", "vase")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"OggS", b"fLaC", b"ID3")
 
 
 class Invalid(ValueError):
@@ -59,14 +62,35 @@ def input_length(prompt: str) -> int:
     return len(prompt.encode()) // 4 + 1
 
 
-def classified(data: bytes) -> list[dict[str, identity.JsonValue]]:
-    """Classify a medium, as ``image-classification`` answers."""
+def medium_in(given: identity.JsonValue) -> bytes | None:
+    """Give the picture or sound that an input is in base64; None when it is none."""
+    if not isinstance(given, str):
+        return None
+    try:
+        data = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if data.startswith(_MAGIC) else None
+
+
+def is_text(request: dict[str, identity.JsonValue]) -> bool:
+    """Tell whether a request wants a text: it has parameters, if empty ones, or says whether to stream."""
+    return isinstance(request.get("parameters"), dict) or "stream" in request
+
+
+def classified(data: bytes, *, parameters: identity.JsonValue) -> list[dict[str, identity.JsonValue]]:
+    """Classify a medium, as ``image-classification`` answers: the ``top_k`` best labels. Raises Invalid."""
+    most = parameters.get("top_k", len(LABELS)) if isinstance(parameters, dict) else len(LABELS)
+    if type(most) is not int or most < 1:
+        raise Invalid("`top_k` must be strictly positive")
     digest = hashlib.sha256(data).digest()
     order = sorted(range(len(LABELS)), key=lambda index: digest[index], reverse=True)
-    return [{"label": LABELS[index], "score": round(0.9 / 2**place, 4)} for place, index in enumerate(order)]
+    return [{"label": LABELS[index], "score": round(0.9 / 2**place, 4)} for place, index in enumerate(order[:most])]
 
 
-def embedded(value: identity.JsonValue) -> list[float]:
-    """Embed a JSON value in eight numbers, as ``feature-extraction`` answers."""
+def embedded(value: identity.JsonValue) -> identity.JsonValue:
+    """Embed a text in eight numbers, as ``feature-extraction`` answers, and each text of a list in a row of them."""
+    if isinstance(value, list):
+        return [embedded(each) for each in value]
     digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
     return [round(byte / 255, 4) for byte in digest[:8]]

@@ -1,9 +1,9 @@
 """Answer as Hugging Face's servers answer: a dedicated endpoint at ``/``, text generation inference beside it.
 
-What comes back from ``/`` follows from what is sent: a picture or sound in the body is classified, a JSON gives a
-picture to whom accepts ``image/png``, and else an embedding or, with ``max_new_tokens``, a text. Source:
-text-generation-inference router/src/{lib,server}.rs and the inference documentation (read 2026-11-29). Before it: a
-client. After it: ``tasks``, the kit.
+What comes back from ``/`` follows from what is sent, since a real endpoint has one task: a picture or sound is
+classified, whether it is the body or base64 in a JSON; another JSON gives a picture to whom accepts ``image/png``, a
+text when it has ``parameters``, and else an embedding. Sources: text-generation-inference router/src/{lib,server}.rs,
+the inference documentation, huggingface_hub 2.4 (read 2026-11-29). Before it: a client. After it: ``tasks``, the kit.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from heddle.twins.kit import answers, callbacks, calls, jobs, media, server
 MODEL: Final = "acme/twin"
 PRICE_NANO_USD: Final = 1_000_000
 LOADING_S: Final = 20.0
+# What text generation inference names; the proxy in front of it gives an error without a type.
+ERROR_TYPES: Final = frozenset({"generation", "incomplete_generation", "overloaded", "validation"})
 
 
 class HuggingfaceTwin(server.Twin):
@@ -42,7 +44,9 @@ class HuggingfaceTwin(server.Twin):
         if refused.code == "loading":
             body: dict[str, identity.JsonValue] = {"error": str(refused), "estimated_time": LOADING_S}
         else:
-            body = {"error": str(refused), "error_type": refused.code}
+            body = {"error": str(refused)}
+            if refused.code in ERROR_TYPES:
+                body["error_type"] = refused.code
         return answers.json_answer(refused.status, body, headers=refused.headers)
 
     def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
@@ -80,21 +84,31 @@ class HuggingfaceTwin(server.Twin):
         if not call.headers.get("content-type", "").startswith("application/json"):
             if not call.body:
                 raise calls.Refused(400, "validation", "The body is empty")
-            await self._worked(call)
-            return answers.Answer(status=200, pieces=(json.dumps(tasks.classified(call.body)).encode(),))
+            return await self._classified(call, call.body, parameters=None)
         given = call.json()
         if "inputs" not in given:
             raise calls.Refused(422, "validation", "Failed to deserialize the JSON body: missing field `inputs`")
+        medium = tasks.medium_in(given["inputs"])
         if call.headers.get("accept", "").startswith("image/"):
             await self._worked(call)
             return answers.Answer(status=200, pieces=(media.png(json.dumps(given)),), media_type="image/png")
-        parameters = given.get("parameters")
-        if isinstance(parameters, dict) and "max_new_tokens" in parameters:
-            _, tokens = _tokens(given)
-            await self._worked(call)
-            return answers.Answer(status=200, pieces=(json.dumps([{"generated_text": "".join(tokens)}]).encode(),))
+        if medium is not None:
+            return await self._classified(call, medium, parameters=given.get("parameters"))
+        if given.get("stream") is True:
+            return await self._generate_stream(call)
+        if tasks.is_text(given):
+            whole = await self._generate(call)
+            return replace(whole, pieces=(b"[" + whole.body + b"]",))  # as the servers before it did
         await self._worked(call)
         return answers.Answer(status=200, pieces=(json.dumps(tasks.embedded(given["inputs"])).encode(),))
+
+    async def _classified(self, call: calls.Call, data: bytes, *, parameters: identity.JsonValue) -> answers.Answer:
+        try:
+            labels = tasks.classified(data, parameters=parameters)
+        except tasks.Invalid as error:
+            raise calls.Refused(422, "validation", str(error)) from None
+        await self._worked(call)
+        return answers.Answer(status=200, pieces=(json.dumps(labels).encode(),))
 
     async def _generate(self, call: calls.Call) -> answers.Answer:
         given = call.json()

@@ -6,6 +6,7 @@ route, which has taken payment. After it: the client.
 """
 
 import asyncio
+import contextlib
 import http
 import json
 from collections.abc import Mapping
@@ -89,12 +90,14 @@ def _plain(answer: Answer) -> web.Response:
 
 async def _streamed(request: web.Request, answer: Answer) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=_headers(answer))
-    await response.prepare(request)
-    for piece in answer.pieces:
-        await response.write(piece)
-        if answer.pause_s > 0:
-            await asyncio.sleep(answer.pause_s)
-    await response.write_eof()
+    # A client may have what it wants before the end of the stream, and go: no error of the twin.
+    with contextlib.suppress(ConnectionResetError):
+        await response.prepare(request)
+        for piece in answer.pieces:
+            await response.write(piece)
+            if answer.pause_s > 0:
+                await asyncio.sleep(answer.pause_s)
+        await response.write_eof()
     return response
 
 

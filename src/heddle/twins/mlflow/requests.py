@@ -2,51 +2,84 @@
 
 Pure. The model gives each row a number from what is in it, so that equal rows always get equal numbers; a body of a
 language model is answered in kind. What is no request is refused in the server's words. Source:
-mlflow/pyfunc/scoring_server/__init__.py (read 2026-11-29). Before it: ``twin``. After it: ``twin``.
+mlflow-skinny 3.17.2, pyfunc/scoring_server (read 2026-11-29). Before it: ``twin``. After it: ``twin``.
 """
 
 import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from heddle.core import identity
 
 FORMS = ("dataframe_records", "dataframe_split", "instances", "inputs")
 LLM_KEYS = ("messages", "prompt", "input")
 ROWS_MAX = 100_000
+UNFIT = (
+    "Encountered an unexpected error while evaluating the model. Verify that the serialized input Dataframe is "
+    "compatible with the model for inference."
+)
+_WANTED = f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMS)}"
+_SPLIT = "Provided dataframe_split field is not a valid dataframe representation in 'split' format."
+_PROTOCOL = "IMPORTANT: The MLflow Model scoring protocol has changed in MLflow version 2.0."
 
 
 class BadRequest(ValueError):
-    """Say why a request is refused."""
+    """Say why a request is refused before the model sees it."""
+
+
+class Unfit(ValueError):
+    """Say that the model could do nothing with a request."""
+
+
+def type_trouble(content_type: str, *, known: Sequence[str]) -> str | None:
+    """Say why a content type is not taken; None when it is."""
+    kind, *pairs = (part.strip() for part in content_type.split(";"))
+    parameters = dict(pair.partition("=")[::2] for pair in pairs)
+    if parameters.pop("charset", "utf-8").lower() != "utf-8":
+        return "The scoring server only supports UTF-8"
+    if parameters:
+        return f"Unrecognized content type parameters: {', '.join(parameters)}. {_PROTOCOL}"
+    if kind not in known:
+        types = f"Types: {list(known)}. Got '{content_type}'."
+        return f"This predictor only supports the following content types: {types}"
+    return None
 
 
 def scored(body: bytes, *, media_type: str) -> identity.JsonValue:
-    """Give the answer to a request. Raises BadRequest."""
+    """Give the answer to a request. Raises BadRequest and Unfit."""
     if media_type == "text/csv":
-        try:
-            rows: identity.JsonValue = list(csv.DictReader(io.StringIO(body.decode("utf-8"))))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise BadRequest(f"Failed to parse input as a Pandas DataFrame: {error}") from None
-        return {"predictions": [score(row) for row in rows]}
+        return {"predictions": [score(row) for row in _csv(body)]}
+    if media_type != "application/json":
+        raise BadRequest("Failed to parse input as a Pandas DataFrame: this twin reads no Parquet.")
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequest(
-            f"Invalid input. Ensure that input is a valid JSON formatted string. Error: {error!r}"
+            f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{error!r}'"
         ) from None
+    if isinstance(value, list):
+        raise BadRequest(f"Invalid input. {_WANTED}. Received a list.")
     if not isinstance(value, dict):
-        raise BadRequest(f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMS)}.")
+        raise BadRequest(f"Invalid input. {_WANTED}. Received unexpected input type '{type(value)}'.")
     if any(key in value for key in LLM_KEYS):
         return _spoken(value)
-    given = [form for form in FORMS if form in value]
+    given = [form for form in value if form in FORMS]
     if len(given) != 1:
-        raise BadRequest(
-            f"The input must be a JSON dictionary with exactly one of the input fields {set(FORMS)}. "
-            f"Received dictionary with input fields: {sorted(value)}"
-        )
+        raise BadRequest(f"{_WANTED}. Received dictionary with input fields: {given}. {_PROTOCOL}")
     return {"predictions": [score(row) for row in _rows(given[0], value[given[0]])]}
+
+
+def _csv(body: bytes) -> list[identity.JsonValue]:
+    try:
+        return list(csv.DictReader(io.StringIO(body.decode("utf-8"))))
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"Invalid input. Ensure that input is a valid UTF-8 encoded string. Error: '{error!r}'"
+        ) from None
+    except csv.Error as error:
+        raise BadRequest(f"Failed to parse input as a Pandas DataFrame. Error: '{error}'") from None
 
 
 def score(row: identity.JsonValue) -> float:
@@ -60,11 +93,13 @@ def _rows(form: str, data: identity.JsonValue) -> list[identity.JsonValue]:
         return _split(data)
     if form == "dataframe_records":
         if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
-            raise BadRequest("Provided dataframe_records field is not a valid dataframe representation in records.")
+            raise BadRequest(
+                f"Invalid input. Dataframe records format must be a list of records. Got type {type(data)}."
+            )
         rows = data
     elif form == "instances":
         if not isinstance(data, list):
-            raise BadRequest("Failed to parse input data: `instances` is no list.")
+            raise Unfit(UNFIT)
         rows = data
     else:
         rows = _columns(data)
@@ -76,9 +111,9 @@ def _rows(form: str, data: identity.JsonValue) -> list[identity.JsonValue]:
 def _split(data: identity.JsonValue) -> list[identity.JsonValue]:
     columns, rows = (data.get("columns"), data.get("data")) if isinstance(data, dict) else (None, None)
     if not isinstance(columns, list) or not isinstance(rows, list):
-        raise BadRequest("Provided dataframe_split field is not a valid dataframe representation in 'split' format.")
+        raise BadRequest(f"Invalid input. Dataframe split format must be a dictionary. Got type {type(data)}.")
     if not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
-        raise BadRequest(f"{len(columns)} columns passed, a row of the data has another number.")
+        raise BadRequest(f"Invalid input. {_SPLIT} Error: '{len(columns)} columns passed, passed data had others'")
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
@@ -90,7 +125,7 @@ def _columns(data: identity.JsonValue) -> list[identity.JsonValue]:
     if isinstance(data, dict) and len(lengths) == 1 and all(isinstance(value, list) for value in data.values()):
         return [{name: value[index] for name, value in data.items()} for index in range(lengths.pop())]
     if len(lengths) > 1:
-        raise BadRequest("The length of values for each input/column name are not the same")
+        raise Unfit(UNFIT)
     return [data]
 
 

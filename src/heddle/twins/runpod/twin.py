@@ -1,4 +1,4 @@
-"""Answer as a queue-based RunPod serverless endpoint does: run, runsync, status, cancel, purge, health, callbacks.
+"""Answer as a queue-based RunPod serverless endpoint does: run, runsync, status, stream, cancel, purge, health.
 
 Every endpoint id is there, and its worker draws a picture. A job is paid when it is accepted. It ends at its execution
 timeout, and is forgotten when its life, or the time its result is kept, is over: 404, whatever became of it. Sources:
@@ -48,7 +48,8 @@ class RunPodTwin(server.Twin):
         return [
             server.paid(f"{base}/run", self._run),
             server.paid(f"{base}/runsync", self._runsync),
-            server.question("GET", f"{base}/status/{{id}}", self._status),
+            *(server.question(method, f"{base}/status/{{id}}", self._status) for method in ("GET", "POST")),
+            *(server.question(method, f"{base}/stream/{{id}}", self._stream) for method in ("GET", "POST")),
             server.Route(method="POST", path=f"{base}/cancel/{{id}}", handler=self._cancel),
             server.Route(method="POST", path=f"{base}/purge-queue", handler=self._purge),
             server.Route(method="GET", path=f"{base}/health", handler=self._health),
@@ -95,6 +96,11 @@ class RunPodTwin(server.Twin):
 
     async def _status(self, call: calls.Call) -> answers.Answer:
         return answers.json_answer(200, self._view(self._found(call), now_s=self.now_s()))
+
+    async def _stream(self, call: calls.Call) -> answers.Answer:
+        """Show a job's state and no chunks: the worker returns its output, it yields nothing before."""
+        shown = self._shown(self._found(call), now_s=self.now_s())
+        return answers.json_answer(200, {"status": shown.state, "stream": []})
 
     async def _cancel(self, call: calls.Call) -> answers.Answer:
         job = self._found(call)

@@ -1,13 +1,15 @@
 """Answer as Vertex AI does: predictions, long-running operations, tokens, and media in Cloud Storage.
 
 Every project, location, endpoint and model is there. Models of publishers are asked after by ``fetchPredictOperation``,
-operations of endpoints by themselves. A prediction of a model with ``veo`` in its name is a video, of others a picture;
-with ``storageUri`` a video is written to Cloud Storage, else it is inline. Operations of which nothing came are given
-back. Sources: cloud.google.com/vertex-ai, REST reference, "Veo on Vertex AI API", and google-auth 2.63.0, read
-2026-11-29. Before it: ``kit.server``. After it: the answer.
+operations of endpoints by themselves. What is predicted is a picture, by a model with ``embedding`` in its name numbers
+for each instance, by an operation a video; with ``storageUri`` a video is written to Cloud Storage, else it is inline.
+Operations of which nothing came are given back. Sources: cloud.google.com/vertex-ai, REST reference, "Veo on Vertex AI
+API", "Text embeddings API", google-auth 2.63.0, google-genai 2.34.0, read 2026-11-29. Before it: ``kit.server``. After
+it: the answer.
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import ClassVar, Final
@@ -18,6 +20,7 @@ from heddle.twins.kit import answers, calls, faults, jobs, media, server
 from heddle.twins.kit.callbacks import Letter
 
 PICTURE_NANO_USD: Final = 40_000_000
+EMBEDDING_NANO_USD: Final = 10_000
 VIDEO_NANO_USD_PER_S: Final = 400_000_000
 DURATION_DEFAULT_S: Final = 8
 SAMPLES_MAX: Final = 4
@@ -25,6 +28,7 @@ TOKEN_LIFE_S: Final = 3_600
 FILTERED_WORD: Final = "forbidden"  # a prompt that has it is filtered by policy
 AUDIENCE: Final = "https://oauth2.googleapis.com/token"  # google-auth writes this, whatever the key's token_uri is
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_VERSION: Final = "/{version:v1(?:beta1)?}"  # google-genai asks for v1beta1
 _REASON: Final = "The prompt could not be submitted. It may violate our policies. Support codes: 58061214"
 _STATUSES: Final = {
     400: "INVALID_ARGUMENT",
@@ -49,11 +53,11 @@ class VertexTwin(server.Twin):
         """List the routes."""
         return [
             server.Route(method="POST", path="/token", handler=self._token, is_open=True),
-            server.paid("/v1/{resource:projects/[^:]+}:predict", self._predict),
-            server.paid("/v1/{resource:projects/[^:]+}:predictLongRunning", self._start),
-            server.question("POST", "/v1/{resource:projects/[^:]+}:fetchPredictOperation", self._fetch),
-            server.Route(method="POST", path="/v1/{operation:projects/[^:]+}:cancel", handler=self._cancel),
-            server.question("GET", "/v1/{operation:projects/[^:]+}", self._get),
+            server.paid(f"{_VERSION}/{{resource:projects/[^:]+}}:predict", self._predict),
+            server.paid(f"{_VERSION}/{{resource:projects/[^:]+}}:predictLongRunning", self._start),
+            server.question("POST", f"{_VERSION}/{{resource:projects/[^:]+}}:fetchPredictOperation", self._fetch),
+            server.Route(method="POST", path=f"{_VERSION}/{{operation:projects/[^:]+}}:cancel", handler=self._cancel),
+            server.question("GET", f"{_VERSION}/{{operation:projects/[^:]+}}", self._get),
             server.question("GET", "/storage/v1/b/{bucket}/o/{object:.+}", self._object),
         ]
 
@@ -96,6 +100,9 @@ class VertexTwin(server.Twin):
     async def _predict(self, call: calls.Call) -> answers.Answer:
         order = self._order(call, is_job=False)
         job = await self.jobs.pay(order)
+        if _is_embedding(order.model):
+            embedded: list[identity.JsonValue] = [_embedded(instance) for instance in call.json()["instances"]]
+            return answers.json_answer(200, {"predictions": embedded, "deployedModelId": "7", "model": order.model})
         picture = base64.b64encode(media.png(job.paid.digest)).decode()
         predictions = [{"mimeType": "image/png", "bytesBase64Encoded": picture}] * order.data["samples"]
         if order.data["is_filtered"]:
@@ -145,6 +152,8 @@ class VertexTwin(server.Twin):
         samples = _whole(parameters, "sampleCount", default=1, most=SAMPLES_MAX)
         duration_s = _whole(parameters, "durationSeconds", default=DURATION_DEFAULT_S, most=60)
         price = VIDEO_NANO_USD_PER_S * duration_s if is_job else PICTURE_NANO_USD
+        if _is_embedding(resource):
+            price = EMBEDDING_NANO_USD * len(instances)
         return jobs.Order(
             operation="operation" if is_job else "predict",
             model=resource,
@@ -195,6 +204,18 @@ def _response(job: jobs.Job) -> dict[str, identity.JsonValue]:
     return {**kind, "raiMediaFilteredCount": 0, "videos": videos}
 
 
+def _is_embedding(resource: str) -> bool:
+    return "embedding" in resource.rpartition("/")[2]
+
+
+def _embedded(instance: identity.JsonValue) -> dict[str, identity.JsonValue]:
+    """Give an instance's numbers, always the same for the same text."""
+    text = json.dumps(instance, sort_keys=True).encode()
+    values: list[identity.JsonValue] = [round(byte / 255, 4) for byte in hashlib.sha256(text).digest()[:8]]
+    statistics: dict[str, identity.JsonValue] = {"token_count": len(text) // 4 + 1, "truncated": False}
+    return {"embeddings": {"values": values, "statistics": statistics}}
+
+
 def _name(job: jobs.Job) -> str:
     """Give an operation's name: below its model, or below the location of its endpoint."""
     resource = job.paid.model
@@ -213,7 +234,9 @@ def _drawn(job: jobs.Job, number: int) -> bytes:
 
 
 def _whole(parameters: dict[str, identity.JsonValue], key: str, *, default: int, most: int) -> int:
+    """Read a whole number; Google's REST client writes 2 as 2.0, since the parameters are a protobuf Value."""
     value = parameters.get(key, default)
-    if type(value) is not int or not 1 <= value <= most:
+    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    if not is_whole or not 1 <= value <= most:
         raise calls.Refused(400, "", f"{key} must be from 1 to {most}")
-    return value
+    return int(value)
