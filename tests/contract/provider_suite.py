@@ -158,7 +158,7 @@ class ProviderSuite:
     ) -> None:
         server.script(scripted_server.silence())
 
-        outcome = await adapter_under_test.send(dataclasses.replace(request_of, timeout_s=0.3))
+        outcome = await adapter_under_test.send(dataclasses.replace(request_of, timeout_s=1.0))
 
         self.check_unproven(adapter_under_test, outcome)
         assert len(server.requests) == 1
