@@ -11,6 +11,7 @@ from heddle.config import deployment, settings
 from heddle.core import artifact, faults, settle
 from heddle.engine import execute, hold, media
 from heddle.engine import parts as parts_module
+from heddle.engine import settle as settle_stage
 from heddle.ports import blobs, provider
 from heddle.providers import registry
 from tests.contract import provider_suite, scripted_server
@@ -72,6 +73,8 @@ async def test_answer_when_an_input_cannot_be_read_then_a_paid_call_was_not_sent
     assert faults.FAULTS[outcome.fault.fault].is_retryable
     assert "Input/output error" in outcome.fault.message
     assert server.requests == []
+    verdict = settle.RetryAt(delay_s=1.0, fault=outcome.fault)
+    assert settle_stage.settlement(claims.claimed(endpoint_id=7), verdict).breaker == 0
 
 
 async def test_read_when_the_storage_fails_then_said_in_one_error_for_all_adapters() -> None:

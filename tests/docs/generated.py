@@ -181,7 +181,8 @@ Every failure of a step is one of these. Adapters and the engine choose it by a 
 searching a message; what no table names is `unclassified` and is logged whole. A run's `error` and a step's `fault`
 carry it as `{"fault": …, "message": …, "where": …}`. A `code` tells kinds of one fault apart: a
 `bad_output` of the code `quality` arrived whole and was refused by a [gate](../howto/route-and-canary.md) of its model;
-it is tried again up to the gate's `tries_max`.
+it is tried again up to the gate's `tries_max`. A `not_sent` of the code `input_unread` failed before its endpoint was
+asked, since our own artifact storage could not give an input: it counts against no breaker and no scorecard.
 
 *Tried again*: within the step's own retry options, with full jitter, after a `Retry-After` if there was one.
 *Breaker*: counts against the endpoint's scopes. *Billed*: the provider may have charged. *HTTP*: the status that means

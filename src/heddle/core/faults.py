@@ -110,6 +110,8 @@ FAULTS: dict[Fault, FaultLaw] = {
 
 QUALITY = "quality"
 """The code of a ``bad_output`` that arrived whole and that a gate of its model refused: another try may do better."""
+INPUT_UNREAD = "input_unread"
+"""The code of a ``not_sent`` whose input our own storage could not give: the endpoint was never asked."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +119,19 @@ class StepFault:
     """Hold one failure as it is journalled: what, in words, and where.
 
     ``message`` says what happened, to which thing, and what to do; ``where`` names the place in the author's code
-    or the endpoint. ``code`` tells kinds of one fault apart, empty for none: see ``QUALITY``.
+    or the endpoint. ``code`` tells kinds of one fault apart, empty for none: see ``QUALITY`` and
+    ``INPUT_UNREAD``.
     """
 
     fault: Fault
     message: str
     where: str = ""
     code: str = ""
+
+    @property
+    def counts_for_breaker(self) -> bool:
+        """Tell whether the endpoint is to blame: by the row of the fault, unless its code says that we are."""
+        return FAULTS[self.fault].counts_for_breaker and self.code != INPUT_UNREAD
 
     def as_json(self) -> dict[str, str]:
         """Give the form that is stored and shown."""

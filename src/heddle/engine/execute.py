@@ -88,9 +88,9 @@ def is_too_late(claimed: store.Claimed, *, elapsed_s: float) -> bool:
     return claimed.deadline_in_s is not None and 0 < claimed.deadline_in_s <= elapsed_s
 
 
-def failed(fault: faults.Fault, message: str, where: str) -> settle.Faulted:
+def failed(fault: faults.Fault, message: str, where: str, code: str = "") -> settle.Faulted:
     """Give the outcome of a classified failure of our own."""
-    return settle.Faulted(fault=faults.StepFault(fault=fault, message=message[:2_000], where=where))
+    return settle.Faulted(fault=faults.StepFault(fault=fault, message=message[:2_000], where=where, code=code))
 
 
 class Executor:
@@ -369,13 +369,13 @@ class Executor:
             self._note_cut(claimed, endpoint)
             raise
         except blobs_port.BlobUnread as error:  # all inputs are read before anything is ordered (ports.provider)
-            outcome = failed(faults.Fault.NOT_SENT, f"nothing was sent: {error}", f"endpoint {endpoint.row.name}")
+            where, message = f"endpoint {endpoint.row.name}", f"nothing was sent: {error}"
+            outcome = failed(faults.Fault.NOT_SENT, message, where, faults.INPUT_UNREAD)
         except Exception as error:  # noqa: BLE001 - the border to an adapter: logged whole, and never taken for a refusal
             recorder.event(events.REPLY_UNCLASSIFIED, error=error, endpoint=endpoint.row.name)
             outcome = self.unclassified(endpoint, error)
-        recorder.observe(
-            metrics.ENDPOINT_DURATION, self._parts.clock.monotonic_s() - started_s, endpoint=endpoint.row.name
-        )
+        elapsed_s = self._parts.clock.monotonic_s() - started_s
+        recorder.observe(metrics.ENDPOINT_DURATION, elapsed_s, endpoint=endpoint.row.name)
         return await results.kept(claimed, outcome, request.artifacts)
 
     def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:

@@ -88,7 +88,7 @@ def _count(card: Card, outcome: settle.Outcome) -> None:
         case settle.Completed():
             card.add(Count.TRIED)
             card.add(Count.OK)
-        case settle.Faulted() if outcome.fault.fault in _OURS:
+        case settle.Faulted() if outcome.fault.fault in _OURS or outcome.fault.code == faults.INPUT_UNREAD:
             return
         case settle.Faulted():
             card.add(Count.TRIED)

@@ -152,7 +152,7 @@ def _unstorable(item: store.Settlement, error: Exception) -> store.Settlement:
 
 
 def _breaker(fault: faults.StepFault) -> int:
-    return -1 if faults.FAULTS[fault.fault].counts_for_breaker else 0
+    return -1 if fault.counts_for_breaker else 0
 
 
 def retry_of(claimed: store.Claimed) -> retry_policy.RetryOptions:

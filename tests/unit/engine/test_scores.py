@@ -75,9 +75,10 @@ def test_note_when_an_outcome_is_not_known_then_it_is_ambiguous_once() -> None:
     assert counted(unknown, verdict, attempt_state="unknown") == {}
 
 
-def test_note_when_it_is_our_own_doing_then_nothing_counts() -> None:
-    outcome = faulted(faults.Fault.CANCELLED)
-
+@pytest.mark.parametrize(
+    "outcome", [faulted(faults.Fault.CANCELLED), faulted(faults.Fault.NOT_SENT, code=faults.INPUT_UNREAD)]
+)
+def test_note_when_it_is_our_own_doing_then_nothing_counts(outcome: settle.Faulted) -> None:
     assert counted(outcome, settle.Fail(fault=outcome.fault)) == {}
 
 
