@@ -25,9 +25,11 @@ def run(given: argparse.Namespace) -> int:
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            mark = "ok  " if finding.problem is None else "WRONG"
+            mark = "WRONG" if finding.problem is not None else "warn" if finding.warning is not None else "ok"
             print(f"{mark:5} {finding.name:{width}}  {finding.value}")
             if finding.problem is not None:
                 print(f"      {'':{width}}  {finding.problem}; {finding.remedy}")
+            if finding.warning is not None:
+                print(f"      {'':{width}}  {finding.warning}")
         print(f"{len(findings) - len(wrong)} well, {len(wrong)} wrong", file=sys.stderr)
     return complaints.Exit.UNWELL if wrong else complaints.Exit.DONE

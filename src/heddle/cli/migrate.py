@@ -15,6 +15,7 @@ def run(_given: argparse.Namespace) -> int:
         setup.logs(limits)
         setup.django()
         from heddle import wiring
+        from heddle.providers import registry
         from heddle.service import migrate
 
         wanted = wiring.read_deployment(limits)
@@ -30,4 +31,6 @@ def run(_given: argparse.Namespace) -> int:
             )
         for problem in wiring.config_problems(wanted, os.environ):
             print(f"note: {problem}")
+        for warning in registry.warnings(wanted):
+            print(f"warning: {warning}")
     return complaints.Exit.DONE

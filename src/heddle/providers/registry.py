@@ -5,6 +5,7 @@ It speaks to nobody: a wrong address shows when the provider is checked or calle
 deployment file. After it: execute and poll, with a provider per endpoint.
 """
 
+import contextlib
 import importlib
 import re
 import types
@@ -32,6 +33,7 @@ from heddle.providers.mlflow import about as mlflow_about
 from heddle.providers.mlflow import adapter as mlflow
 from heddle.providers.openai import about as openai_about
 from heddle.providers.openai import adapter as openai
+from heddle.providers.openai import operations as openai_operations
 from heddle.providers.replicate import about as replicate_about
 from heddle.providers.replicate import adapter as replicate
 from heddle.providers.runpod import about as runpod_about
@@ -125,6 +127,20 @@ def build(
             "write paid = true, where the adapter takes it"
         )
     return made if shape is None else shaping.ShapedProvider(made, shape, where=f"endpoint {endpoint.name}")
+
+
+def warnings(wanted: deployment.Deployment) -> list[str]:
+    """Tell what is allowed and hardly meant: nothing is refused for it, and each says what to write. One that cannot be
+    read is left to ``build``, which refuses it.
+    """
+    found = []
+    for endpoint in wanted.endpoints.values():
+        if endpoint.adapter != "openai" or not endpoint.is_list_priced:
+            continue
+        with contextlib.suppress(ValueError):
+            problem = openai_operations.warning(endpoint.url, endpoint.options)
+            found += [] if problem is None else [f"[endpoints.{endpoint.name}] {problem}"]
+    return found
 
 
 def _own_adapter(endpoint: deployment.Endpoint) -> Factory:

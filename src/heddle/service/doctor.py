@@ -32,12 +32,16 @@ _GIB = 1024**3
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at. `problem` is None when it is well; `remedy` says what to do otherwise."""
+    """One thing that was looked at. `problem` is None when it is well; `remedy` says what to do otherwise.
+
+    `warning`: what is hardly meant, with what to write; it makes nothing unwell.
+    """
 
     name: str
     value: str
     problem: str | None = None
     remedy: str = ""
+    warning: str | None = None
 
 
 def examine(limits: settings.Settings) -> list[Finding]:
@@ -47,6 +51,7 @@ def examine(limits: settings.Settings) -> list[Finding]:
     except deployment.DeploymentRefused as error:
         wanted, deployed = deployment.EMPTY, str(error)
     findings = [_configuration(limits, deployed, wanted)]
+    findings += [Finding(name="prices", value="are estimates", warning=each) for each in adapters.warnings(wanted)]
     look: list[Callable[[], list[Finding]]] = [
         _server,
         lambda: [_route(limits)],

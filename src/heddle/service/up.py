@@ -113,6 +113,7 @@ class _House:
     def prepare(self) -> Addresses:
         """Migrate, apply the deployment, make the development key."""
         from heddle import wiring
+        from heddle.providers import registry
 
         wanted = wiring.read_deployment(setup.read_settings())
         self._tell("database: migrating")
@@ -124,6 +125,8 @@ class _House:
         problems = wiring.config_problems(wanted, os.environ)
         if problems:
             raise StartRefused(problems[0])
+        for warning in registry.warnings(wanted):
+            self._tell(f"warning: {warning}")
         migrate.migrate(wanted)
         base = f"http://{_shown_host(self._limits.web_host)}:{self._limits.web_port}"
         is_development = self._limits.environment == "development"

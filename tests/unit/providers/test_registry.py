@@ -49,6 +49,30 @@ def test_build_when_an_adapter_of_ones_own_is_named_then_made_and_held_to_the_sa
         registry.build(dataclasses.replace(mine, options={"mood": "x"}), {"KEY": "k"})
 
 
+@pytest.mark.parametrize(
+    ("url", "options", "is_list_priced", "is_warned"),
+    [
+        ("https://models.example.com/v1", {}, True, True),
+        ("https://models.example.com/v1", {"list_prices": True}, True, False),
+        ("https://models.example.com/v1", {"list_prices": False}, True, False),
+        ("https://models.example.com/v1", {}, False, False),
+        ("https://api.openai.com/v1", {}, True, False),
+        ("http://[::1", {}, True, False),
+    ],
+)
+def test_warnings_when_charges_would_silently_be_estimates_then_told_with_what_to_write(
+    url: str, options: dict[str, object], is_list_priced: bool, is_warned: bool
+) -> None:
+    given = dataclasses.replace(
+        ENDPOINT, adapter="openai", url=url, options=options, is_list_priced=is_list_priced, price_nano_usd=1
+    )
+    told = registry.warnings(dataclasses.replace(deployment.EMPTY, endpoints={"there": given}))
+
+    assert [each.startswith("[endpoints.there] has price") and "list_prices = true" in each for each in told] == (
+        [True] if is_warned else []
+    )
+
+
 @pytest.mark.parametrize("adapter", sorted(registry.ADAPTERS))
 def test_build_when_the_address_cannot_be_read_then_it_is_refused_in_one_sentence(adapter: str) -> None:
     assert refusal({"KEY": "k"}, adapter=adapter, url="http://[::1", secret="env:KEY").startswith("[endpoints.there] ")

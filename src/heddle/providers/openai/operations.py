@@ -70,7 +70,7 @@ def read(config: provider.EndpointConfig) -> OpenaiOptions:
     """Read and check the endpoint's options. Raises OptionRefused naming the first one that is wrong."""
     source = options.Options(config)
     operation = source.choice("operation", default=Operation.CHAT)
-    is_official = (parse.urlsplit(options.require_http_url(config)).hostname or "") == OFFICIAL_HOST
+    is_official = _is_official(options.require_http_url(config))
     found = OpenaiOptions(
         operation=operation,
         model_name=source.text("model_name", default="") or None,
@@ -104,6 +104,21 @@ def read(config: provider.EndpointConfig) -> OpenaiOptions:
         except signing.SecretMalformed as error:
             raise source.refusal("callback_secret", f"cannot be used: {error}") from None
     return found
+
+
+def warning(url: str, given: Mapping[str, object]) -> str | None:
+    """Tell what an endpoint that goes by the price list leaves out, where its charges would silently be estimates."""
+    if "list_prices" in given or given.get("paid") is False or _is_official(url):
+        return None
+    return (
+        f'has price = "list" at {url}, which is not {OFFICIAL_HOST}: every charge is an estimate, what was reserved. '
+        "Write list_prices = true if what is served there costs OpenAI's list prices, list_prices = false if it is to "
+        "stay so, or price_usd in place of price"
+    )
+
+
+def _is_official(url: str) -> bool:
+    return (parse.urlsplit(url).hostname or "") == OFFICIAL_HOST
 
 
 def _header(source: options.Options, key: str) -> str | None:
