@@ -226,7 +226,7 @@ def webhooks() -> client_room.Webhooks:
     from heddle.store import webhooks as webhooks_store
 
     made = webhooks_store.DjangoWebhooks(cleanup_s=house_settings().cleanup_s)
-    return client_room.Webhooks(desk=made, tenants=lambda name: made.tenant(name=name), limits=house_settings())
+    return client_room.Webhooks(desk=made, tenants=lambda name: made.known_tenant(name=name), limits=house_settings())
 
 
 class CallbackVerifiers:

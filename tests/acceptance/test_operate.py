@@ -85,10 +85,15 @@ def test_operator_when_the_signing_secret_is_rotated_then_it_is_printed_once_and
     made = service.run("webhooks", "rotate")
     listed = service.run("webhooks", "list", "--json")
     unknown = service.run("webhooks", "redeliver", "msg_1")
+    no_run = service.run("webhooks", "list", "--run", "x")
+    no_tenant = service.run("webhooks", "list", "--tenant", "nobdy")
     told = service.run("audit", "--json")
 
     assert made.out.startswith("whsec_"), made.err
     assert listed.json() == []
     assert (unknown.status, unknown.err.strip()) == (2, "heddle: there is no event 'msg_1'")
+    assert (no_run.status, no_run.out) == (2, "")
+    assert "'x', which is no run's id" in no_run.err
+    assert (no_tenant.status, "there is no tenant 'nobdy'" in no_tenant.err) == (2, True)
     assert "webhooks.rotate" in [each["action"] for each in json.loads(told.out)]
     assert made.out.strip() not in told.out

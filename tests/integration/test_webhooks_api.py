@@ -12,7 +12,7 @@ from heddle import client, wiring
 from heddle.client import needs
 from heddle.config import settings
 from heddle.core import outbox
-from heddle.ports import records
+from heddle.ports import operators, records
 from heddle.store import django as django_store
 from heddle.store import webhooks as webhooks_store
 from tests import pg
@@ -34,7 +34,7 @@ def house(database: pg.Database, monkeypatch: pytest.MonkeyPatch) -> client.Hedd
         verify_callback=None,  # type: ignore[arg-type]
         checks={},
     )
-    webhooks = client.Webhooks(desk=desk, tenants=lambda name: desk.tenant(name=name), limits=limits)
+    webhooks = client.Webhooks(desk=desk, tenants=lambda name: desk.known_tenant(name=name), limits=limits)
     monkeypatch.setattr(wiring, "client", lambda: made)
     monkeypatch.setattr(wiring, "webhooks", lambda: webhooks)
     return made
@@ -89,7 +89,7 @@ def test_deliveries_when_listed_then_the_newest_come_first_page_by_page(house: c
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [({"state": "lost"}, "state"), ({"limit": "9999"}, "limit"), ({"cursor": "x"}, "cursor")],
+    [({"state": "lost"}, "state"), ({"limit": "9999"}, "limit"), ({"cursor": "x"}, "cursor"), ({"run": "x"}, "run")],
 )
 def test_deliveries_when_the_question_is_none_then_the_field_is_named(
     house: client.Heddle, tenant: str, query: dict[str, str], field: str
@@ -98,6 +98,14 @@ def test_deliveries_when_the_question_is_none_then_the_field_is_named(
 
     assert answer.status_code == 422
     assert field in answer.json()["errors"][0]["field"]
+
+
+def test_deliveries_when_a_tenant_is_mistyped_then_refused_and_none_is_made(database: pg.Database) -> None:
+    with pytest.raises(operators.SubjectMissing, match="there is no tenant 'nobdy'"):
+        wiring.webhooks().deliveries(tenant="nobdy")
+
+    with database.connect() as connection:
+        assert not connection.execute("select 1 from heddle_tenant where name = 'nobdy'").fetchall()
 
 
 def test_redeliver_when_an_event_is_dead_then_it_is_due_from_the_start_and_audited(

@@ -5,6 +5,7 @@ is made and given once: afterwards nobody is shown it again, only rotated to the
 process. Before it: the API and the command line. After it: ``ports.webhooks``.
 """
 
+import uuid
 from collections.abc import Callable, Sequence
 
 from heddle.client import values
@@ -45,13 +46,16 @@ class Webhooks:
         problems = []
         if state is not None and state not in set(outbox.EventState):
             problems.append(Problem(field="state", message=f"must be one of {', '.join(outbox.EventState)}"))
+        run = None if run_id is None else _run(run_id)
+        if run is None and run_id is not None:
+            problems.append(Problem(field="run", message=f"is {run_id[:100]!r}, which is no run's id"))
         if not 1 <= limit <= self._limits.page_max:
             problems.append(Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}"))
         if problems:
             raise InvalidInput(problems)
         where = webhooks.EventFilter(
             state=None if state is None else outbox.EventState(state),
-            run_id=run_id,
+            run_id=run,
             before=None if before is None else _event(before, field="cursor"),
             limit=limit,
         )
@@ -93,6 +97,13 @@ class Webhooks:
 
     def _tenant(self, tenant: str | records.Tenant) -> records.Tenant:
         return tenant if isinstance(tenant, records.Tenant) else self._tenants(tenant)
+
+
+def _run(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
 
 
 def _event(text: str, *, field: str) -> outbox.EventId:

@@ -7,6 +7,7 @@ below; ``engine.deliver`` sends.
 
 import dataclasses
 import datetime
+import uuid
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -45,7 +46,7 @@ class EventFilter:
     """Say which events are asked for. ``before``: those of earlier runs, the newest first."""
 
     state: outbox.EventState | None = None
-    run_id: str | None = None
+    run_id: uuid.UUID | None = None
     before: outbox.EventId | None = None
     limit: int = 50
 

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from heddle.core import artifact, identity, ids, plan, reasons
 from heddle.core.policy import lineup, quota
-from heddle.ports import doors, records, transport
+from heddle.ports import doors, operators, records, transport
 from heddle.ports import routing as routing_port
 from heddle.store import admitting, load, quotas, reading, reusing, routing, why
 
@@ -291,6 +291,15 @@ class DjangoDoors(admitting.Admitting):
         """Give the tenant of this name, None when there is none."""
         found = self._rows("tenant_read", {"name": name})
         return quotas.tenant(found[0]) if found else None
+
+    def known_tenant(self, *, name: str) -> records.Tenant:
+        """Give the tenant of this name. Raises SubjectMissing: who looks after a tenant mistypes it, and makes none."""
+        found = self.find_tenant(name=name)
+        if found is None:
+            raise operators.SubjectMissing(
+                f"there is no tenant {name[:100]!r}; heddle.toml or the first key of a tenant makes it"
+            )
+        return found
 
     def tenant(self, *, name: str) -> records.Tenant:
         """Give the tenant of this name, made when it does not exist."""

@@ -31,8 +31,7 @@ class DjangoWebhooks(django.DjangoDoors):
 
     def deliveries(self, *, tenant: records.Tenant, where: webhooks.EventFilter) -> Sequence[webhooks.EventView]:
         """Show events."""
-        run_id = None if where.run_id is None else _uuid(where.run_id)
-        return self._views(tenant, where, run_id=run_id, seq=None)
+        return self._views(tenant, where, run_id=where.run_id, seq=None)
 
     def _views(
         self, tenant: records.Tenant, where: webhooks.EventFilter, *, run_id: uuid.UUID | None, seq: int | None
@@ -99,14 +98,6 @@ class DjangoWebhooks(django.DjangoDoors):
                 after={"version": version, "grace_s": grace_s},
             )
         return outbox_port.SigningKey(version=version, salt=salt)
-
-
-def _uuid(text: str) -> uuid.UUID:
-    """Read a run's id; one that is none names a run that nobody has."""
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return uuid.UUID(int=0)
 
 
 def _view(row: Sequence[Any]) -> webhooks.EventView:
