@@ -29,6 +29,9 @@ HEADERS = {
 
 ADMISSION_ROUTES = ("v1/runs", "v1/runs/batch")
 
+PLAIN_ROUTES = ("heddle-account-callback", "heddle-callback", "heddle-healthz", "heddle-readyz", "heddle-metrics")
+"""Names of our paths outside of the router."""
+
 Answer = Callable[[django.http.HttpRequest], django.http.HttpResponseBase]
 
 
@@ -59,7 +62,8 @@ def _in_our_form(
 ) -> django.http.HttpResponseBase:
     """Replace what Django and the router answer by themselves under our paths, which is HTML or plain text."""
     match = request.resolver_match
-    if match is None or not match.namespace.startswith("heddle-api") or response.status_code != 405:
+    is_ours = match is not None and (match.namespace.startswith("heddle-api") or match.url_name in PLAIN_ROUTES)
+    if not is_ours or response.status_code != 405:
         return response
     allowed = response.headers.get("Allow", "")
     refusal = problems.Refusal("method_not_allowed", f"{request.method} does not fit this path; it takes {allowed}.")

@@ -56,18 +56,19 @@ def _on_exception(request: django.http.HttpRequest, error: Exception | type[Exce
 
 
 @csrf.csrf_exempt
-def _nothing(request: django.http.HttpRequest) -> django.http.HttpResponse:
-    """Answer for paths under ours that are none, in our form."""
+def nothing(request: django.http.HttpRequest, exception: Exception | None = None) -> django.http.HttpResponse:
+    """Answer for a path that is none, in our form: those under ours, and every one where the whole service is ours."""
     return problems.answer(problems.Refusal("not_found", "There is nothing at this path."))
 
 
 api = _build()
 
 urlpatterns = [
+    re_path(r"^v1/*$", nothing),
     path("v1/", api.urls),
-    re_path(r"^v1/.*$", _nothing),
     path("callbacks/<str:endpoint>", callbacks.take, name="heddle-account-callback"),
     path("callbacks/<str:endpoint>/<str:token>", callbacks.take, name="heddle-callback"),
+    re_path(r"^(?:v1/.*|callbacks(?:/.*)?)$", nothing),
     path("healthz", health.live, name="heddle-healthz"),
     path("readyz", health.ready, name="heddle-readyz"),
     path("metrics", health.numbers, name="heddle-metrics"),

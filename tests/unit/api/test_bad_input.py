@@ -199,12 +199,61 @@ def test_start_when_the_key_may_only_read_then_403(web: django.test.Client, home
     assert web.get("/v1/runs", headers=headers).status_code == 200
 
 
-def test_any_path_when_unknown_or_with_a_wrong_method_then_a_problem(web: django.test.Client) -> None:
-    unknown, wrong = web.get("/v1/nothing"), web.delete("/v1/runs")
+PATHS = (
+    "/v1",
+    "/v1/",
+    "/v1/nothing",
+    "/v1/runs/",
+    "/v1/artifacts/a/b",
+    "/callbacks",
+    "/callbacks/",
+    "/callbacks/a/b/c",
+)
 
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
-    assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
-    assert set(wrong["Allow"].split(", ")) >= {"GET", "POST"}
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_any_path_when_it_is_none_of_ours_then_a_problem(web: django.test.Client, method: str, path: str) -> None:
+    unknown = getattr(web, method)(path)
+
+    assert (unknown.status_code, unknown["Content-Type"]) == (404, problems.CONTENT_TYPE)
+    assert unknown.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("delete", "/v1/runs", {"GET", "POST"}),
+        ("get", "/callbacks/paint", {"POST"}),
+        ("put", "/callbacks/paint/token", {"POST"}),
+        ("post", "/healthz", {"GET"}),
+    ],
+)
+def test_any_path_when_the_method_does_not_fit_then_a_problem(
+    web: django.test.Client, method: str, path: str, allowed: set[str]
+) -> None:
+    wrong = getattr(web, method)(path)
+
+    assert (wrong.status_code, wrong["Content-Type"]) == (405, problems.CONTENT_TYPE)
+    assert set(wrong["Allow"].split(", ")) >= allowed
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/artifacts/a/b", problems.CONTENT_TYPE),
+        ("/nothing", problems.CONTENT_TYPE),
+        ("/admin-x/", problems.CONTENT_TYPE),
+    ],
+)
+def test_any_path_when_the_whole_service_is_ours_then_a_problem(
+    web: django.test.Client, path: str, media_type: str
+) -> None:
+    with django.test.override_settings(ROOT_URLCONF="heddle.service.urls"):
+        unknown, page = web.get(path), web.get("/console/nothing/at/all")
+
+    assert (unknown.status_code, unknown["Content-Type"]) == (404, media_type)
+    assert (page.status_code, page["Content-Type"]) == (404, "text/html; charset=utf-8")
 
 
 def test_every_answer_when_given_then_it_carries_the_security_headers(web: django.test.Client) -> None:
