@@ -1,10 +1,13 @@
 """`heddle web`: serve the API, the console and the admin until asked to stop."""
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 
 from heddle.cli import complaints
-from heddle.service import database, setup
+from heddle.config import settings
+from heddle.service import database, ports, setup
 
 
 def run(_given: argparse.Namespace) -> int:
@@ -12,7 +15,7 @@ def run(_given: argparse.Namespace) -> int:
     limits = setup.beside_service()
     if limits.web_port == 0:
         raise complaints.CommandRefused("HEDDLE_WEB_PORT is 0; `heddle web` needs a port of its own to listen on")
-    with database.using(limits) as address:
+    with _port(limits), database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
         setup.logs(limits)
         # Loaded here too, so that what is misconfigured stops the start with one sentence, not the server's process.
@@ -21,3 +24,19 @@ def run(_given: argparse.Namespace) -> int:
 
         web.serve(limits)
     return complaints.Exit.DONE
+
+
+@contextlib.contextmanager
+def _port(limits: settings.Settings) -> Iterator[None]:
+    """Have the port to ourselves, unless it may be shared. Raises CommandRefused."""
+    if limits.web_port_shared:
+        yield
+        return
+    try:
+        with ports.taken(port=limits.web_port, host=limits.web_host):
+            yield
+    except ports.PortTaken as error:
+        raise complaints.CommandRefused(
+            f"{error}: stop what listens there (`heddle up` serves the web, too), name another port with "
+            "HEDDLE_WEB_PORT, or share it, each server getting some of the requests, with HEDDLE_WEB_PORT_SHARED=true"
+        ) from error

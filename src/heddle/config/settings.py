@@ -196,6 +196,9 @@ class Settings:
     # Doors
     web_host: str = _setting("127.0.0.1", "Address the web server binds to.")
     web_port: int = _setting(8_700, "Port of the web server; 0: any free one.", unit="port", low=0, high=65_535)
+    web_port_shared: bool = _setting(
+        False, "Whether a second web server may listen on a port that is taken, as in a rolling restart."
+    )
     web_threads: int = _setting(
         16, "Threads of the web server; at most half serve waits and streams.", unit="threads", low=2, high=256
     )

@@ -5,6 +5,7 @@ and the server's start. Before it: `heddle up`. After it: the servers, which are
 """
 
 import contextlib
+import errno
 import secrets
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ TRIES_MAX = 200
 
 class NoFreePort(RuntimeError):
     """Say that no port could be had."""
+
+
+class PortTaken(RuntimeError):
+    """Say that something listens on a port already, or holds it."""
 
 
 def is_free(*, port: int, host: str = "127.0.0.1") -> bool:
@@ -42,6 +47,27 @@ def held(*, port: int, host: str = "127.0.0.1") -> Iterator[None]:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with contextlib.suppress(OSError):
             holder.bind((host, port))
+        yield
+
+
+@contextlib.contextmanager
+def taken(*, port: int, host: str) -> Iterator[None]:
+    """Take a port for a server that would share it, so that a second one is refused instead. Raises PortTaken.
+
+    The socket is bound as one that shares with nobody, and only then lets our own server in beside it; it never
+    listens. Of two that start at once the later one is refused.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as holder:
+        # Connections of the server before, on their way out, are no reason to refuse.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            holder.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(f"port {port} of {host} is taken") from error
+            raise
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         yield
 
 

@@ -219,7 +219,8 @@ class _House:
         return child.ChildSpec(
             name="web",
             argv=_command("web"),
-            env=dict(os.environ),
+            # We hold the port, between its starts as well; it is shared with us.
+            env={**os.environ, "HEDDLE_WEB_PORT_SHARED": "true"},
             log_path=log_dir / "web.log",
             stop_timeout_s=WEB_STOP_S,
             ready=lambda: example.answers(url),

@@ -3,6 +3,7 @@
 import http.server
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 import threading
@@ -125,3 +126,19 @@ def test_help_then_neither_django_nor_a_driver_is_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=60)
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_web_when_its_port_is_taken_then_refused_with_the_port_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setenv("HEDDLE_WEB_PORT", str(port))
+        monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path))
+
+        status = cli.main(["web"])
+
+    told = capsys.readouterr().err
+    assert status == complaints.Exit.REFUSED
+    assert f"port {port} of 127.0.0.1 is taken" in told
+    assert "HEDDLE_WEB_PORT_SHARED=true" in told
