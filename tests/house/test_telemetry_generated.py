@@ -101,14 +101,14 @@ def rules_of(folder: Path, *groups: str) -> Path:
     return file
 
 
-def firing(name: str) -> list[dict[str, object]]:
+def firing(name: str, **labelled: str) -> list[dict[str, object]]:
     """Give what promtool expects of one alert that fires."""
     (alert,) = (each for each in alerts.ALL if each.name == name)
-    labels = {"severity": alert.severity.value}
+    labels = {"severity": alert.severity.value, **labelled}
     if alert in alerts.BURNS:
         labels["slo"] = slos.ADMISSION_AVAILABILITY.key
     annotations = {
-        "summary": alert.summary,
+        "summary": alert.summary.replace("{{ $labels.endpoint }}", labelled.get("endpoint", "")),
         "description": alert.description,
         "runbook_url": f"{BASE}/{name}.md",
     }
@@ -116,11 +116,11 @@ def firing(name: str) -> list[dict[str, object]]:
 
 
 def check_alerts(
-    *, rules: Path, interval: str, series: dict[str, str], expected: list[tuple[str, str, bool]]
+    *, rules: Path, interval: str, series: dict[str, str], expected: list[tuple[str, str, bool]], **labelled: str
 ) -> tuple[int, str]:
     """Replay series over simulated time; ``expected`` holds (time, alert, does it fire)."""
     tests = [
-        {"eval_time": at, "alertname": name, "exp_alerts": firing(name) if fires else []}
+        {"eval_time": at, "alertname": name, "exp_alerts": firing(name, **labelled) if fires else []}
         for at, name, fires in expected
     ]
     document = {
@@ -185,6 +185,17 @@ def test_burn_alert_ends_soon_after_the_errors_do(tmp_path: Path) -> None:
     expected = [("362m", FAST, True), ("368m", FAST, False)]
 
     code, said = check_alerts(rules=rules, interval="1m", series=series, expected=expected)
+
+    assert code == 0, said
+
+
+@needs_promtool
+def test_first_canary_that_is_rolled_back_is_told_though_its_counter_was_not_there_before(tmp_path: Path) -> None:
+    rules, name = rules_of(tmp_path, "heddle-states"), "HeddleCanaryRolledBack"
+    series = {f'{metrics.CANARIES_ROLLED_BACK.name}{{endpoint="studio"}}': "_x11 1x40"}
+    expected = [("50m", name, False), ("65m", name, True), ("100m", name, True), ("200m", name, False)]
+
+    code, said = check_alerts(rules=rules, interval="5m", series=series, expected=expected, endpoint="studio")
 
     assert code == 0, said
 

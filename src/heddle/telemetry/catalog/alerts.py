@@ -60,6 +60,7 @@ def _alert(name: str, expression: str, severity: Severity, *, for_s: int, summar
 DOUBTED: Final = metrics.SPEND_ALARM.name
 FIRST_TRIES: Final = metrics.ENDPOINT_FIRST_TRIES.name
 CHARGED: Final = metrics.MONEY_CHARGED.name
+ROLLED_BACK: Final = metrics.CANARIES_ROLLED_BACK.name
 
 STATES: Final = (
     _alert(
@@ -140,6 +141,16 @@ STATES: Final = (
         for_s=300,
         summary="{{ $labels.endpoint }} has been closed off for five minutes.",
         description="Its probes fail. Work goes to the next tier or waits.",
+    ),
+    _alert(
+        "HeddleCanaryRolledBack",
+        # A rollback is often the first that a leader counts, and the first step of a counter is no increase.
+        f"sum by (endpoint) (increase({ROLLED_BACK}[1h])) > 0"
+        f" or sum by (endpoint) ({ROLLED_BACK} unless {ROLLED_BACK} offset 1h) > 0",
+        TICKET,
+        for_s=0,
+        summary="A canary at {{ $labels.endpoint }} was worse than the routes beside it and gets nothing more.",
+        description="Nobody has to stop it. Whoever tries the new place or version has to know that it failed.",
     ),
     _alert(
         "HeddleWorkersDying",

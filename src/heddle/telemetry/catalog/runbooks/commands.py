@@ -44,6 +44,7 @@ WORKER = Command(line="heddle worker", expect="worker.started in its log; it cla
 MIGRATE = Command(
     line="heddle migrate", expect="nothing to do, or the partitions and tables it made", is_read_only=False
 )
+AUDIT = Command(line="heddle audit --json --limit 20", expect="the latest changes, with who made each and why")
 ENDPOINTS = Command(
     line='curl -sS -H "Authorization: Bearer $HEDDLE_API_KEY" "$HEDDLE_URL/v1/endpoints"',
     expect="health, limits and breaker of each endpoint",

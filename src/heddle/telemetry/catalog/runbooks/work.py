@@ -12,6 +12,7 @@ from heddle.telemetry.catalog.runbooks.commands import do
 
 SERVICE_OWNER: Final = "The owner of the service, after 30 minutes without a cause."
 PROVIDER_CONTACT: Final = "The provider's support, with the time, the endpoint and three job ids from the attempts."
+CANARY_OWNER: Final = "Whoever started the canary, by the audit trail; nobody is paged for it."
 MONEY_OWNER: Final = "The owner of the budget, the same day; the owner of the adapter for the cause."
 
 ALL: Final = (
@@ -66,6 +67,28 @@ ALL: Final = (
         mitigation=(do("Add a route of a lower tier in heddle.toml and apply it, or wait."),),
         verification=(do("State 0 after a probe succeeds.", commands.read(metrics.BREAKER_STATE)),),
         escalation=PROVIDER_CONTACT,
+    ),
+    Runbook(
+        alert="HeddleCanaryRolledBack",
+        user_feels="Nothing any more; a share of the model's calls was failed, refused or lost until then.",
+        see_it="The event canary.rolled_back names the model and the reason; so does the audit trail.",
+        stop_it="Nothing to stop: the canary draws no call until it is reset.",
+        mend_it="Mend the new place or version, then try it again from a small share.",
+        meaning="Of a canary's calls plausibly more were bad than of the routes of its tier, by more than its margin.",
+        impact="Its share of the model's calls, from its start until now; each was tried again or fell back.",
+        diagnosis=(
+            do("Why: how many calls of each, and how many were bad.", commands.AUDIT),
+            do("How they were bad.", commands.read(metrics.ENDPOINT_FAULTS), commands.read(metrics.RESULTS_REFUSED)),
+            do("Was it the place and not the version: breaker and limits.", commands.ENDPOINTS),
+        ),
+        mitigation=(
+            do(
+                "None is needed. When it is mended, `heddle canary start` with the model and the endpoint tries it "
+                "anew; what was counted against it then counts no more."
+            ),
+        ),
+        verification=(do("Its route has no weight; the others serve its share.", commands.ENDPOINTS),),
+        escalation=CANARY_OWNER,
     ),
     Runbook(
         alert="HeddleOutcomeUnknown",
