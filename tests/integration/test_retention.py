@@ -205,6 +205,29 @@ def test_retention_of_the_ledger_when_rows_are_past_their_years_then_they_go_and
     assert archive.connection.execute("select amount_nano_usd from heddle_ledger").fetchall() == [(6,)]
 
 
+def test_retention_of_the_ledger_when_days_are_past_its_years_then_their_sums_and_reports_go_too(
+    archive: Archive,
+) -> None:
+    with archive.connection.transaction(force_rollback=True):
+        archive.connection.execute(
+            "insert into heddle_spend_day (tenant_id, day, workflow, model, endpoint_id) "
+            "select t, current_date - d, 'w', 'm', e "
+            "from generate_series(1, 2) t, generate_series(0, 3) e, unnest(array[0, 29, 31, 400]) d"
+        )
+        archive.connection.execute(
+            "insert into heddle_spend_reported (endpoint_id, day, account, amount_nano_usd, source) "
+            "select e, current_date - d, 'a', 1, 's' from generate_series(1, 2) e, unnest(array[0, 31, 400]) d"
+        )
+        kept = retaining._prune(archive.connection, runs_days=0, ledger_days=0)
+        pruned = retaining._prune(archive.connection, runs_days=0, ledger_days=30)
+        days = "select distinct current_date - day from heddle_spend_day order by 1"
+        left = [archive.connection.execute(days).fetchall()]
+        left.append(archive.connection.execute(days.replace("spend_day", "spend_reported")).fetchall())
+
+    assert (kept, pruned) == (0, 16 + 4)
+    assert left == [[(0,), (29,)], [(0,)]]
+
+
 async def test_retain_when_the_engine_asks_then_it_is_done(archive: Archive) -> None:
     archive.add_run()
     store = scene.engine_store(archive.database)

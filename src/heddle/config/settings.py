@@ -71,7 +71,7 @@ class Settings:
         high=77,
     )
     retention_ledger_days: int = _setting(
-        2_555, "Time the ledger is kept; 0: for ever.", unit="days", low=0, high=36_500
+        2_555, "Time the ledger and its sums by day are kept; 0: for ever.", unit="days", low=0, high=36_500
     )
     restore_hold_s: float = _setting(
         300.0,

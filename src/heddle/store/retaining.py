@@ -214,9 +214,14 @@ def _prune_signals(connection: psycopg.Connection[Any], week: retention.Week) ->
 
 
 def _prune(connection: psycopg.Connection[Any], *, runs_days: int, ledger_days: int) -> int:
-    """Remove rows of the ledger and of finished bulk operations past their time, in small batches."""
+    """Remove what is past its time in small batches: the ledger, what adds it up, finished bulk operations."""
     pruned = 0
-    for name, days in (("prune_ledger", ledger_days), ("prune_operations", runs_days)):
+    for name, days in (
+        ("prune_ledger", ledger_days),
+        ("prune_spend_days", ledger_days),
+        ("prune_spend_reported", ledger_days),
+        ("prune_operations", runs_days),
+    ):
         if days == 0:
             continue
         for _ in range(PRUNE_BATCHES_MAX):
