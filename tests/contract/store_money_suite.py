@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from heddle.core.policy import budget
+from heddle.core.policy import budget, quota
 from heddle.ports import store
 from tests.contract.store_suite import started
 from tests.races import scene
@@ -186,6 +186,21 @@ class MoneySuite:
         assert together == [None, None]
         assert await marked(house, third) == [cap]
         assert [kind for kind, _ in house.books()] == ["charge", "reserve", "reserve"]
+
+    async def test_tenant_use_when_calls_are_open_and_over_then_the_door_knows_of_day_and_month(
+        self, house: House
+    ) -> None:
+        deploy(house, tenant=deployment.Tenant(name="default", budget_nano_usd_per_month=9 * PRICE))
+        first, second = await claimed(house, 2)
+        await marked(house, first, second)
+        await house.settle(told(first, PRICE - 300))
+        tenant = await scene.in_thread(lambda: house.doors().tenant(name="default"))
+
+        use = await scene.in_thread(lambda: house.doors().tenant_use(tenant=tenant))
+
+        assert tenant.quota == quota.Quota(budget_nano_usd_per_month=9 * PRICE)
+        assert (use.spent_nano_usd, use.spent_month_nano_usd) == (2 * PRICE - 300, 2 * PRICE - 300)
+        assert 0.0 < use.day_left_s <= use.month_left_s <= 31 * 86_400.0
 
     async def test_mark_sending_when_a_call_cost_less_than_reserved_then_what_is_left_can_be_spent(
         self, house: House

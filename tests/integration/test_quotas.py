@@ -174,3 +174,27 @@ async def test_budget_when_the_outcome_is_unknown_then_its_price_stays_taken(hou
     house.connection.execute("update heddle_attempt set state = 'unknown'")
 
     assert await sent(house, worker, 1) == [False]
+
+
+@pytest.mark.parametrize("bound", ["budget_nano_usd_per_day", "budget_nano_usd_per_month"])
+async def test_use_when_money_was_spent_then_day_and_month_are_told_with_their_ends(
+    house: scene.House, bound: str
+) -> None:
+    tenant = await bounded(house, **{bound: 500})
+    at, month = "now() at time zone 'UTC'", "date_trunc('month', now() at time zone 'UTC')"
+    house.connection.execute(
+        "insert into heddle_budget_day (tenant_id, day, spent_nano_usd) select distinct %s, d, 100 "
+        f"from unnest(array[({at})::date, {month}::date, {month}::date - 1]) d",
+        (tenant.id,),
+    )
+    days, left_s = house.rows(
+        f"select count(*) filter (where day >= {month}), extract(epoch from {month} + interval '1 month' - {at}) "
+        "from heddle_budget_day"
+    )[0]
+
+    found = await use(tenant)
+
+    assert getattr(tenant.quota, bound) == 500
+    assert (found.spent_nano_usd, found.spent_month_nano_usd) == (100, 100 * days)
+    assert 0.0 <= float(left_s) - found.month_left_s < 60.0
+    assert 0.0 < found.day_left_s <= 86_400.0

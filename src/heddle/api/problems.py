@@ -199,7 +199,7 @@ def _from_database(error: Exception) -> Refusal:
 
 
 def _from_quota(error: client.QuotaExceeded) -> Refusal:
-    code = "budget_spent" if error.bound == "budget_usd_per_day" else "quota_exceeded"
+    code = "budget_spent" if error.bound.is_money else "quota_exceeded"
     return Refusal(code, str(error), retry_after_s=math.ceil(error.retry_after_s))
 
 

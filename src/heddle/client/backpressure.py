@@ -17,6 +17,7 @@ from heddle.core.policy import admission, lineup, quota
 from heddle.ports import doors, records
 
 REMEMBERED_S = 1.0
+SPREAD_MAX_S = 60.0
 
 
 class Refused(Exception):
@@ -123,9 +124,11 @@ class Backpressure:
         found = quota.exceeded(tenant.quota, use, runs=1 + before)
         if found is None:
             return None
+        # Spread, so that not all come back at once; by a minute at most, since a new day or month begins when it does.
+        spread_s = min(SPREAD_MAX_S, found.retry_after_s * self._options.jitter * self._rng.random())
         return QuotaExceeded(
             sentence_of(found.bound, tenant),
-            retry_after_s=found.retry_after_s * (1.0 + self._options.jitter * self._rng.random()),
+            retry_after_s=found.retry_after_s + spread_s,
             bound=found.bound,
         )
 
@@ -176,6 +179,9 @@ _WORDS = {
     quota.Bound.RUNS_PER_MIN: "The tenant {tenant} may start {quota.runs_per_min} runs in a minute, and has.",
     quota.Bound.OPEN_RUNS: "The tenant {tenant} may have {quota.open_runs_max} runs that are not over, and has.",
     quota.Bound.BUDGET: "The tenant {tenant} has spent its budget of this day; a new one begins at 00:00 UTC.",
+    quota.Bound.MONTH_BUDGET: (
+        "The tenant {tenant} has spent its budget of this month; a new one begins on the first at 00:00 UTC."
+    ),
 }
 
 

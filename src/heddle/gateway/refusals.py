@@ -63,7 +63,7 @@ def of_exception(error: Exception, *, has_key: bool) -> Refusal:
                 status=422, code="invalid_input", message=str(error), field=_field(first.field), may_repeat=False
             )
         case client.QuotaExceeded():
-            is_money = error.bound == "budget_usd_per_day"
+            is_money = error.bound.is_money
             return Refusal(
                 status=429,
                 code="insufficient_quota" if is_money else "rate_limit_exceeded",

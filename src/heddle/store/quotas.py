@@ -17,9 +17,14 @@ Rows = Callable[[str, dict[str, Any]], list[tuple[Any, ...]]]
 
 
 def tenant(row: Sequence[Any]) -> records.Tenant:
-    """Read a tenant: id, name, weight, and its three bounds."""
-    identifier, name, weight, runs_per_min, open_runs_max, budget = row
-    bounds = quota.Quota(runs_per_min=runs_per_min, open_runs_max=open_runs_max, budget_nano_usd_per_day=budget)
+    """Read a tenant: id, name, weight, and its four bounds."""
+    identifier, name, weight, runs_per_min, open_runs_max, budget, month_budget = row
+    bounds = quota.Quota(
+        runs_per_min=runs_per_min,
+        open_runs_max=open_runs_max,
+        budget_nano_usd_per_day=budget,
+        budget_nano_usd_per_month=month_budget,
+    )
     return records.Tenant(id=identifier, name=name, weight=weight, quota=bounds if bounds.is_any else quota.NONE)
 
 
@@ -35,13 +40,15 @@ def use(rows: Rows, owner: records.Tenant) -> quota.Use:
             "since": ids.run_id(database_unix_ms=since_ms, random_bits=0),
         },
     )
-    runs_in_window, oldest, open_runs, spent, day_left_s, now_s = found[0]
+    runs_in_window, oldest, open_runs, spent, day_left_s, spent_month, month_left_s, now_s = found[0]
     return quota.Use(
         runs_in_window=runs_in_window,
         window_frees_in_s=0.0 if oldest is None else max(0.0, _admitted_at_s(oldest) + quota.WINDOW_S - now_s),
         open_runs=open_runs,
         spent_nano_usd=spent,
         day_left_s=day_left_s,
+        spent_month_nano_usd=spent_month,
+        month_left_s=month_left_s,
     )
 
 

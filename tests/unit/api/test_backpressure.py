@@ -107,7 +107,20 @@ def test_start_when_the_budget_is_spent_then_429_until_the_next_day(
     answer = post(web, "/v1/runs", GOOD)
 
     assert (answer.status_code, answer.json()["code"]) == (429, "budget_spent")
-    assert int(answer["Retry-After"]) >= 7_200
+    assert 7_200 <= int(answer["Retry-After"]) <= 7_200 + 60
+
+
+def test_start_when_the_budget_of_the_month_is_spent_then_429_until_the_next_month(
+    home: houses.House, web: django.test.Client
+) -> None:
+    bound(home, budget_nano_usd_per_month=9_000)
+    home.doors.uses["acme"] = quota.Use(spent_month_nano_usd=9_000, day_left_s=7_200.0, month_left_s=1_000_000.0)
+
+    answer = post(web, "/v1/runs", GOOD)
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "budget_spent")
+    assert 1_000_000 <= int(answer["Retry-After"]) <= 1_000_000 + 60
+    assert "this month" in answer.json()["detail"]
 
 
 def test_batch_when_the_quota_ends_within_it_then_the_items_before_are_taken(

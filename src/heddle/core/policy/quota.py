@@ -1,6 +1,7 @@
-"""Decide whether a tenant may start one more run: runs in any minute, runs that are not over, money of the day.
+"""Decide whether a tenant may start one more run: runs in any minute, runs that are not over, money of the day
+and of the month.
 
-All three are counted from what is stored, never from a counter of their own, so that nothing can drift: the door reads
+All of it is counted from what is stored, never from a counter of their own, so that nothing can drift: the door reads
 and refuses, and the intake decides again for the few that raced each other past the door. The minute slides: of the
 runs admitted in any 60 s, the first ``runs_per_min`` stand. This file refuses to judge load; that is ``admission``.
 """
@@ -18,18 +19,19 @@ OPEN_RETRY_AFTER_S = 5.0
 class Quota:
     """Hold what a tenant may take; None is no bound.
 
-    runs_per_min: 1 or more. open_runs_max: 1 or more, admitted and not over. budget_nano_usd_per_day: 0 or more, of a
-    day in UTC; 0 stops everything that costs.
+    runs_per_min: 1 or more. open_runs_max: 1 or more, admitted and not over. budget_nano_usd_per_day and
+    budget_nano_usd_per_month: 0 or more, of a day and of a month in UTC; 0 stops everything that costs.
     """
 
     runs_per_min: int | None = None
     open_runs_max: int | None = None
     budget_nano_usd_per_day: int | None = None
+    budget_nano_usd_per_month: int | None = None
 
     @property
     def is_any(self) -> bool:
         """Tell whether anything is bounded."""
-        return (self.runs_per_min, self.open_runs_max, self.budget_nano_usd_per_day) != (None, None, None)
+        return self != NONE
 
 
 NONE = Quota()
@@ -41,7 +43,8 @@ class Use:
 
     runs_in_window: admitted in the last 60 s, counted up to ``runs_per_min``. window_frees_in_s: until the oldest of
     those counted leaves the window. open_runs: counted up to ``open_runs_max``. spent_nano_usd: of this day, calls
-    that are not over at their price. day_left_s: until the next day begins in UTC.
+    that are not over at their price; spent_month_nano_usd: of this month. day_left_s and month_left_s: until the next
+    one begins in UTC.
     """
 
     runs_in_window: int = 0
@@ -49,6 +52,8 @@ class Use:
     open_runs: int = 0
     spent_nano_usd: int = 0
     day_left_s: float = 0.0
+    spent_month_nano_usd: int = 0
+    month_left_s: float = 0.0
 
 
 class Bound(enum.StrEnum):
@@ -57,6 +62,12 @@ class Bound(enum.StrEnum):
     RUNS_PER_MIN = "runs_per_min"
     OPEN_RUNS = "open_runs_max"
     BUDGET = "budget_usd_per_day"
+    MONTH_BUDGET = "budget_usd_per_month"
+
+    @property
+    def is_money(self) -> bool:
+        """Tell whether more of it is to be had from the operator only, or with the next period."""
+        return self in (Bound.BUDGET, Bound.MONTH_BUDGET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,8 @@ def exceeded(quota: Quota, use: Use, *, runs: int = 1) -> Exceeded | None:
         found.append(Exceeded(bound=Bound.OPEN_RUNS, retry_after_s=OPEN_RETRY_AFTER_S))
     if quota.budget_nano_usd_per_day is not None and use.spent_nano_usd >= quota.budget_nano_usd_per_day:
         found.append(Exceeded(bound=Bound.BUDGET, retry_after_s=max(1.0, use.day_left_s)))
+    if quota.budget_nano_usd_per_month is not None and use.spent_month_nano_usd >= quota.budget_nano_usd_per_month:
+        found.append(Exceeded(bound=Bound.MONTH_BUDGET, retry_after_s=max(1.0, use.month_left_s)))
     return max(found, key=lambda each: each.retry_after_s, default=None)
 
 

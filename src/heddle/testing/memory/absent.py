@@ -5,6 +5,8 @@ statement that would begin one is in no room, and ``Memory.rows`` raises ``NotSi
 executors of ``store.recurring``, ``store.load``, ``store.operating`` and ``store.upkeep``.
 """
 
+import calendar
+import datetime
 from typing import Any
 
 from heddle.testing.memory import books
@@ -54,7 +56,10 @@ def quota_use(
     open_runs = min(sum(row.is_live for row in own), open_runs_max or 0)
     spent = books.spent(tables, tenant_id, since_day=books.today(tables))
     day_left_s = (books.today(tables) + 1) * 86_400.0 - now
-    return [(len(minute), min(minute, default=None), open_runs, spent, day_left_s, now)]
+    date = datetime.datetime.fromtimestamp(now, tz=datetime.UTC)
+    spent_month = books.spent(tables, tenant_id, since_day=books.today(tables) - date.day + 1)
+    month_left_s = day_left_s + (calendar.monthrange(date.year, date.month)[1] - date.day) * 86_400.0
+    return [(len(minute), min(minute, default=None), open_runs, spent, day_left_s, spent_month, month_left_s, now)]
 
 
 STATEMENTS: dict[str, Statement] = {

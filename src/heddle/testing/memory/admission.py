@@ -112,7 +112,8 @@ def tenant_read(tables: Tables, *, name: str) -> Rows:
 
 
 def _tenant(row: TenantRow) -> tuple[Any, ...]:
-    return (row.id, row.name, row.weight, row.runs_per_min, row.open_runs_max, row.budget_nano_usd_per_day)
+    bounds = (row.runs_per_min, row.open_runs_max, row.budget_nano_usd_per_day, row.budget_nano_usd_per_month)
+    return (row.id, row.name, row.weight, *bounds)
 
 
 def tenant_add(tables: Tables, *, name: str) -> Rows:

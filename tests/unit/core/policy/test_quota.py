@@ -4,7 +4,7 @@ import pytest
 
 from heddle.core.policy import quota
 
-BOUNDS = quota.Quota(runs_per_min=10, open_runs_max=5, budget_nano_usd_per_day=1_000)
+BOUNDS = quota.Quota(runs_per_min=10, open_runs_max=5, budget_nano_usd_per_day=1_000, budget_nano_usd_per_month=9_000)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,16 @@ BOUNDS = quota.Quota(runs_per_min=10, open_runs_max=5, budget_nano_usd_per_day=1
         (quota.Use(runs_in_window=10, window_frees_in_s=0.0), quota.Bound.RUNS_PER_MIN, 1.0),
         (quota.Use(open_runs=5), quota.Bound.OPEN_RUNS, quota.OPEN_RETRY_AFTER_S),
         (quota.Use(spent_nano_usd=1_000, day_left_s=3_600.0), quota.Bound.BUDGET, 3_600.0),
+        (
+            quota.Use(spent_month_nano_usd=9_000, day_left_s=3_600.0, month_left_s=1_000_000.0),
+            quota.Bound.MONTH_BUDGET,
+            1_000_000.0,
+        ),
+        (
+            quota.Use(spent_nano_usd=1_000, day_left_s=3_600.0, spent_month_nano_usd=9_000, month_left_s=1_000_000.0),
+            quota.Bound.MONTH_BUDGET,
+            1_000_000.0,
+        ),
         (
             quota.Use(runs_in_window=10, window_frees_in_s=30.0, open_runs=5),
             quota.Bound.RUNS_PER_MIN,
