@@ -21,6 +21,7 @@ from heddle.store import blobs
 BYTES_MAX = 200_000
 PIXELS_MAX = 10_000
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp41"
+OGG = b"OggS\0\2" + b"\0" * 20
 WEBM = b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm\x42\x87\x81\x04"
 
 
@@ -207,6 +208,9 @@ async def test_picture_when_damaged_then_refused(store: blobs.FilesystemBlobs) -
         (b"RIFF\x04\x00\x00\x00WAVE", "audio/x-wav", "audio/wav"),
         (b"ID3\x04\x00\x00", "audio/mp3", "audio/mpeg"),
         (b"\xff\xfb\x90\x64" + b"\x00" * 400, None, "audio/mpeg"),
+        (OGG + b"\x01\x13OpusHead", "audio/opus", "audio/ogg"),
+        (OGG + b"\x01\x1e\x01vorbis", None, "audio/ogg"),
+        (OGG + b"\x01\x2a\x80theora", None, "application/octet-stream"),
         (b"%PDF-1.7\n", None, "application/pdf"),
         (b'{"a": 1}', "application/json", "application/json"),
         ("grüße".encode(), None, "text/plain"),
@@ -235,6 +239,7 @@ async def test_media_type_when_claimed_and_sniffed_agree_then_taken(
         (b"\x00\x00\x00\x18ftypheic", None),
         (b"\x00\x00\x00\x18ftypqt  ", None),
         (b"\x1a\x45\xdf\xa3matroska", None),
+        (OGG + b"\x01\x2a\x80theora", "audio/ogg"),
     ],
 )
 async def test_media_type_when_it_does_not_fit_then_refused_and_nothing_stays(

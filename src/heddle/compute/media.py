@@ -3,8 +3,8 @@
 Untrusted bytes are opened here and nowhere else in a worker. A picture of more pixels than allowed is told as a problem
 before it is decoded; the perceptual hash (a difference hash of 9 by 8 grey tones) and the share of the commonest tone
 are taken from a small copy. The length of ISO media (MP4, MOV) is read from its movie header, that of WAVE from its
-own, that of moving pictures from their frames. Neighbours: ``engine.quality`` calls it by name; ``core.policy.quality``
-judges.
+own, that of WebM and Ogg by ``containers``, that of moving pictures from their frames. Neighbours: ``engine.quality``
+calls it by name; ``core.policy.quality`` judges.
 """
 
 import io
@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from heddle.compute import containers
 from heddle.core import artifact
 from heddle.core.policy import quality
 from heddle.program import artifacts
@@ -26,6 +27,8 @@ TONES = 32
 """Steps of grey that count as different tones."""
 FRAMES_MAX = 3_000
 BOXES_MAX = 10_000
+_WEBM = frozenset({"video/webm", "audio/webm"})
+_OGG = frozenset({"audio/ogg", "video/ogg", "application/ogg"})
 _ISO_MEDIA = frozenset({"video/mp4", "video/quicktime", "audio/mp4"})
 
 
@@ -58,6 +61,12 @@ def measured(content: bytes, *, media_type: str, pixels_max: int) -> quality.Mea
         if media_type in ("audio/wav", "audio/x-wav", "audio/wave"):
             with wave.open(io.BytesIO(content)) as sound:
                 return quality.Measured(media_type=media_type, duration_s=sound.getnframes() / sound.getframerate())
+        if media_type in _WEBM:
+            return quality.Measured(media_type=media_type, duration_s=containers.webm_duration_s(content))
+        if media_type in _OGG:
+            return quality.Measured(media_type=media_type, duration_s=containers.ogg_duration_s(content))
+    except containers.Unreadable as error:
+        return quality.Measured(media_type=media_type, problem=str(error))
     except (struct.error, wave.Error, EOFError, ZeroDivisionError, ValueError) as error:
         return quality.Measured(media_type=media_type, problem=f"{type(error).__name__}: {error}"[:500])
     return quality.Measured(media_type=media_type)

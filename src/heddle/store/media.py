@@ -21,6 +21,9 @@ ALIASES: Final[Mapping[str, str]] = {
     "audio/wave": "audio/wav",
     "audio/vnd.wave": "audio/wav",
     "audio/mp3": "audio/mpeg",
+    "audio/opus": "audio/ogg",
+    "audio/vorbis": "audio/ogg",
+    "application/ogg": "audio/ogg",
     "application/x-pdf": "application/pdf",
     "text/json": "application/json",
 }
@@ -34,6 +37,7 @@ SNIFFED: Final = frozenset(
         "video/webm",
         "audio/wav",
         "audio/mpeg",
+        "audio/ogg",
         "application/pdf",
     }
 )
@@ -86,6 +90,8 @@ def sniff(prefix: bytes) -> str | None:
         return _iso_media(prefix[8:12])
     if prefix[:4] == b"\x1a\x45\xdf\xa3":
         return "video/webm" if b"webm" in prefix else "video/x-matroska"
+    if prefix[:4] == b"OggS":
+        return None if b"\x80theora" in prefix else "audio/ogg"
     return "audio/mpeg" if _is_mp3_frame(prefix) else None
 
 
