@@ -25,12 +25,16 @@ class GlowProvider(synchronous.Synchronous):
 
     async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Make one attempt."""
-        given = await media.write_out(request.input, reader=request.artifacts, as_data_url=False)
+        try:
+            given = await media.write_out(request.input, reader=request.artifacts, as_data_url=False)
+            body = json_wire.write_json({"style": self._style, **given})
+        except (ValueError, blobs.BlobMissing) as error:
+            return self._outcomes.unsent(error)
         call = transport.Call(
             method="POST",
             url=f"{self._base_url}/v1/relight",
             headers={**self._headers, "Idempotency-Key": request.idempotency_key},
-            body=json_wire.write_json({"style": self._style, **given}),
+            body=body,
             timeout_s=self._timeout_s(request),
             is_repeatable=True,
         )

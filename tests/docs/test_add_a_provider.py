@@ -1,6 +1,7 @@
-"""The page on adding a provider shows an adapter in under 60 lines, and it keeps every promise of the port."""
+"""The page on adding a provider shows an adapter in under 65 lines, and it keeps every promise of the port."""
 
 import base64
+import dataclasses
 import json
 import tomllib
 from typing import Any
@@ -16,11 +17,11 @@ from tests.docs import markdown
 
 PAGE = markdown.ROOT / "docs" / "howto" / "add-a-provider.md"
 FILE = markdown.ROOT / "examples" / "providers" / "glow.py"
-LINES_MAX = 59
+LINES_MAX = 64
 RETRY_AFTER = {"Retry-After": "7"}
 
 
-def test_page_when_read_then_it_shows_the_whole_adapter_in_under_60_lines() -> None:
+def test_page_when_read_then_it_shows_the_whole_adapter_in_under_65_lines() -> None:
     (shown,) = markdown.blocks(PAGE, "python")
 
     assert shown.text == FILE.read_text(encoding="utf-8")
@@ -78,6 +79,19 @@ class TestGlow(provider_suite.ProviderSuite):
         (asked,) = server.requests
         assert asked.headers["idempotency-key"] == "key_0190"
         assert asked.json["image"] == base64.b64encode(provider_suite.picture("image/jpeg")).decode()
+
+    async def test_send_when_an_input_is_missing_then_nothing_is_sent_and_it_is_refused_for_good(
+        self,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        missing = artifact.Artifact(sha256="0" * 64, media_type="image/jpeg", size_bytes=9)
+
+        outcome = await adapter_under_test.send(dataclasses.replace(request_of, input={"image": missing.as_json()}))
+
+        assert provider_suite.fault_of(outcome) is faults.Fault.REJECTED_PERMANENT
+        assert server.requests == []
 
     @pytest.mark.parametrize(("status", "code"), [(402, "no_credit")])
     async def test_send_when_the_account_is_empty_then_another_endpoint_may_serve(
