@@ -5,6 +5,7 @@ cost, from what ``[models.X]`` says a call uses. What it has cost is what the pr
 of the usage told. Before it: ``wiring`` with the deployment file, or an adapter. After it: ``core.policy.price``.
 """
 
+import datetime
 import decimal
 import functools
 import re
@@ -27,7 +28,13 @@ _PARTS: Final[Mapping[str, str]] = {
     "second_usd": "second",
 }
 
-_DATE: Final = re.compile(r"-(?:20[0-9]{2}-?[01][0-9]-?[0-3][0-9]|[0-9]{4}|latest)\Z")
+# How vendors date what they pin under a model's name, where they do: gpt-4o-2024-08-06 (developers.openai.com/api/docs/
+# models), claude-haiku-4-5-20251001 (platform.claude.com/docs/en/about-claude/models/model-ids-and-versions), both read
+# 2026-11-29. Four digits or "latest" are another model: who made its name knows what it costs, and the list does not.
+_DATES: Final[Mapping[str, re.Pattern[str]]] = {
+    "openai": re.compile(r"-(20[0-9]{2}-[0-9]{2}-[0-9]{2})\Z"),
+    "anthropic": re.compile(r"-(20[0-9]{6})\Z"),
+}
 
 Book = Mapping[str, price.Price]
 
@@ -43,11 +50,24 @@ def read(adapter: str) -> Book:
     return parse(text, place=f"providers/{adapter}/prices.toml")
 
 
-def of(book: Book, model: str) -> price.Price | None:
-    """Give a model's price: its own, that of its name without a date (``gpt-x`` for ``gpt-x-2026-01-01``), that of
-    every other model, or None. Another ending makes another model: ``gpt-x-pro`` has not the price of ``gpt-x``.
+def of(book: Book, model: str, *, adapter: str) -> price.Price | None:
+    """Give a model's price: its own, that of its name without a date as its vendor writes one (``gpt-x`` for
+    ``gpt-x-2026-01-01``), that of every other model, or None. Another ending makes another model: ``gpt-x-pro`` and
+    ``gpt-x-2024`` have not the price of ``gpt-x``.
     """
-    return book.get(model) or book.get(_DATE.sub("", model)) or book.get(ANY_MODEL)
+    return book.get(model) or book.get(_undated(model, adapter)) or book.get(ANY_MODEL)
+
+
+def _undated(model: str, adapter: str) -> str:
+    pattern = _DATES.get(adapter)
+    found = None if pattern is None else pattern.search(model)
+    if found is None:
+        return model
+    try:
+        datetime.date.fromisoformat(found[1])
+    except ValueError:
+        return model
+    return model[: found.start()]
 
 
 def expected(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
@@ -61,7 +81,7 @@ def expected(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
         endpoint = wanted.endpoints[route.endpoint]
         if not endpoint.is_list_priced:
             continue
-        listed = of(_book(endpoint), listed_name(endpoint, model=route.model))
+        listed = of(_book(endpoint), listed_name(endpoint, model=route.model), adapter=endpoint.adapter)
         cost = None if listed is None else price.cost_nano_usd(listed, _usage(wanted.models.get(route.model)))
         if cost is not None:
             found[route.model, route.endpoint] = cost

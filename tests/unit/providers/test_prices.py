@@ -7,7 +7,7 @@ from heddle.providers import prices
 
 FILE = """
 [endpoints.studio]
-adapter = "simulator"
+adapter = "openai"
 url = "http://127.0.0.1:1"
 price = "list"
 
@@ -65,7 +65,7 @@ def test_expected_when_the_list_has_the_model_then_it_is_priced_by_what_a_call_u
     ("model", "sentence"),
     [
         ("writer", r"\[models.render\] does not say what a call uses: write tokens, output_tokens, images or seconds"),
-        ("sculptor", "the list of the adapter simulator has no 'sculptor'; write price_usd too"),
+        ("sculptor", "the list of the adapter openai has no 'sculptor'; write price_usd too"),
     ],
 )
 def test_expected_when_nothing_can_price_a_call_then_refused_in_one_sentence(model: str, sentence: str) -> None:
@@ -97,19 +97,29 @@ def test_expected_when_an_endpoint_has_one_price_then_the_list_is_not_asked() ->
 
 
 @pytest.mark.parametrize(
-    ("model", "is_priced"),
+    ("adapter", "model", "is_priced"),
     [
-        ("owner/painter", True),
-        ("owner/painter-20260101", True),
-        ("owner/painter-2026-01-01", True),
-        ("owner/painter-latest", True),
-        ("owner/painter-lora", False),
-        ("owner/painter-pro", False),
-        ("owner/painter-1.1", False),
-        ("painter", False),
+        ("openai", "owner/painter", True),
+        ("openai", "owner/painter-2026-01-01", True),
+        ("openai", "owner/painter-20260101", False),
+        ("openai", "owner/painter-2026-13-01", False),
+        ("openai", "owner/painter-2026-02-30", False),
+        ("anthropic", "owner/painter-20260101", True),
+        ("anthropic", "owner/painter-2026-01-01", False),
+        ("anthropic", "owner/painter-20261301", False),
+        ("replicate", "owner/painter-2026-01-01", False),
+        ("openai", "owner/painter-2024", False),
+        ("openai", "owner/painter-0613", False),
+        ("openai", "owner/painter-latest", False),
+        ("openai", "owner/painter-lora", False),
+        ("openai", "owner/painter-pro", False),
+        ("openai", "owner/painter-1.1", False),
+        ("openai", "painter", False),
     ],
 )
-def test_price_when_a_name_ends_in_more_than_a_date_then_it_is_another_model(model: str, is_priced: bool) -> None:
+def test_price_when_a_name_ends_in_more_than_its_vendors_date_then_it_is_another_model(
+    adapter: str, model: str, is_priced: bool
+) -> None:
     book = prices.parse(LIST.replace('"painter"', '"owner/painter"'), place="prices.toml")
 
-    assert (prices.of(book, model) is not None) is is_priced
+    assert (prices.of(book, model, adapter=adapter) is not None) is is_priced

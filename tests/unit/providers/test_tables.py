@@ -156,6 +156,6 @@ def test_price_when_only_a_dated_name_is_asked_then_that_of_its_model() -> None:
         'source = "s"\nread_on = 2026-01-01\n[models.x]\nprice_usd = "1"\n[models.x-mini]\nprice_usd = "2"', place="p"
     )
 
-    found = [prices.of(book, model) for model in ("x", "x-2026-01-01", "x-mini-20260101", "x-pro")]
+    found = [prices.of(book, model, adapter="openai") for model in ("x", "x-2026-01-01", "x-mini-2026-01-01", "x-pro")]
 
     assert found == [price.Price(call=10**9), price.Price(call=10**9), price.Price(call=2 * 10**9), None]

@@ -127,7 +127,7 @@ def cost_nano_usd(usage: json_wire.JsonObject, *, model: str) -> int | None:
 
     Other tiers and speeds, a region of one's own and the server's own tools are charged by rules that are not listed.
     """
-    listed = prices.of(prices.read("anthropic"), model)
+    listed = prices.of(prices.read("anthropic"), model, adapter="anthropic")
     plain, output = (json_wire.read_count(usage, key) for key in ("input_tokens", "output_tokens"))
     if listed is None or plain is None or output is None or _is_unlisted(usage):
         return None

@@ -255,7 +255,7 @@ class FalProvider(jobs.Jobs):
 
     def _cost_nano_usd(self, headers: Mapping[str, str], model: str) -> int | None:
         """Give units billed times the unit's list price; None when either is not known."""
-        listed = prices.of(prices.read("fal"), model)
+        listed = prices.of(prices.read("fal"), model, adapter="fal")
         try:
             units = decimal.Decimal(headers.get("x-fal-billable-units", "").strip())
         except decimal.InvalidOperation:

@@ -58,7 +58,7 @@ def read(answer: identity.JsonValue) -> Used:
 
 def cost_nano_usd(used: Used, *, model: str) -> int | None:
     """Give what the call costs at the list price of the model; None where that is not known."""
-    listed = prices.of(prices.read("openai"), model)
+    listed = prices.of(prices.read("openai"), model, adapter="openai")
     if listed is None or not used.is_listed:
         return None
     return price.cost_nano_usd(listed, used.usage)

@@ -14,7 +14,7 @@ def cost_nano_usd(prediction: wire.Prediction, *, model_name: str, images: int) 
 
     model_name: the model that was ordered, empty where the answer has to say. images: how many the output has.
     """
-    listed = prices.of(prices.read("replicate"), model_name or prediction.model)
+    listed = prices.of(prices.read("replicate"), model_name or prediction.model, adapter="replicate")
     if listed is None:
         return None
     return price.cost_nano_usd(listed, price.Usage(images=images, seconds=prediction.predict_time_s))
