@@ -117,6 +117,19 @@ class TestReplicateFiles(replicate.ReplicateReplies):
         assert "input.image" in outcome.fault.message
         assert scripted_server.paths(server.requests) == [("POST", "/v1/files")]
 
+    async def test_send_when_the_upload_is_limited_then_its_wish_in_the_header_is_heard_as_everywhere(
+        self,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        server.script(scripted_server.json_reply(429, {"detail": "slow"}, headers={"Retry-After": "7"}))
+
+        outcome = await adapter_under_test.send(await with_picture(request_of, large_picture()))
+
+        assert isinstance(outcome, settle.Faulted)
+        assert (outcome.fault.fault, outcome.retry_after_s) == (faults.Fault.THROTTLED, 7.0)
+
 
 class TestReplicateWithoutUploads(replicate.ReplicateReplies):
     options: ClassVar[Mapping[str, Any]] = {"model_name": "acme/relight", "upload": False}

@@ -102,10 +102,10 @@ class Outcomes:
             return settle.Unknown(message=message)
         return self.fault(faults.Fault.PARTIAL, message)
 
-    def blob_refused(self, error: blobs.BlobRefused) -> settle.Faulted:
-        """Give the failure of a result that is no medium we take."""
+    def blob_refused(self, error: blobs.BlobRefused, *, billed: int = 0) -> settle.Faulted:
+        """Give the failure of a result that is no medium we take. ``billed``: what it costs all the same."""
         fault = faults.Fault.TOO_LARGE if error.code == "too_large" else faults.Fault.BAD_OUTPUT
-        return self.fault(fault, f"the result was not stored ({error.code}): {error}")
+        return self.fault(fault, f"the result was not stored ({error.code}): {error}", billed=billed)
 
     def not_stored(self, error: OSError) -> settle.Outcome:
         """Judge a result that came and that our own storage could not keep."""

@@ -58,7 +58,7 @@ class OpenaiProvider:
     async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:
         """Find a batch by the attempt's id; nothing else can be found."""
         if self._batches is None:
-            return settle.Unknown(message=f"{self._line.where} cannot be asked what became of a request")
+            return settle.Unknown(message=f"{self._line.outcomes.where} cannot be asked what became of a request")
         return await self._batches.lookup(request)
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
@@ -71,11 +71,13 @@ class OpenaiProvider:
         """Verify a webhook by Standard Webhooks, and name the batch, response or video it tells of."""
         secret = self._line.callback_secret
         if secret is None:
-            raise provider.CallbackRefused(f"{self._line.where} has no callback_secret, so no webhook can be believed")
+            raise provider.CallbackRefused(
+                f"{self._line.outcomes.where} has no callback_secret, so no webhook can be believed"
+            )
         try:
             event_id = signing.verify(secret=secret, headers=headers, body=body, now_s=now_s)
         except signing.SignatureRefused as error:
-            raise provider.CallbackRefused(f"{self._line.where} ({error.code}): {error}") from None
+            raise provider.CallbackRefused(f"{self._line.outcomes.where} ({error.code}): {error}") from None
         return provider.CallbackEvent(event_id=event_id, is_verified=True, handle=self._named(body))
 
     def _named(self, body: bytes) -> str | None:

@@ -131,9 +131,9 @@ class Completions:
         try:
             output = await _fitted(await pictures.kept(answer, artifacts=request.artifacts), request.artifacts)
         except blobs.BlobRefused as error:
-            return pictures.not_kept(self._line, error, cost=cost)
+            return self._line.outcomes.blob_refused(error, billed=cost or 0)
         except OSError as error:
-            return self._line.unproven(f"the result came, and the artifact storage could not keep it: {error}")
+            return self._line.outcomes.not_stored(error)
         return settle.Completed(output=output, cost_nano_usd=cost, told=heard)
 
     def _ended_badly(self, answer: Object, *, cost: int | None) -> settle.Outcome | None:

@@ -12,7 +12,7 @@ from typing import Final
 from heddle.core import faults, identity, settle
 from heddle.core.policy import told
 from heddle.ports import provider
-from heddle.providers import excerpts, fetching, json_wire, limits, options, statuses, transport
+from heddle.providers import fetching, json_wire, limits, options, outcomes, statuses, transport
 from heddle.providers.openai import faults as openai_faults
 from heddle.providers.openai import operations, usage, wire
 
@@ -26,7 +26,7 @@ class Line:
     def __init__(self, config: provider.EndpointConfig, connections: transport.Transport) -> None:
         self.options = operations.read(config)
         self.base_url = options.require_http_url(config)
-        self.where = f"endpoint {config.name}"
+        self.outcomes = outcomes.Outcomes(config, is_guarded=self.options.is_paid)
         self.transport = connections
         self._config = config
         self._headers = _headers(config, self.options)
@@ -90,32 +90,25 @@ class Line:
     def elsewhere(self, handle: str) -> settle.Outcome:
         """Word that a job cannot be asked after, because it was accepted under another address than ours of now."""
         return settle.Unknown(
-            message=f"the job {self.excerpt(handle.encode())} is at another address than {self.where} has now"
+            message=f"the job {self.excerpt(handle.encode())} is at another address than {self.outcomes.where} has now"
         )
 
     def refused(self, reply: transport.Reply) -> settle.Outcome:
         """Judge an answer that is no success, by the table."""
-        return statuses.outcome_of(
-            openai_faults.fault_of(reply.status, wire.error_code(reply.body)),
-            message=f"answered {reply.status}: {self.excerpt(reply.body)}",
-            where=self.where,
-            is_paid=self.is_paid,
-            retry_after_s=statuses.retry_after_s(reply.headers, now_s=time.time()),
-            heard=self.told(reply.headers, None),
-        )
+        fault = openai_faults.fault_of(reply.status, wire.error_code(reply.body))
+        return self.outcomes.refused(reply, fault, heard=self.told(reply.headers, None))
 
     def loss(self, lost: transport.Lost) -> settle.Outcome:
         """Judge an exchange without a whole answer."""
-        return statuses.outcome_of_loss(lost, where=self.where, is_paid=self.is_paid)
+        return self.outcomes.loss(lost)
 
     def unproven(self, message: str) -> settle.Outcome:
         """Judge an answer that does not tell what became of the request: unknown where money is at stake."""
-        return statuses.outcome_of(faults.Fault.SENT_UNKNOWN, message=message, where=self.where, is_paid=self.is_paid)
+        return self.outcomes.judged(faults.Fault.SENT_UNKNOWN, message)
 
     def partial(self, message: str) -> settle.Outcome:
         """Judge an answer that began and did not end."""
-        cut = transport.MaybeSent(cause=transport.Cause.CUT, message=message, status=200)
-        return self.loss(cut)
+        return self.outcomes.partial(message)
 
     def fault(
         self,
@@ -123,21 +116,16 @@ class Line:
         message: str,
         *,
         billed_nano_usd: int | None = None,
-        retry_after_s: float | None = None,
         heard: told.Told = told.NOTHING,
     ) -> settle.Faulted:
         """Word a fault of this endpoint."""
-        return settle.Faulted(
-            fault=faults.StepFault(fault=fault, message=message, where=self.where),
-            billed_nano_usd=billed_nano_usd or 0,
-            retry_after_s=retry_after_s,
-            told=heard,
-        )
+        return self.outcomes.fault(fault, message, billed=billed_nano_usd or 0, heard=heard)
 
     def not_sent(self, error: Exception) -> settle.Faulted:
         """Word that a request could not be written."""
-        fault = faults.Fault.TOO_LARGE if isinstance(error, wire.TooLarge) else faults.Fault.REJECTED_PERMANENT
-        return self.fault(fault, f"nothing was sent: {error}")
+        if isinstance(error, wire.TooLarge):
+            return self.fault(faults.Fault.TOO_LARGE, f"nothing was sent: {error}")
+        return self.outcomes.unsent(error)
 
     def again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:
         """Say that a job is to be asked after later, as late as the endpoint wishes, within five minutes."""
@@ -187,7 +175,7 @@ class Line:
 
     def excerpt(self, text: bytes) -> str:
         """Quote an answer in short, without secrets."""
-        return excerpts.excerpt(text, secrets=(self._config.secret, self._config.callback_secret))
+        return self.outcomes.excerpt(text)
 
     @property
     def callback_secret(self) -> str | None:

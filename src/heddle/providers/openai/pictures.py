@@ -53,9 +53,9 @@ class Pictures:
         try:
             answer = await kept(answer, artifacts=request.artifacts)
         except blobs.BlobRefused as error:
-            return not_kept(self._line, error, cost=cost)
+            return self._line.outcomes.blob_refused(error, billed=cost or 0)
         except OSError as error:
-            return self._line.unproven(f"the pictures came, and the artifact storage could not keep them: {error}")
+            return self._line.outcomes.not_stored(error)
         outcome = await self._fetched(answer, request, cost=cost)
         if isinstance(outcome, settle.StillRunning):
             handle = json_wire.write_json({"answer": answer, "cost_nano_usd": cost}).decode()
@@ -105,12 +105,6 @@ class Pictures:
             artifacts=request.artifacts,
             timeout_s=self._line.timeout_s(request),
         )
-
-
-def not_kept(to: line.Line, error: blobs.BlobRefused, *, cost: int | None) -> settle.Faulted:
-    """Word that a result of ours was refused by the artifact storage."""
-    fault = faults.Fault.TOO_LARGE if error.code == "too_large" else faults.Fault.BAD_OUTPUT
-    return to.fault(fault, f"the result was not stored ({error.code}): {error}", billed_nano_usd=cost)
 
 
 async def kept(answer: Object, *, artifacts: provider.ArtifactReader) -> Object:

@@ -15,7 +15,7 @@ from typing import Final
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import told
 from heddle.ports import provider
-from heddle.providers import endpoints, fetching, json_wire, limits, signing, statuses, transport
+from heddle.providers import endpoints, fetching, json_wire, limits, outcomes, signing, statuses, transport
 from heddle.providers.replicate import endpoint, inputs, pricing, wire
 from heddle.providers.replicate import faults as replicate_faults
 
@@ -43,8 +43,7 @@ class ReplicateProvider(endpoints.Endpoint):
             base_url=self._base_url,
             headers=self._headers,
             is_uploading=self._options.is_uploading,
-            where=self._outcomes.where,
-            secrets=(config.secret, config.callback_secret),
+            words=outcomes.Outcomes(config, is_guarded=False),
         )
         self._collector = fetching.Collector(
             connections=self._transport,

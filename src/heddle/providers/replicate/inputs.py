@@ -13,7 +13,7 @@ from typing import Final
 
 from heddle.core import artifact, faults, identity, settle
 from heddle.ports import blobs, provider
-from heddle.providers import excerpts, json_wire, media, statuses, transport
+from heddle.providers import json_wire, media, outcomes, transport
 from heddle.providers.replicate import faults as replicate_faults
 from heddle.providers.replicate import wire
 
@@ -36,15 +36,14 @@ class Sender:
     """Bring the artifacts of inputs to Replicate.
 
     ``is_uploading``: whether files above 256 kB go by the files API; when not, they are refused. ``headers``: our
-    credential. ``secrets``: what no message may show.
+    credential. ``words``: of an endpoint that is not guarded, since uploads order nothing.
     """
 
     connections: transport.Transport
     base_url: str
     headers: Mapping[str, str]
     is_uploading: bool
-    where: str
-    secrets: tuple[str | None, ...]
+    words: outcomes.Outcomes
 
     async def send(
         self, request: provider.ProviderRequest, *, left_s: Callable[[], float]
@@ -74,7 +73,7 @@ class Sender:
         try:
             sent = await media.sent(request.input, write=write)
         except (media.MediaRefused, blobs.BlobMissing) as error:
-            raise NotOrdered(self._fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")) from None
+            raise NotOrdered(self.words.unsent(error)) from None
         assert isinstance(sent, dict)
         return sent
 
@@ -97,23 +96,18 @@ class Sender:
         told = f"nothing was ordered: the upload of {place}"
         if not isinstance(reply, transport.Reply):
             lost = dataclasses.replace(reply, message=f"{told}: {reply.message}")
-            raise NotOrdered(statuses.outcome_of_loss(lost, where=self.where, is_paid=False))
-        excerpt = excerpts.excerpt(reply.body, secrets=self.secrets)
+            raise NotOrdered(self.words.loss(lost))
         if not 200 <= reply.status < 300:
             raise NotOrdered(
-                statuses.outcome_of(
+                self.words.judged(
                     replicate_faults.fault_of(reply.status),
-                    message=f"{told} answered {reply.status}: {excerpt}",
-                    where=self.where,
-                    is_paid=False,
+                    f"{told} answered {reply.status}: {self.words.excerpt(reply.body)}",
+                    headers=reply.headers,
                     retry_after_s=wire.resets_in_s(reply.body),
                 )
             )
         try:
             return wire.read_upload_url(reply.body)
         except json_wire.AnswerRefused as error:
-            message = f"{told} answered {reply.status}, but {error}: {excerpt}"
-            raise NotOrdered(self._fault(faults.Fault.REJECTED_TRANSIENT, message)) from None
-
-    def _fault(self, fault: faults.Fault, message: str) -> settle.Faulted:
-        return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self.where))
+            message = f"{told} answered {reply.status}, but {error}: {self.words.excerpt(reply.body)}"
+            raise NotOrdered(self.words.fault(faults.Fault.REJECTED_TRANSIENT, message)) from None
