@@ -66,9 +66,11 @@ class MemoryHouse(scene.House):
                 self.tables.timers[key] = self.tables.now_s() - 1.0
 
     def outdate_results(self) -> None:
-        """Let the time of every result be over."""
-        for row in self.tables.results.values():
-            row.until = self.tables.now_s() - 1.0
+        """Let the time of every result be over: what has ended, ended a year ago."""
+        for row in self.tables.runs.values():
+            for step in row.steps.values():
+                for ended in (step, *step.tries.values()):
+                    ended.finished_at = None if ended.finished_at is None else ended.finished_at - 365 * 86_400.0
 
     def silence(self, worker: int) -> None:
         """Let a worker have been silent for an hour."""

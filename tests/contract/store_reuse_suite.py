@@ -141,6 +141,48 @@ class ReuseSuite:
 
         assert await outcome(house, second) == "first"
 
+    async def test_look_when_an_equal_call_is_under_way_for_longer_than_results_are_kept_then_it_is_waited_for(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first = await looking(house, worker)
+        await look(house, first)
+        await house.claim_models(worker, "sent")
+        house.outdate_results()
+        second = await looking(house, worker)
+
+        assert await outcome(house, second) == "under_way"
+
+    async def test_look_when_a_call_took_longer_than_results_are_kept_then_its_result_is_as_young_as_its_end(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first = await looking(house, worker)
+        await look(house, first)
+        (sent,) = await house.claim_models(worker, "sent")
+        house.outdate_results()
+        await house.settle(scene.done(sent, {"picture": 1}))
+        second = await looking(house, worker)
+
+        assert await outcome(house, second) == "found"
+
+    @pytest.mark.parametrize(("verdict", "found"), [("reconcile", "under_way"), ("bury", "first")])
+    async def test_look_when_the_outcome_of_an_equal_call_is_unknown_then_it_is_waited_for_while_it_is_asked_after(
+        self, house: House, verdict: str, found: str
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first = await looking(house, worker)
+        await look(house, first)
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.store.mark_sending(calls=[(sent, "digest")])
+        await house.settle(scene.unsure(sent, verdict=verdict))
+        second = await looking(house, worker)
+
+        assert await outcome(house, second) == found
+
     async def test_look_when_the_input_differs_or_has_no_key_then_nothing_is_shared(self, house: House) -> None:
         deploy(house)
         worker = await house.worker()

@@ -243,7 +243,9 @@ class House(looks.Looks):
         self.connection.execute("update heddle_timer set due_at = now() - interval '1 second'")
 
     def outdate_results(self) -> None:
-        """Let the time of every result be over."""
+        """Let the time of every result be over: what has ended, ended a year ago."""
+        for table in ("step", "attempt"):
+            self.connection.execute(f"update heddle_{table} set finished_at = finished_at - interval '1 year'")
         self.connection.execute("update heddle_result set until = now() - interval '1 second'")
 
     def later(self, seconds: float) -> None:

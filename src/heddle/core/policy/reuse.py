@@ -33,7 +33,7 @@ class Reuse:
     """Declare that equal inputs of a model give equal results.
 
     among: default tenant; all_tenants shows one tenant that another has asked the same, by how fast the answer comes.
-    hours: default 24, 0.01 to 8784; how old a result may be.
+    hours: default 24, 0.01 to 8784; how old a result may be, from the end of its call.
     needs: names of arguments without which a call is not deterministic, such as ``("seed",)``; a call that lacks one,
         or has null for it, takes no other's result.
     revision: of the model; another revision's results are not taken.

@@ -1,6 +1,9 @@
 -- Purpose: remove idempotency keys, inbox rows and pointers to results past their time, in small batches. Caller: engine.sweep, the leader.
--- Rows: deletes idempotency, inbox and result. Indexes: their times. Locks: the rows it deletes.
-with old_keys as (
+-- A pointer to a result goes when the result is too old, or has come to nothing. Of a call that has not ended, or ended lately, it is put off.
+-- Rows: deletes idempotency and inbox; deletes or puts off result; reads step and attempt of those. Indexes: their times, keys. Locks: the rows.
+with moment as materialized (
+  select clock_timestamp() as now
+), old_keys as (
   delete from heddle_idempotency i using (
     select tenant_id, operation, key from heddle_idempotency
     where created_at < clock_timestamp() - make_interval(hours => %(hours)s) order by created_at limit %(limit)s
@@ -14,11 +17,27 @@ with old_keys as (
   ) o
   where i.endpoint_id = o.endpoint_id and i.event_id = o.event_id
   returning 1
+), looked as materialized (
+  select r.tenant_id, r.key, r.run_id, r.ordinal, case
+      when s.state in ('due', 'pending', 'waiting', 'unknown') then now + interval '1 hour'
+      else greatest(case when s.state = 'succeeded' then s.finished_at end, a.finished_at) + make_interval(secs => r.hours * 3600) end as keep_until
+  from (select tenant_id, key, run_id, ordinal, hours from heddle_result where until < clock_timestamp() order by until limit %(limit)s) r
+  cross join moment
+  left join lateral (
+    select s.state, s.finished_at from heddle_step s where s.run_id = r.run_id and s.ordinal = r.ordinal offset 0
+  ) s on true
+  left join lateral (
+    select max(a.finished_at) as finished_at from heddle_attempt a
+    where s.state <> 'succeeded' and a.run_id = r.run_id and a.ordinal = r.ordinal and a.state in ('late', 'done') and a.result is not null
+  ) a on true
+), put_off as (
+  update heddle_result r set until = l.keep_until
+  from looked l cross join moment
+  where l.keep_until > now and r.tenant_id = l.tenant_id and r.key = l.key and r.run_id = l.run_id and r.ordinal = l.ordinal
 ), old_results as (
-  delete from heddle_result r using (
-    select tenant_id, key from heddle_result where until < clock_timestamp() order by until limit %(limit)s
-  ) o
-  where r.tenant_id = o.tenant_id and r.key = o.key
+  delete from heddle_result r using looked l cross join moment
+  where (l.keep_until is null or l.keep_until <= now)
+    and r.tenant_id = l.tenant_id and r.key = l.key and r.run_id = l.run_id and r.ordinal = l.ordinal
   returning 1
 )
 select (select count(*) from old_keys)::int + (select count(*) from old_events)::int + (select count(*) from old_results)::int as removed

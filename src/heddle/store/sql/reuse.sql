@@ -3,6 +3,8 @@
 -- Caller: engine.reuse, after lock_runs in the same transaction.
 -- A look without a key is for no other: its call goes on.
 -- Rows: result; of those that go on: step (its lane), lease, ready; of those that take a result: step (its options say whose).
+-- A result's time begins when its call has ended: while it is under way a call is waited for, however long that takes. One whose outcome nobody
+--   will learn (buried: unknown, its slot let go) is under way no more: whoever looks next goes on.
 -- A noted call that has failed, or was stopped, or is too old, or gone with its week, is replaced. One of a lower class that is not under way is
 --   told of (`lower`), so that nobody waits behind those it stands before: reuse_yield sends it back, and the look is made again.
 -- A result that came late, when its step had moved on, is a result. What goes on takes the lane of the class that its run has by now.
@@ -24,40 +26,43 @@ with moment as materialized (
   ) s
   cross join lateral (select r.priority from heddle_run r where r.id = w.run_id offset 0) r
 ), seen as materialized (
-  select h.*, o.run_id as by_run, o.ordinal as by_ordinal, o.until, s.state as by_state, s.tenant_id as by_tenant,
+  select h.*, o.run_id as by_run, o.ordinal as by_ordinal, s.state as by_state, s.tenant_id as by_tenant,
     coalesce(s.output, late.result) as output, late.result is not null as is_late, k.is_under_way,
+    coalesce(case when s.state = 'succeeded' then s.finished_at else late.finished_at end, now) + make_interval(secs => h.hours * 3600) as fresh_until,
     array_position(array['interactive', 'standard', 'batch'], b.priority) > array_position(array['interactive', 'standard', 'batch'], h.priority)
       as is_lower
   from held h
+  cross join moment
   left join heddle_result o on o.tenant_id = h.scope and o.key = h.key
   left join lateral (
-    select s.state, s.output, s.tenant_id from heddle_step s where s.run_id = o.run_id and s.ordinal = o.ordinal offset 0
+    select s.state, s.output, s.tenant_id, s.finished_at from heddle_step s where s.run_id = o.run_id and s.ordinal = o.ordinal offset 0
   ) s on true
   left join lateral (select b.priority from heddle_run b where b.id = o.run_id offset 0) b on true
   left join lateral (
     select true as is_under_way from heddle_slot k where k.run_id = o.run_id and k.ordinal = o.ordinal offset 0
   ) k on true
   left join lateral (
-    select a.result from heddle_attempt a
+    select a.result, a.finished_at from heddle_attempt a
     where s.state <> 'succeeded' and a.run_id = o.run_id and a.ordinal = o.ordinal and a.state in ('late', 'done') and a.result is not null
     order by a.number limit 1
   ) late on true
 ), judged as materialized (
   select s.*, case
-      when s.by_state is null or s.until <= now or (s.by_run, s.by_ordinal) = (s.run_id, s.ordinal) then 'first'
-      when s.by_state = 'succeeded' or s.is_late then 'found'
-      when s.by_state in ('failed', 'cancelled', 'skipped') then 'first'
+      when s.by_state is null or (s.by_run, s.by_ordinal) = (s.run_id, s.ordinal) then 'first'
+      when s.by_state = 'succeeded' or s.is_late then case when s.fresh_until > now then 'found' else 'first' end
+      when s.by_state in ('failed', 'cancelled', 'skipped') or s.by_state = 'unknown' and s.is_under_way is null then 'first'
       when s.is_lower and s.is_under_way is null then 'lower'
       else 'under_way' end as outcome
   from seen s cross join moment
 ), noted as (
-  insert into heddle_result as o (tenant_id, key, run_id, ordinal, until)
-  select scope, key, run_id, ordinal, now + make_interval(secs => hours * 3600)
+  insert into heddle_result as o (tenant_id, key, run_id, ordinal, until, hours)
+  select scope, key, run_id, ordinal, now + make_interval(secs => hours * 3600), hours
   from (select j.*, row_number() over (partition by scope, key order by run_id, ordinal) as place from judged j where outcome = 'first') j
   cross join moment
   where place = 1 and key is not null
   order by scope, key
-  on conflict (tenant_id, key) do update set run_id = excluded.run_id, ordinal = excluded.ordinal, until = excluded.until
+  on conflict (tenant_id, key) do update set run_id = excluded.run_id, ordinal = excluded.ordinal, until = excluded.until,
+    hours = excluded.hours
   where exists (
     select 1 from judged j where j.outcome = 'first' and j.scope = o.tenant_id and j.key = o.key and (j.by_run, j.by_ordinal) = (o.run_id, o.ordinal))
   returning o.run_id, o.ordinal

@@ -6,8 +6,7 @@ import uuid
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class ResultRow:
-    """Hold which call's result equal calls take, and until when."""
+    """Hold which call's result equal calls take."""
 
     run_id: uuid.UUID
     ordinal: int
-    until: float

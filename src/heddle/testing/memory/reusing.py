@@ -35,11 +35,10 @@ def reuse(
             continue
         noted = None if key is None else tables.results.get((scope, key))
         other = None if noted is None else tables.step(noted.run_id, noted.ordinal)
-        outcome, output = _judged(tables, step, noted, other)
+        outcome, output = _judged(tables, step, noted, other, kept_s=hours_kept * 3_600)
         if outcome == "first":
             if key is not None:
-                until = tables.now_s() + hours_kept * 3_600
-                tables.results[scope, key] = ResultRow(run_id=run_id, ordinal=ordinal, until=until)
+                tables.results[scope, key] = ResultRow(run_id=run_id, ordinal=ordinal)
             step.lane = lane = lanes[_CLASSES.index(tables.runs[run_id].priority)]
             del tables.leases[run_id, ordinal]
             tables.put_ready(lane, step.tenant_id, run_id, ordinal)
@@ -52,25 +51,34 @@ def reuse(
     return found
 
 
-def _judged(tables: Tables, step: StepRow, noted: ResultRow | None, other: StepRow | None) -> tuple[str, Any]:
+def _judged(
+    tables: Tables, step: StepRow, noted: ResultRow | None, other: StepRow | None, *, kept_s: float
+) -> tuple[str, Any]:
     own: Key = (step.run_id, step.ordinal)
-    if noted is None or other is None or noted.until <= tables.now_s() or (noted.run_id, noted.ordinal) == own:
+    if noted is None or other is None or (noted.run_id, noted.ordinal) == own:
         return "first", None
+    if (made := _made(other)) is not None:
+        output, ended_at = made
+        is_fresh = (tables.now_s() if ended_at is None else ended_at) + kept_s > tables.now_s()
+        return ("found", output) if is_fresh else ("first", None)
+    is_under_way = (other.run_id, other.ordinal) in tables.slots
+    if other.state in ("failed", "cancelled", "skipped") or (other.state == "unknown" and not is_under_way):
+        return "first", None
+    mine, theirs = tables.runs[step.run_id].priority, tables.runs[other.run_id].priority
+    is_lower = _CLASSES.index(theirs) > _CLASSES.index(mine)
+    return ("lower" if is_lower and not is_under_way else "under_way"), None
+
+
+def _made(other: StepRow) -> tuple[Any, float | None] | None:
+    """Give the result of a call, with when it ended; None when it has none."""
     if other.state == "succeeded":
-        return "found", other.output
+        return other.output, other.finished_at
     came = [
-        tried.result
+        (tried.result, tried.finished_at)
         for _, tried in sorted(other.tries.items())
         if tried.state in ("late", "done") and tried.result is not None
     ]
-    if came:
-        return "found", came[0]
-    mine, theirs = tables.runs[step.run_id].priority, tables.runs[other.run_id].priority
-    is_lower = _CLASSES.index(theirs) > _CLASSES.index(mine)
-    is_under_way = (other.run_id, other.ordinal) in tables.slots
-    if other.state in ("failed", "cancelled", "skipped"):
-        return "first", None
-    return ("lower" if is_lower and not is_under_way else "under_way"), None
+    return came[0] if came else None
 
 
 def reuse_yield(
