@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from heddle.config import deployment
+from heddle.core import ids
 from heddle.core.policy import scorecard
 from heddle.core.policy.scorecard import Count
 from heddle.ports import records, routing, store
@@ -257,3 +258,24 @@ class RouteSuite:
             taken[1].run_id: False,
         }
         assert all(item.sent_for_s is not None and item.sent_for_s >= 0 for item in polled)
+
+    async def test_called_back_when_the_callback_came_after_the_end_then_it_is_told_all_the_same(
+        self, house: House
+    ) -> None:
+        deploy(house, [endpoint("one")])
+        await admit(house, 3)
+        worker, taken = await house.worker(), await claimed(house)
+        await house.settle(*(scene.accepted(item) for item in taken))
+        await house.callback(taken[0], "first")
+        house.due_now()
+        await house.pump(worker)
+        polled = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
+        await house.settle(*(scene.done(item) for item in polled))
+        attempts = [ids.AttemptId(run_id=item.run_id, ordinal=item.ordinal, number=item.number) for item in taken]
+        before = await house.store.called_back(attempts=attempts)
+
+        await house.callback(taken[1], "second")
+
+        assert before == {attempts[0]}
+        assert await house.store.called_back(attempts=attempts) == set(attempts[:2])
+        assert await house.store.called_back(attempts=[]) == frozenset()

@@ -6,15 +6,18 @@ seconds, behind a thousand every ``load_interval_s``. Neighbours: claim and sett
 read what is measured.
 """
 
+import collections
+
 from heddle.core import lanes, plan, step
 from heddle.core.policy import lineup
-from heddle.engine import hold, sweep
+from heddle.engine import hold, scores, sweep
 from heddle.engine import parts as parts_module
 from heddle.ports import load, store
 
 MEASURE_SHARE = 0.05
 MEASURE_FREE_S = 0.1
 LANES_MAX = 10_000
+PROMISES_BATCH = 1_000
 PRUNE_EVERY = 10
 PRUNE_LIMIT = 10_000
 
@@ -76,6 +79,7 @@ class LoadKeeper:
         self._sweeper = sweeper
         self._measure_from_s = 0.0
         self._measures = 0
+        self._promises: collections.deque[tuple[float, scores.Promise]] = collections.deque(maxlen=scores.PROMISES_MAX)
 
     async def one_pass(self) -> None:
         """Post what was done, measure when it is time, and wait for the next turn."""
@@ -83,6 +87,7 @@ class LoadKeeper:
         await parts.is_alive.wait()
         # Lost with the store, it would be counted twice or not at all; not at all is what a rate forgives.
         await parts.store.post_load(work=parts.tally.take())
+        await self._count_promises()
         await parts.store.post_scores(cards=parts.scores.take())
         if self._sweeper.is_leader and parts.clock.monotonic_s() >= self._measure_from_s:
             started_s = parts.clock.monotonic_s()
@@ -93,3 +98,15 @@ class LoadKeeper:
             now_s = parts.clock.monotonic_s()
             self._measure_from_s = now_s + max(0.0, now_s - started_s - MEASURE_FREE_S) / MEASURE_SHARE
         await parts.clock.sleep(parts.settings.load_interval_s)
+
+    async def _count_promises(self) -> None:
+        """Count callbacks that were to come, once the grace of their jobs is over: a poll often finds an end first."""
+        parts = self._parts
+        now_s = parts.clock.monotonic_s()
+        self._promises.extend((now_s + scores.GRACE_S, each) for each in parts.scores.take_promises())
+        due: list[scores.Promise] = []
+        while self._promises and self._promises[0][0] <= now_s and len(due) < PROMISES_BATCH:
+            due.append(self._promises.popleft()[1])
+        heard = await parts.store.called_back(attempts=[each.attempt for each in due if not each.is_kept])
+        for each in due:
+            parts.scores.note_promise(each, is_kept=each.is_kept or each.attempt in heard)

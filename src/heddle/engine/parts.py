@@ -146,6 +146,14 @@ class Scores(Protocol):
         """Give what was added up, and begin anew."""
         ...
 
+    def take_promises(self) -> list[scores_module.Promise]:
+        """Give the jobs whose callbacks are to be counted when their grace is over, and begin anew."""
+        ...
+
+    def note_promise(self, promise: scores_module.Promise, *, is_kept: bool) -> None:
+        """Count a job whose provider has, or has not, called back by the end of its grace."""
+        ...
+
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Endpoint:

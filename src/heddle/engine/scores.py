@@ -6,11 +6,15 @@ the leader folds (``engine.routing``). Neighbours: execute and poll before, ``co
 
 import dataclasses
 
-from heddle.core import faults, settle
+from heddle.core import faults, ids, settle
 from heddle.core.policy.scorecard import Card, Count
 from heddle.ports import routing, store
 
 CARDS_MAX = 10_000
+GRACE_S = 30.0
+"""How long after the end of a job its provider may call back: a poll that was sooner proves nothing. Ours."""
+PROMISES_MAX = 10_000
+"""Jobs whose callbacks this worker waits to count; one more is not counted at all."""
 _OURS = frozenset({faults.Fault.CANCELLED, faults.Fault.BUDGET, faults.Fault.DEADLINE})
 """Faults that say nothing of the endpoint or the request."""
 _FIRST_SEEN = frozenset({"reserved", "sending"})
@@ -27,11 +31,21 @@ class Answered:
     queue_s: float | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """Name a job that has ended and whose provider was to call back; ``is_kept``: it had called before we asked."""
+
+    key: routing.CardKey
+    attempt: ids.AttemptId
+    is_kept: bool
+
+
 class Scores:
     """Hold the cards of this worker. Used from the loop's thread only."""
 
     def __init__(self) -> None:
         self._cards: dict[routing.CardKey, Card] = {}
+        self._promises: list[Promise] = []
 
     def note(
         self,
@@ -59,9 +73,10 @@ class Scores:
             return
         _count(card, outcome)
         card.add(Count.COST, _cost(written, price_nano_usd))
-        if answered.is_promised and claimed.handle is not None:
-            card.add(Count.PROMISED)
-            card.add(Count.MISSED, float(not claimed.is_called_back))
+        if answered.is_promised and claimed.handle is not None and len(self._promises) < PROMISES_MAX:
+            attempt = ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number)
+            key = (claimed.endpoint_id, claimed.name)
+            self._promises.append(Promise(key=key, attempt=attempt, is_kept=claimed.is_called_back))
         if answered.latency_s is not None and written.verdict == "complete":
             card.add_latency(answered.latency_s)
 
@@ -69,6 +84,18 @@ class Scores:
         """Give what was added up, and begin anew."""
         taken, self._cards = self._cards, {}
         return taken
+
+    def take_promises(self) -> list[Promise]:
+        """Give the jobs whose callbacks are to be counted when their grace is over, and begin anew."""
+        taken, self._promises = self._promises, []
+        return taken
+
+    def note_promise(self, promise: Promise, *, is_kept: bool) -> None:
+        """Count a job whose provider has, or has not, called back by the end of its grace."""
+        card = self._of(promise.key)
+        if card is not None:
+            card.add(Count.PROMISED)
+            card.add(Count.MISSED, float(not is_kept))
 
     def _of(self, key: routing.CardKey) -> Card | None:
         card = self._cards.get(key)

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from heddle.core import ids
 from heddle.core.policy import canary, scorecard
 
 CardKey = tuple[int, str]
@@ -71,6 +72,10 @@ class RoutingStore(Protocol):
 
     async def post_scores(self, *, cards: Mapping[CardKey, scorecard.Card]) -> None:
         """Add what a worker saw since it last told. A second call would count twice."""
+        ...
+
+    async def called_back(self, *, attempts: Sequence[ids.AttemptId]) -> frozenset[ids.AttemptId]:
+        """Tell for which attempts their provider has called back by now."""
         ...
 
     async def fold_scores(self, *, half_life_s: float) -> int:

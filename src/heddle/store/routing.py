@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from heddle.config import routing as routing_config
+from heddle.core import ids
 from heddle.core.policy import canary as canary_law
 from heddle.core.policy import quality, scorecard
 from heddle.ports import routing
@@ -38,6 +39,21 @@ class PostgresRouting:
             },
             stage="govern",
         )
+
+    async def called_back(self: _Rows, *, attempts: Sequence[ids.AttemptId]) -> frozenset[ids.AttemptId]:
+        """Tell for which attempts their provider has called back by now."""
+        if not attempts:
+            return frozenset()
+        found = await self._rows(
+            "score_called_back",
+            {
+                "run_ids": [each.run_id for each in attempts],
+                "ordinals": [each.ordinal for each in attempts],
+                "numbers": [each.number for each in attempts],
+            },
+            stage="govern",
+        )
+        return frozenset(ids.AttemptId(run_id=run, ordinal=ordinal, number=number) for run, ordinal, number in found)
 
     async def fold_scores(self: _Rows, *, half_life_s: float) -> int:
         """Fold what workers posted."""

@@ -10,6 +10,7 @@ from heddle.engine import scores
 from heddle.engine import settle as settle_stage
 from tests.unit.engine import claims
 
+MODEL = {"kind": "model", "name": "m", "endpoint_id": 4}
 DONE = settle.Completed(output=1, cost_nano_usd=7)
 
 
@@ -82,21 +83,25 @@ def test_note_when_it_is_our_own_doing_then_nothing_counts(outcome: settle.Fault
     assert counted(outcome, settle.Fail(fault=outcome.fault)) == {}
 
 
-@pytest.mark.parametrize(("is_called_back", "missed"), [(True, {}), (False, {"MISSED": 1})])
-def test_note_when_a_job_ended_whose_provider_was_to_call_back_then_a_missed_one_counts(
-    is_called_back: bool, missed: dict[str, int]
+@pytest.mark.parametrize("is_called_back", [True, False])
+def test_note_when_a_job_ended_whose_provider_was_to_call_back_then_it_is_counted_when_its_grace_is_over(
+    is_called_back: bool,
 ) -> None:
-    found = counted(
-        DONE,
-        settle.Complete(output=1, cost_nano_usd=0),
-        is_promised=True,
-        purpose="poll",
-        handle="h",
-        attempt_state="accepted",
-        is_called_back=is_called_back,
+    ended = claims.claimed(**MODEL, purpose="poll", handle="h", attempt_state="accepted", is_called_back=is_called_back)
+    verdict = settle.Complete(output=1, cost_nano_usd=0)
+    tally = scores.Scores()
+    tally.note(
+        ended, settle_stage.settlement(ended, verdict), DONE, scores.Answered(is_promised=True), price_nano_usd=5
     )
+    (before,) = tally.take().values()
+    (promise,) = tally.take_promises()
+    tally.note_promise(promise, is_kept=False)
+    (after,) = tally.take().values()
 
-    assert found == {"TRIED": 1, "OK": 1, "PROMISED": 1, **missed}
+    assert before.counts[Count.PROMISED] == before.counts[Count.MISSED] == 0
+    assert (promise.key, promise.is_kept) == ((4, "m"), is_called_back)
+    assert (after.counts[Count.PROMISED], after.counts[Count.MISSED]) == (1, 1)
+    assert tally.take_promises() == []
 
 
 def test_note_when_a_job_has_left_its_providers_line_then_its_time_there_counts() -> None:

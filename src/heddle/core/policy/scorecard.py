@@ -24,7 +24,8 @@ class Count(enum.IntEnum):
     TRIED: attempts that came to an end. OK: gave a result that was accepted. FAILED: did not, by the endpoint's or the
     request's fault. AMBIGUOUS: it was not known for a while, or for good, whether the endpoint took them. THROTTLED:
     were told to come back later. REJECTED: gave a result that its model's quality gate refused. PROMISED: jobs that
-    ended and whose provider was to call back. MISSED: those of them that a poll found first. COST: billed, in nano-USD.
+    ended and whose provider was to call back. MISSED: those of them for which it
+    had not called when their grace was over, whoever found the end first. COST: billed, in nano-USD.
     """
 
     TRIED = 0

@@ -4,6 +4,7 @@ The law of fading and adding is ``core.policy.scorecard``. Neighbours: ``deployi
 their weights.
 """
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,19 @@ from heddle.testing.memory.tables import Rows, Statement, Tables
 
 def _numbers(text: str) -> list[float]:
     return [float(each) for each in text.strip("{}").split(",") if each]
+
+
+def score_called_back(
+    tables: Tables, *, run_ids: Sequence[uuid.UUID], ordinals: Sequence[int], numbers: Sequence[int]
+) -> Rows:
+    """Tell for which attempts their provider has called back."""
+    found: Rows = []
+    for run_id, ordinal, number in sorted(zip(run_ids, ordinals, numbers, strict=True)):
+        step = tables.step(run_id, ordinal)
+        tried = None if step is None else step.tries.get(number)
+        if tried is not None and tried.called_back_at is not None:
+            found.append((run_id, ordinal, number))
+    return found
 
 
 def score_post(
@@ -160,6 +174,7 @@ def canary_roll_back(tables: Tables, *, model: str, endpoint: int, reason: str, 
 
 
 STATEMENTS: dict[str, Statement] = {
+    "score_called_back": score_called_back,
     "score_post": score_post,
     "score_fold": score_fold,
     "route_facts": route_facts,
