@@ -11,7 +11,7 @@ import pathlib
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -37,16 +37,29 @@ def in_form(*, full: bool) -> Callable[[Test], Test | None]:
     return lambda test: test if is_full() is full else None
 
 
-def note(bar: str, *, seed: int, **measured: Any) -> None:
-    """Keep the figures of one bar, and show them in one line."""
+def note(bar: str, *, seed: int, broken: Sequence[str] = (), **measured: Any) -> None:
+    """Keep the figures of one bar, and show them in one line. ``broken``: what did not hold."""
     shown = " ".join(f"{name}={_shown(value)}" for name, value in measured.items())
-    line = f"{bar} {'full' if is_full() else 'short'} seed={seed} {shown}"
+    line = f"{bar} {'full' if is_full() else 'short'} seed={seed} {shown}{' BROKEN' if broken else ''}"
     print(f"figure {line}")
     SHOWN.append(line)
-    entry = {"bar": bar, "is_full": is_full(), "seed": seed, "measured": measured, "at": time.strftime("%Y-%m-%d")}
+    entry = {
+        "bar": bar, "is_full": is_full(), "seed": seed, "measured": measured, "broken": list(broken),
+        "at": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
     FILE.parent.mkdir(exist_ok=True)
     with FILE.open("a") as file:
         file.write(json.dumps({**entry, "machine": machine()}) + "\n")
+
+
+def held(bar: str) -> Mapping[str, Any] | None:
+    """Give what was measured of a bar at its own length when nothing was broken, for a run that goes on
+    where another ended (FAULT_RESUME=1); None: it has to be measured.
+    """
+    if os.environ.get("FAULT_RESUME") != "1":
+        return None
+    entry = _newest().get((bar, True))
+    return None if entry is None or entry.get("broken") else entry["measured"]
 
 
 def machine() -> str:
