@@ -33,6 +33,7 @@ from typing import Any
 import django.contrib.admin
 import django.db.backends.postgresql.base  # noqa: F401
 import uvloop  # noqa: F401
+from django.db import transaction
 
 from heddle import cli, wiring  # noqa: F401
 from heddle.cli import commands  # noqa: F401
@@ -143,15 +144,17 @@ def _in_the_reconcile(point: CrashPoint) -> None:
 
 
 def _in_the_callback(point: CrashPoint) -> None:
-    rows = django_store.DjangoDoors._rows
+    together = django_store.DjangoDoors._together
 
-    def crashing(self: django_store.DjangoDoors, statement: str, *given: Any, **named: Any) -> Any:
-        found = rows(self, statement, *given, **named)
-        if statement == "callback_add":
-            point.strike()
-        return found
+    def crashing(self: django_store.DjangoDoors, inside: Sequence[tuple[str, Any]], **named: Any) -> Any:
+        if any(name == "callback_add" for name, _ in inside) and point.may_strike():
+            # What the product sends as one message is sent without its end.
+            with transaction.atomic():
+                together(self, inside, **named)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return together(self, inside, **named)
 
-    django_store.DjangoDoors._rows = crashing  # type: ignore[method-assign]
+    django_store.DjangoDoors._together = crashing  # type: ignore[method-assign]
 
 
 class NoCompute:
