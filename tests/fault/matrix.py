@@ -112,6 +112,7 @@ class Cell:
         self._living: list[programs.Program] = []
         self._born = 0
         self._dead_s: dict[str, float] = {}
+        self._seen: list[Result] = []
         self.recovered_s: list[float] = []
         """How long after each worker's death nothing was held by it any more; seen up to ``LOOK_S`` late."""
 
@@ -125,7 +126,11 @@ class Cell:
         def is_over() -> bool:
             self._bear_again()
             self._note_recovery()
-            if self._dead_s or not self._are_over():
+            if self._dead_s or not self._are_ended():
+                return False
+            # Told as it was judged: what may be left unknown can move on while the processes are ended.
+            self._seen = self._results()
+            if not all(map(_is_over, self._seen)):
                 return False
             if until_spent is None or self.kills(until_spent) >= self._kills_max:
                 return True
@@ -143,7 +148,7 @@ class Cell:
         finally:
             for program in self._living:
                 program.kill()
-        return self._results()
+        return self._seen
 
     def kills(self, point: str) -> int:
         """Count the kills at a point."""
@@ -181,15 +186,15 @@ class Cell:
         for name in self._dead_s.keys() - {row[0] for row in holding}:
             self.recovered_s.append(time.time() - self._dead_s.pop(name))
 
-    def _are_over(self) -> bool:
-        """Tell whether every purchase has come to its end; the books are read only when the database says so."""
+    def _are_ended(self) -> bool:
+        """Tell whether no purchase is on its way; the sellers' books are read only then."""
         run_ids = [run_id for each in self._run_ids for run_id in each]
         open_count = self._site.value(
             "select count(*) from heddle_run r left join heddle_step s on s.run_id = r.id and s.ordinal = 1"
             " where r.id = any(%s) and r.state in ('queued', 'running') and s.state is distinct from 'unknown'",
             [run_ids],
         )
-        return not open_count and all(map(_is_over, self._results()))
+        return not open_count
 
     def _results(self) -> list[Result]:
         every = zip(self._stalls, self._run_ids, self._books_before, strict=True)

@@ -37,6 +37,8 @@ POSTERS = 16
 BATCH = 50
 OLD_S = 600.0
 FULL_S_PER_JOB = 0.2
+# Jobs that are open at once; more would tell how fast one worker is on this machine, which other bars do.
+IN_FLIGHT = 200
 POLL_AFTER_S = figures.scaled(short=2, full=10)
 HANDLER_BAR_S = 0.05
 PROMPT = re.compile(r"purchase (\d+)")
@@ -171,6 +173,7 @@ def storm(site: harness.Site, seed: int, tmp_path_factory: pytest.TempPathFactor
         made = market.twins["replicate"]
         assert isinstance(made, StormTwin)
         text = stall.configuration(folder).replace("poll_after_s = 0.2", f"poll_after_s = {POLL_AFTER_S}")
+        text = text.replace("concurrency = 1000", f"concurrency = {IN_FLIGHT}")
         file = site.folder / "storm.toml"
         file.write_text(text)
         site.configure(text)
@@ -183,23 +186,22 @@ def storm(site: harness.Site, seed: int, tmp_path_factory: pytest.TempPathFactor
         yield Storm(seller=made, stall=stall, web=web)
 
 
-def deliver(seller: StormTwin, postman: Postman, *, seed: int) -> tuple[list[Post], collections.Counter[Fate]]:
-    """Tell of every job as its fate says; give what is to be told after the end, and how often each fate was."""
+def deliver(seller: StormTwin, postman: Postman, *, seed: int) -> tuple[list[jobs.Job], collections.Counter[Fate]]:
+    """Tell of every job as its fate says; give those to be told of after the end, and how often each fate was."""
     chance, fates = random.Random(seed), collections.Counter[Fate]()
-    late: list[Post] = []
+    late: list[jobs.Job] = []
     plain: list[Post] = []
     for _ in range(JOBS):
         job = seller.over.get(timeout=programs.WAIT_S + FULL_S_PER_JOB * JOBS)
         number = number_of(job)
         fate = fate_of(number, seed)
         fates[fate] += 1
-        posts = [] if fate is Fate.NEVER else posts_of(seller, job, fate, chance)
         if fate is Fate.EARLY:
-            postman.post(posts, then=seller.gates[number].set)
+            postman.post(posts_of(seller, job, fate, chance), then=seller.gates[number].set)
         elif fate is Fate.LATE:
-            late += posts
-        else:
-            plain += posts
+            late.append(job)
+        elif fate is not Fate.NEVER:
+            plain += posts_of(seller, job, fate, chance)
         if len(plain) >= BATCH or seller.over.empty():
             chance.shuffle(plain)
             for post in plain:
@@ -207,8 +209,16 @@ def deliver(seller: StormTwin, postman: Postman, *, seed: int) -> tuple[list[Pos
             plain = []
     for post in plain:
         postman.post([post])
-    chance.shuffle(late)
     return late, fates
+
+
+def deliver_late(seller: StormTwin, postman: Postman, late: list[jobs.Job], *, seed: int) -> None:
+    """Tell of jobs of runs that are over, signed now: a vendor signs each try, and an old signature is refused."""
+    chance = random.Random(f"{seed}/late")
+    posts = [post for job in late for post in posts_of(seller, job, Fate.LATE, chance)]
+    chance.shuffle(posts)
+    for post in posts:
+        postman.post([post])
 
 
 def bought(site: harness.Site, stall: sellers.Stall) -> list[uuid.UUID]:
@@ -252,8 +262,8 @@ def test_callbacks_when_they_come_in_every_wrong_way_then_each_run_ends_once_and
         run_ids = buying.result()
 
     outputs = ended(site)
-    for post in late:
-        postman.post([post])
+    postman.done()
+    deliver_late(storm.seller, postman, late, seed=seed)
     postman.done()
     postman.close()
 
