@@ -28,8 +28,8 @@ CELLS = tuple(
     if point != "K7" or seller.has_callback
 )
 KILLS_PER_CLASS = int(os.environ.get("FAULT_MATRIX_KILLS", "50"))
-# What a class's kills at a point are shared among, so that each class has fifty at each.
-SHARES = collections.Counter((sellers.SELLERS[name].kind[0], point) for name, point in CELLS)
+# What the kills of a kind at a point are shared among; class C has three kinds, each with fifty of its own.
+SHARES = collections.Counter((sellers.SELLERS[name].kind, point) for name, point in CELLS)
 # Workers that die beside each other in one cell; each holds one purchase.
 WORKERS = 3
 
@@ -128,7 +128,7 @@ def test_purchases_when_processes_are_killed_at_one_point_then_they_are_paid_as_
     site: harness.Site, database: pg.Database, market: sellers.Market, name: str, point: str
 ) -> None:
     kind = sellers.SELLERS[name].kind
-    kills = -(-KILLS_PER_CLASS // SHARES[kind[0], point])
+    kills = -(-KILLS_PER_CLASS // SHARES[kind, point])
     bar = f"B3 {kind} {name} {point}"
     before = figures.held(bar)
     if before is not None and before["kills"] >= kills:
