@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,18 @@ def site(
     folder: pathlib.Path = tmp_path_factory.mktemp("site")
     with harness.site_on(database, folder, nursery) as made:
         yield made
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what was measured in a process beside others (`-n`) to the one that shows it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = figures.SHOWN
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what was measured in a process beside others; one that has crashed hands in nothing."""
+    figures.SHOWN.extend(getattr(node, "workeroutput", {}).get("figures", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,9 +1,11 @@
 """Run the product's web server as a process, and ask it as a client would: with a deadline, noting how long it took."""
 
+import collections
 import dataclasses
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from tests.fault import harness, programs
 
 # What a client allows; longer than any answer may take, so that a hang is seen as such.
 CLIENT_TIMEOUT_S = 30.0
+BUCKET = re.compile(r"heddle_http_request_duration_seconds_bucket\{(?P<labels>.*)\} (?P<count>\S+)")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,7 @@ class Answer:
 class Door:
     """One `heddle web` of an installation, behind whatever address of the database it is given."""
 
-    def __init__(self, site: harness.Site, *, database_url: str, state_dir: pathlib.Path) -> None:
+    def __init__(self, site: harness.Site, *, database_url: str, state_dir: pathlib.Path, **more: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -50,6 +54,7 @@ class Door:
             "HEDDLE_STATE_DIR": str(state_dir),
             "HEDDLE_WEB_PORT": str(port),
             "PYTHONPATH": programs.PYTHONPATH,
+            **more,
         }
         self.log = site.folder / "web.log"
         with self.log.open("ab") as file:
@@ -65,6 +70,16 @@ class Door:
         body = json.dumps({"workflow": workflow, "input": dict(values)}).encode()
         headers = {**self._headers(), "Content-Type": "application/json", "Idempotency-Key": key}
         return self._ask(urllib.request.Request(f"{self.url}/v1/runs", data=body, headers=headers))
+
+    def times(self, route: str) -> dict[float, int]:
+        """Tell from its own numbers how many answers at routes that begin so took at most how many seconds."""
+        found: dict[float, int] = collections.Counter()
+        for line in self.get("/metrics").body.splitlines():
+            bucket = BUCKET.match(line)
+            labels = {} if bucket is None else dict(LABEL.findall(bucket["labels"]))
+            if bucket is not None and labels["route"].startswith(route):
+                found[float(labels["le"])] += int(float(bucket["count"]))
+        return found
 
     def close(self) -> None:
         """End the server."""

@@ -14,6 +14,7 @@ FAULT_DOOR, a port, the process is the product's web application instead of its 
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -28,16 +29,22 @@ import wsgiref.simple_server
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import django.contrib.admin  # noqa: F401 - imported here once, for every worker
+# Much of this is imported for every worker's sake, once; what reads the settings is not: they come with the order.
+import django.contrib.admin
+import django.db.backends.postgresql.base  # noqa: F401
 import uvloop  # noqa: F401
+from django.db import transaction
 
-from heddle import cli
+from heddle import cli, wiring  # noqa: F401
+from heddle.cli import commands  # noqa: F401
 from heddle.compute import pool
 from heddle.engine import intent, poll, worker  # noqa: F401
 from heddle.ports import compute, store
 from heddle.providers import registry, transport  # noqa: F401
+from heddle.service import database  # noqa: F401
 from heddle.store import django as django_store
 from heddle.store import postgres
+from heddle.telemetry import logs as telemetry_logs  # noqa: F401
 
 LOOK_S = 0.02
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -137,15 +144,17 @@ def _in_the_reconcile(point: CrashPoint) -> None:
 
 
 def _in_the_callback(point: CrashPoint) -> None:
-    rows = django_store.DjangoDoors._rows
+    together = django_store.DjangoDoors._together
 
-    def crashing(self: django_store.DjangoDoors, statement: str, *given: Any, **named: Any) -> Any:
-        found = rows(self, statement, *given, **named)
-        if statement == "callback_add":
-            point.strike()
-        return found
+    def crashing(self: django_store.DjangoDoors, inside: Sequence[tuple[str, Any]], **named: Any) -> Any:
+        if any(name == "callback_add" for name, _ in inside) and point.may_strike():
+            # What the product sends as one message is sent without its end.
+            with transaction.atomic():
+                together(self, inside, **named)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return together(self, inside, **named)
 
-    django_store.DjangoDoors._rows = crashing  # type: ignore[method-assign]
+    django_store.DjangoDoors._together = crashing  # type: ignore[method-assign]
 
 
 class NoCompute:
@@ -249,6 +258,8 @@ def _reap(logs: dict[int, str]) -> None:
 def main() -> None:
     """Fork workers as asked until stdin ends."""
     importlib.import_module("tests.fault.workflows")
+    # What is here already is no garbage: a worker that looks for some when it starts need not go through it again.
+    gc.freeze()
     # Only the end of stdin ends this process: a signal to the group of the tests must not leave workers behind.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -40,6 +40,9 @@ from tests.fault.programs import (
     until,
 )
 
+# An installation of the crash matrix has buried hundreds of workers; the last ones tell enough.
+TAILS_OF_GONE_MAX = 10
+
 
 class Simulator:
     """The simulated provider as a process; its ledger is the referee."""
@@ -268,9 +271,10 @@ class Site:
                 lines += [f"{table}: {json.dumps(row[0], default=str)[:600]}" for row in found]
         except psycopg.Error as error:
             lines = [f"the database cannot tell: {error}"]
+        gone = [program for program in self.programs if not program.is_up()]
         lines += [
             f"{program.name} ({'up' if program.is_up() else program.status()}):\n{program.tail()}"
-            for program in self.programs
+            for program in (*gone[-TAILS_OF_GONE_MAX:], *(each for each in self.programs if each.is_up()))
         ]
         return "\n".join(lines)
 

@@ -77,6 +77,10 @@ class Program:
         path = pathlib.Path(f"{self.log}.exit")
         return int(path.read_text()) if path.exists() else None
 
+    def ended_at_s(self) -> float:
+        """Tell when it was found to have ended (seconds since 1970)."""
+        return pathlib.Path(f"{self.log}.exit").stat().st_mtime
+
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 

@@ -19,7 +19,7 @@ from typing import Any
 from heddle.providers.comfyui import wire as comfyui
 from heddle.twins import registry
 from heddle.twins.kit import calls, faults, ledger, options, server
-from tests.fault import harness, programs
+from tests.fault import figures, harness, programs
 
 ATTEMPTS_MAX = 20
 NUMBER = re.compile(rb"purchase (\d+)")
@@ -99,9 +99,11 @@ SELLERS: Mapping[str, Seller] = {
             name="simulator_a", twin="", kind="A", given=_picture, has_callback=True,
             options=_SIMULATED.format(kind="A"),
         ),
-        # A container forgets a prediction when it has ended, so it runs for longer than a death takes to be noticed.
+        # A container forgets a prediction when it has ended, so it runs for longer than a death takes to be noticed,
+        # also where several die at once on a busy machine.
         Seller(
-            name="cog", twin="cog", kind="A", given=_prompt, has_secret=False, latency_s=6.0, is_forgetful=True,
+            name="cog", twin="cog", kind="A", given=_prompt, has_secret=False, is_forgetful=True,
+            latency_s=figures.scaled(short=6, full=30),
             options='mode = "async"\npoll_after_s = 0.2',
         ),
         Seller(

@@ -1,12 +1,12 @@
 """Stop a transaction where a test wants it, holding its locks, and see that others wait for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import psycopg
 
-from heddle.store import connections, postgres
+from heddle.store import admitting, connections, postgres
 from heddle.store import django as django_store
 from tests import pg
 from tests.races import scene
@@ -56,6 +56,11 @@ class HeldDoors(django_store.DjangoDoors):
     ) -> None:
         super().__init__(cleanup_s=scene.CLEANUP_S)
         self._after, self._reached, self._go, self._loop = after, reached, go, loop
+
+    def _together(self, inside: Sequence[admitting.Statement], **more: Any) -> list[tuple[Any, ...]]:
+        # Nothing can stop within one message: inside a transaction the statements are sent one by one.
+        with self._atomic():
+            return super()._together(inside, **more)
 
     def _rows(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         found = super()._rows(name, parameters)

@@ -60,7 +60,7 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, is_sent: bool
             written.breaker = -1 if was_sent else 0
         case settle.RetryAt():
             written.verdict, written.attempt_state, written.delay_s = "retry", "rejected", verdict.delay_s
-            written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
+            written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault, was_sent=was_sent)
             written.is_billed, written.cost_nano_usd = verdict.billed_nano_usd is None, verdict.billed_nano_usd or None
         case settle.PollAt():
             written.verdict, written.attempt_state, written.delay_s = "poll", "accepted", verdict.delay_s
@@ -73,7 +73,7 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, is_sent: bool
             written.breaker = -1 if was_sent else 0
         case settle.Fail():
             written.verdict, written.attempt_state = "fail", "rejected"
-            written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault)
+            written.fault, written.breaker = _fault(verdict.fault), _breaker(verdict.fault, was_sent=was_sent)
             written.is_billed, written.cost_nano_usd = verdict.billed_nano_usd is None, verdict.billed_nano_usd or None
         case settle.Bury():
             written.verdict, written.attempt_state, written.note = "bury", "unknown", storable(verdict.message)
@@ -151,7 +151,10 @@ def _unstorable(item: store.Settlement, error: Exception) -> store.Settlement:
     )
 
 
-def _breaker(fault: faults.StepFault) -> int:
+def _breaker(fault: faults.StepFault, *, was_sent: bool) -> int:
+    if fault.fault is faults.Fault.SENT_UNKNOWN and not was_sent:
+        # It was counted when it was sent, or its worker has died, which is no failure of the endpoint.
+        return 0
     return -1 if fault.counts_for_breaker else 0
 
 

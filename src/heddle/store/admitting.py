@@ -1,9 +1,10 @@
-"""Write admitted runs through Django's connection: one round trip for a submit, whatever the keys; part of the doors.
+"""Write what comes in through Django's connection: one round trip for a submit, whatever the keys; part of the doors.
 
 Outside a transaction of the host's, the whole of it is sent as one message: begin, keys, runs, commit, who has the
-keys, doorbell. The doorbell rings in a transaction of its own after the commit, since notifying transactions wait for
-each other. Inside ``atomic()`` the same statements join the host's transaction, one by one, and the bell rings after
-it. Run ids carry the database's time, measured now and then against this machine's monotonic clock.
+keys, doorbell; a provider's callback is kept in the same way. The doorbell rings in a transaction of its own after the
+commit, since notifying transactions wait for each other. Inside ``atomic()`` the same statements join the host's
+transaction, one by one, and the bell rings after it. Run ids carry the database's time, measured now and then against
+this machine's monotonic clock.
 """
 
 import dataclasses
@@ -29,6 +30,8 @@ RING_LEAST_S = 0.02
 """Least time between two doorbells of one process: a worker that was just woken looks again within this anyway."""
 
 _Rows = list[tuple[Any, ...]]
+# A named statement and its parameters.
+Statement = tuple[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -130,38 +133,44 @@ class Admitting:
 
     def _write(self, keys: keys_module.Keys, arrays: schedule.NewRuns) -> _Rows:
         """Write what was collected and give who has the keys: rows of idempotency_read."""
-        names = [*(["idempotency_take"] if keys.is_any else []), "new_runs"]
+        taken = [("idempotency_take", keys.values)] if keys.is_any else []
+        after = [("idempotency_read", keys.values)] if keys.is_any else []
+        return self._together([*taken, ("new_runs", arrays.values)], after=after)
+
+    def _together(self, inside: Sequence[Statement], *, after: Sequence[Statement] = ()) -> _Rows:
+        """Run statements in one transaction, those of ``after`` behind its end, and ring: all of it as one message.
+
+        Inside the host's transaction they join it, one by one, and the bell rings after it. Gives the rows of the last
+        of them. They share their parameters' names.
+        """
         connection = django.db.connections[self._using]
         if connection.in_atomic_block or not connection.get_autocommit():
-            for name in names:
-                self._rows(name, keys.values if name == "idempotency_take" else arrays.values)
+            found: _Rows = []
+            for name, values in (*inside, *after):
+                found = self._rows(name, values)
             self._ring()
-            return self._rows("idempotency_read", keys.values) if keys.is_any else []
-        parts = ["begin", *map(statements.load, names), "commit"]
-        parameters: dict[str, Any] = {**arrays.values, **keys.values}
-        if keys.is_any:
-            parts.append(statements.load("idempotency_read"))
+            return found
+        parts = ["begin", *(statements.load(name) for name, _ in inside), "commit"]
+        parts += [statements.load(name) for name, _ in after]
+        place = len(parts) - 1 if after else len(inside)
+        parameters = {name: value for _, values in (*inside, *after) for name, value in values.items()}
         if time.monotonic() - self._rang_at_s >= RING_LEAST_S:
             self._rang_at_s = time.monotonic()
             parameters |= {"channel": transport.CHANNEL_READY, "payload": ""}
             parts += ["begin", "set local synchronous_commit = off", statements.load("notify"), "commit"]
-        return self._send(";\n".join(parts), parameters, is_read=keys.is_any)
+        return self._send(";\n".join(parts), parameters, place=place)
 
-    def _send(self, message: str, parameters: dict[str, Any], *, is_read: bool) -> _Rows:
-        """Send several statements as one message; roll back what an error left open."""
+    def _send(self, message: str, parameters: dict[str, Any], *, place: int) -> _Rows:
+        """Send several statements as one message, and give the rows of one; roll back what an error left open."""
         connection = django.db.connections[self._using]
         connection.ensure_connection()
         with connection.wrap_database_errors:
             try:
                 with psycopg.ClientCursor(connection.connection) as cursor:
                     cursor.execute(message, parameters)
-                    found: _Rows = []
-                    while is_read and not found:
-                        if cursor.description and cursor.description[0].name == "tenant_id":
-                            found = list(cursor.fetchall())
-                        if not cursor.nextset():
-                            break
-                    return found
+                    for _ in range(place):
+                        cursor.nextset()
+                    return list(cursor.fetchall()) if cursor.description else []
             except psycopg.Error:
                 if not connection.connection.closed:
                     connection.connection.rollback()

@@ -215,22 +215,17 @@ class DjangoDoors(admitting.Admitting):
     def callback(self, *, endpoint: str, attempt_id: str, event_id: str, handle: str | None = None) -> bool:
         """Keep a verified callback in the inbox, with the job it tells of, and make the step's poll due."""
         named = ids.AttemptId.parse(attempt_id)
-        with self._atomic():
-            self._rows("lock_runs", {"run_ids": [named.run_id]})
-            found, kept = self._rows(
-                "callback_add",
-                {
-                    "endpoint": endpoint,
-                    "run_id": named.run_id,
-                    "ordinal": named.ordinal,
-                    "number": named.number,
-                    "event_id": event_id,
-                    "handle": handle,
-                },
-            )[0]
-            if not found:
-                raise LookupError(f"endpoint {endpoint!r} has no attempt {attempt_id}")
-            self._ring()
+        kept_once = {
+            "endpoint": endpoint,
+            "run_id": named.run_id,
+            "ordinal": named.ordinal,
+            "number": named.number,
+            "event_id": event_id,
+            "handle": handle,
+        }
+        [(found, kept)] = self._together([("lock_runs", {"run_ids": [named.run_id]}), ("callback_add", kept_once)])
+        if not found:
+            raise LookupError(f"endpoint {endpoint!r} has no attempt {attempt_id}")
         return bool(kept)
 
     def find_job(self, *, endpoint: str, handle: str) -> str | None:

@@ -179,7 +179,12 @@ def test_retry_of_when_a_call_names_its_own_then_they_are_read() -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [settle.Reconcile(delay_s=5.0, message="not found yet"), settle.PollAt(delay_s=2.0, handle=None)],
+    [
+        settle.Reconcile(delay_s=5.0, message="not found yet"),
+        settle.PollAt(delay_s=2.0, handle=None),
+        settle.RetryAt(delay_s=1.0, fault=LOST, billed_nano_usd=None),
+        settle.Fail(fault=LOST, billed_nano_usd=None),
+    ],
 )
 def test_settlement_when_it_only_was_asked_after_then_the_breaker_learns_nothing(verdict: settle.Verdict) -> None:
     asked = claims.claimed(endpoint_id=7, purpose="poll", kind="model", name="relight", attempt_state="unknown")

@@ -18,7 +18,8 @@ with target as materialized (
     called_back_at = coalesce(a.called_back_at, clock_timestamp()),
     handle = case when a.handle is null and a.state in ('sending', 'unknown') then %(handle)s::text else a.handle end
   from kept k
-  where a.run_id = k.run_id and a.ordinal = k.ordinal and a.number = %(number)s
+  -- Named anew and not taken from what was kept, or the plan would open every week's partition.
+  where a.run_id = %(run_id)s and a.ordinal = %(ordinal)s and a.number = %(number)s
 ), timed as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select t.run_id, t.ordinal, case t.state when 'unknown' then 'reconcile' else 'poll' end, clock_timestamp()

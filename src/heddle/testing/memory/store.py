@@ -10,7 +10,7 @@ import dataclasses
 import random
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import psycopg
@@ -18,9 +18,8 @@ import psycopg
 from heddle.config import deployment
 from heddle.core import ids
 from heddle.ports import operating, transport
-from heddle.store import apply, postgres, schedule, statements
+from heddle.store import admitting, apply, postgres, statements
 from heddle.store import django as django_store
-from heddle.store import keys as keys_module
 from heddle.testing.memory import (
     absent,
     admission,
@@ -315,12 +314,11 @@ class MemoryDoors(django_store.DjangoDoors):
     def _now_s(self) -> float:
         return self._memory.tables.now_s()
 
-    def _write(self, keys: keys_module.Keys, arrays: schedule.NewRuns) -> Rows:
+    def _together(self, inside: Sequence[admitting.Statement], *, after: Sequence[admitting.Statement] = ()) -> Rows:
+        found: Rows = []
         with self._atomic():
-            if keys.is_any:
-                self._rows("idempotency_take", keys.values)
-            self._rows("new_runs", arrays.values)
-            found = self._rows("idempotency_read", keys.values) if keys.is_any else []
+            for name, values in (*inside, *after):
+                found = self._rows(name, values)
         self._ring()
         return found
 

@@ -18,6 +18,7 @@ from heddle.twins.kit import faults, jobs
 
 TRIES_MAX = 4
 RETRY_FIRST_S = 0.5
+RETRY_MAX_S = 2.0
 TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 16
 WAITING_MAX = 10_000
@@ -107,7 +108,7 @@ class Callbacks:
             if await self._post(url, self._signer(job, self._now_s())):
                 return
             if number + 1 < TRIES_MAX:
-                await asyncio.sleep(RETRY_FIRST_S * 2**number)
+                await asyncio.sleep(min(RETRY_MAX_S, RETRY_FIRST_S * 2**number))
         logger.warning("callback of %s given up after %d tries; the job can still be asked for", job.id, TRIES_MAX)
 
     async def _post(self, url: str, letter: Letter) -> bool:
