@@ -176,5 +176,5 @@ def _last_granule(content: bytes, serial: int) -> int | None:
         if page is not None and page.serial == serial and page.granule != _NO_GRANULE:
             if page.granule < 0:
                 raise Unreadable("a page ends before its stream begins")
-            return page.granule
+            return int(page.granule)
     raise Unreadable(f"it has more than {PAGES_MAX} pages near its end")
