@@ -4,10 +4,8 @@ from heddle.core import attempt, faults, settle
 from heddle.ports import blobs, provider
 from heddle.providers import json_wire, media, options, statuses, synchronous, transport
 
-# What the vendor documents; a pair that is not here falls to the table of statuses.
-FAULTS = {
+FAULTS = {  # what the vendor documents; a pair that is not here falls to the table of statuses
     (402, "no_credit"): faults.Fault.REJECTED_TRANSIENT,
-    (422, "unsafe"): faults.Fault.REJECTED_PERMANENT,
     (503, "queue_full"): faults.Fault.THROTTLED,  # nothing was begun, says the vendor
 }
 
@@ -47,15 +45,14 @@ class GlowProvider(synchronous.Synchronous):
         try:
             answer = json_wire.parse_json(reply.body)
             data, kind = media.decode_medium(json_wire.follow(answer, "/image"))
-            picture = await request.artifacts.write(data, media_type=kind)
+            image = (await request.artifacts.write(data, media_type=kind)).as_json()
         except json_wire.WireRefused as error:
             return self._outcomes.bad(f"the answer {error}", reply.body)
         except blobs.BlobRefused as error:
             return self._outcomes.blob_refused(error)
         except OSError as error:
             return self._outcomes.not_stored(error)
-        cost_nano_usd = json_wire.cost_nano_usd(answer, "/cost_usd")
-        return settle.Completed(output={"image": picture.as_json()}, cost_nano_usd=cost_nano_usd)
+        return settle.Completed(output={"image": image}, cost_nano_usd=json_wire.cost_nano_usd(answer, "/cost_usd"))
 
     async def check(self) -> str | None:
         """Ask Glow how it is."""

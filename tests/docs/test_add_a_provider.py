@@ -1,4 +1,4 @@
-"""The page on adding a provider shows an adapter in under 65 lines, and it keeps every promise of the port."""
+"""The page on adding a provider shows an adapter in under 60 lines, and it keeps every promise of the port."""
 
 import base64
 import dataclasses
@@ -17,11 +17,11 @@ from tests.docs import markdown
 
 PAGE = markdown.ROOT / "docs" / "howto" / "add-a-provider.md"
 FILE = markdown.ROOT / "examples" / "providers" / "glow.py"
-LINES_MAX = 64
+LINES_MAX = 59
 RETRY_AFTER = {"Retry-After": "7"}
 
 
-def test_page_when_read_then_it_shows_the_whole_adapter_in_under_65_lines() -> None:
+def test_page_when_read_then_it_shows_the_whole_adapter_in_under_60_lines() -> None:
     (shown,) = markdown.blocks(PAGE, "python")
 
     assert shown.text == FILE.read_text(encoding="utf-8")
