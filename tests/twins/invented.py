@@ -15,7 +15,7 @@ AUTHORISED = {"Authorization": f"Bearer {options.DEFAULT_API_KEY}"}
 PRICE_NANO_USD = 10_000_000
 
 
-class InventedTwin(server.Twin):
+class InventedTwin(server.CallbackTwin):
     name: ClassVar[str] = "invented"
     is_failure_refunded = True
 
