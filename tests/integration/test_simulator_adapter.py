@@ -1,57 +1,40 @@
 """The ``simulator`` adapter and the simulated provider understand each other, and nobody pays twice."""
 
 import asyncio
-import base64
 import contextlib
 import dataclasses
 import json
 import pathlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from heddle.config import deployment
-from heddle.core import artifact, attempt, faults, settle
+from heddle.core import artifact, faults, settle
 from heddle.ports import provider
 from heddle.providers import registry
-from heddle.providers.simulator import desk, fates, server
 from heddle.store import blobs
+from heddle.twins.kit import faults as fates
+from heddle.twins.kit import server
 from tests.contract import tenant_artifacts
+from tests.integration import simulator_customer
 
 pytest.importorskip("cv2", reason="the simulator's pictures need the extra `demo`: pip install heddle[demo]")
 
-API_KEY = "a-key-for-tests"
-SECRET = bytes(range(32))
-ENVIRON = {"SIM_KEY": API_KEY, "SIM_HOOK": "whsec_" + base64.b64encode(SECRET).decode()}
-PRICE_NANO_USD = 40_000_000
+ENVIRON = {"SIM_KEY": simulator_customer.API_KEY, "SIM_HOOK": simulator_customer.SECRET}
+PRICE_NANO_USD = simulator_customer.PRICE_NANO_USD
 WAIT_S = 60.0
 POLLS_MAX = 400
 SEED = 3
 
 
 @contextlib.asynccontextmanager
-async def simulated(
-    folder: pathlib.Path,
-    *,
-    idempotency: str,
-    latency_s: float = 0.05,
-    concurrency: int = 50,
-    rates: fates.Rates | None = None,
-) -> AsyncIterator[str]:
-    options = server.Options(
-        port=0,
-        port_file=None,
-        ledger=folder / "paid.jsonl",
-        terms=desk.Terms(
-            idempotency=attempt.IdempotencyClass(idempotency), concurrency=concurrency, price_nano_usd=PRICE_NANO_USD
-        ),
-        plan=fates.Plan(seed=SEED, rates=rates or fates.Rates(), latency_s=latency_s),
-        api_key=API_KEY,
-        webhook_secret=SECRET,
-    )
-    async with server.Simulator(options=options) as simulator:
-        yield simulator.base_url
+async def simulated(folder: pathlib.Path, *, idempotency: str, **changes: Any) -> AsyncIterator[str]:
+    made = simulator_customer.simulator(folder, idempotency=idempotency, seed=SEED, **{"latency_s": 0.05, **changes})
+    async with server.Running(made) as running:
+        yield running.url
 
 
 @contextlib.asynccontextmanager
@@ -102,10 +85,10 @@ def key_cut_once(*, cut: float) -> str:
     """Find a key whose first send the simulator's seed cuts and whose second it answers."""
     plan = fates.Plan(seed=SEED, rates=fates.Rates(cut=cut))
     fated = {
-        key: tuple(fates.submit_fault(plan=plan, key=key, count=count) for count in range(2))
+        key: tuple(fates.request_fault(plan=plan, key=key, count=count, now_s=0.0) for count in range(2))
         for key in (f"key_{number}" for number in range(100))
     }
-    return next(key for key, faults_of in fated.items() if faults_of == (fates.SubmitFault.CUT, None))
+    return next(key for key, faults_of in fated.items() if faults_of == (fates.RequestFault.CUT, None))
 
 
 def paid(folder: pathlib.Path) -> int:
