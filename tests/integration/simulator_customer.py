@@ -1,7 +1,6 @@
 """What the tests of the simulated provider share: a customer, a mailbox for callbacks, and the real program."""
 
 import asyncio
-import base64
 import collections
 import contextlib
 import os
@@ -20,8 +19,8 @@ from heddle.providers import signing
 from heddle.twins.kit import faults, options, server
 from heddle.twins.simulator import terms, twin
 
-API_KEY = "a-key-for-tests"
-SECRET = signing.SECRET_PREFIX + base64.b64encode(bytes(range(32))).decode()
+API_KEY = options.DEFAULT_API_KEY
+SECRET = options.DEFAULT_WEBHOOK_SECRET
 WAIT_S = 20.0
 PRICE_NANO_USD = 40_000_000
 
@@ -39,8 +38,6 @@ def simulator(
     given = options.Options(
         ledger=folder / "paid.jsonl",
         plan=faults.Plan(seed=seed, rates=rates or faults.Rates(), latency_s=latency_s, late_s=late_s),
-        api_key=API_KEY,
-        webhook_secret=SECRET,
     )
     offered = terms.Terms(
         idempotency=attempt.IdempotencyClass(idempotency), concurrency=concurrency, price_nano_usd=PRICE_NANO_USD
@@ -134,11 +131,7 @@ async def until_accepted(customer: Customer, *, key: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        options.API_KEY_VARIABLE: API_KEY,
-        options.WEBHOOK_SECRET_VARIABLE: SECRET,
-    }
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def start_program(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[bytes]:
