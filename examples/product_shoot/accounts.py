@@ -13,8 +13,7 @@ import uuid
 from collections import abc
 
 from heddle.core import ids
-from heddle.providers.simulator import ledger as simulator_ledger
-from heddle.twins.kit import ledger as twin_ledger
+from heddle.twins.kit import ledger
 
 EPOCHS_MAX = 32
 SIMULATOR = "simulator"
@@ -57,7 +56,7 @@ def compare(
 ) -> Account:
     """Add up the payments for these steps, each (run id, ordinal), and those for texts since a moment (Unix seconds).
 
-    Raises LedgerDamaged of either ledger.
+    Raises ledger.LedgerDamaged.
     """
     wanted = set(paid_steps)
     by_key = {
@@ -95,28 +94,15 @@ def compare(
 
 def _payments(ledgers: abc.Mapping[str, pathlib.Path]) -> abc.Iterator[_Payment]:
     for name, path in ledgers.items():
-        if name == SIMULATOR:
-            books = simulator_ledger.read(path)
-            for job in books.paid:
-                yield _Payment(
-                    provider=name,
-                    key=job.idempotency_key,
-                    digest=job.id,
-                    callback_url=job.webhook_url,
-                    amount_nano_usd=job.price_nano_usd,
-                    is_refunded=job.id in books.refunded_at_s,
-                    at_s=job.accepted_at_s,
-                )
-            continue
-        kept = twin_ledger.read(path)
-        for paid in kept.paid:
+        books = ledger.read(path)
+        for paid in books.paid:
             yield _Payment(
                 provider=name,
                 key=paid.idempotency_key,
                 digest=paid.digest,
                 callback_url=paid.callback_url,
                 amount_nano_usd=paid.amount_nano_usd,
-                is_refunded=paid.id in kept.refunded_at_s,
+                is_refunded=paid.id in books.refunded_at_s,
                 at_s=paid.at_s,
             )
 

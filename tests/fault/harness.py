@@ -24,9 +24,9 @@ from django.db import transaction
 
 from heddle.config import deployment
 from heddle.ports import doors, records
-from heddle.providers.simulator import jobs, ledger
 from heddle.store import apply
 from heddle.store import django as django_store
+from heddle.twins.kit import ledger, options
 from tests import pg
 from tests.fault.programs import (
     API_KEY,
@@ -47,19 +47,19 @@ TAILS_OF_GONE_MAX = 10
 class Simulator:
     """The simulated provider as a process; its ledger is the referee."""
 
-    def __init__(self, *, folder: pathlib.Path, **options: object) -> None:
+    def __init__(self, *, folder: pathlib.Path, **arguments: object) -> None:
         self.ledger = folder / "paid.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         port_file = folder / "port"
-        command = [sys.executable, "-m", "heddle.providers.simulator.server", "--ledger", str(self.ledger)]
+        command = [sys.executable, "-m", "heddle.cli", "twin", "simulator", "--ledger", str(self.ledger)]
         command += ["--port-file", str(port_file), "--price-usd", PRICE_USD, "--concurrency", "1000"]
-        for name, value in options.items():
+        for name, value in arguments.items():
             command += [f"--{name.replace('_', '-')}", str(value)]
         environment = {
             **os.environ,
             "PYTHONPATH": PYTHONPATH,
-            "HEDDLE_SIMULATOR_API_KEY": API_KEY,
-            "HEDDLE_SIMULATOR_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            options.API_KEY_VARIABLE: API_KEY,
+            options.WEBHOOK_SECRET_VARIABLE: WEBHOOK_SECRET,
         }
         log = folder / "simulator.log"
         with log.open("ab") as file:
@@ -67,13 +67,13 @@ class Simulator:
         until(port_file.exists, what="the simulator listens")
         self.url = f"http://127.0.0.1:{port_file.read_text().strip()}"
 
-    def paid(self) -> tuple[jobs.Job, ...]:
+    def paid(self) -> tuple[ledger.Paid, ...]:
         """Give every payment the provider took."""
         return ledger.read(self.ledger).paid
 
     def payments_by_seed(self) -> collections.Counter[int]:
         """Count payments by the seed of their request, which names the logical step in these tests."""
-        return collections.Counter(job.request.seed for job in self.paid())
+        return collections.Counter(paid.data["seed"] for paid in self.paid())
 
     def cancelled(self) -> int:
         return len(ledger.read(self.ledger).cancelled_at_s)
@@ -295,9 +295,9 @@ def site_on(database: pg.Database, folder: pathlib.Path, nursery: Nursery) -> It
 
 
 @contextlib.contextmanager
-def simulator(folder: pathlib.Path, **options: object) -> Iterator[Simulator]:
+def simulator(folder: pathlib.Path, **arguments: object) -> Iterator[Simulator]:
     """Give a running provider."""
-    made = Simulator(folder=folder, **options)
+    made = Simulator(folder=folder, **arguments)
     try:
         yield made
     finally:

@@ -233,7 +233,7 @@ class Market:
         return Stall(
             seller,
             url=made.url,
-            book=lambda: [Payment(subject=str(job.request.seed), at_s=0.0, ends_at_s=0.0) for job in made.paid()],
+            book=lambda: [Payment(subject=str(paid.data["seed"]), at_s=0.0, ends_at_s=0.0) for paid in made.paid()],
         )
 
     def _done(self, work: Any) -> Any:

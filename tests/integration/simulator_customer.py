@@ -1,7 +1,6 @@
 """What the tests of the simulated provider share: a customer, a mailbox for callbacks, and the real program."""
 
 import asyncio
-import base64
 import collections
 import contextlib
 import os
@@ -16,35 +15,34 @@ import aiohttp
 from aiohttp import web
 
 from heddle.core import attempt
-from heddle.providers.simulator import desk, fates, server, signing
+from heddle.providers import signing
+from heddle.twins.kit import faults, options, server
+from heddle.twins.simulator import terms, twin
 
-API_KEY = "a-key-for-tests"
-SECRET = bytes(range(32))
+API_KEY = options.DEFAULT_API_KEY
+SECRET = options.DEFAULT_WEBHOOK_SECRET
 WAIT_S = 20.0
 PRICE_NANO_USD = 40_000_000
 
 
-def options(
+def simulator(
     folder: pathlib.Path,
     *,
     idempotency: str = "A",
-    rates: fates.Rates | None = None,
+    rates: faults.Rates | None = None,
     latency_s: float = 0.02,
     concurrency: int = 50,
     late_s: float = 0.1,
     seed: int = 1,
-) -> server.Options:
-    return server.Options(
-        port=0,
-        port_file=None,
+) -> twin.SimulatorTwin:
+    given = options.Options(
         ledger=folder / "paid.jsonl",
-        terms=desk.Terms(
-            idempotency=attempt.IdempotencyClass(idempotency), concurrency=concurrency, price_nano_usd=PRICE_NANO_USD
-        ),
-        plan=fates.Plan(seed=seed, rates=rates or fates.Rates(), latency_s=latency_s, late_s=late_s),
-        api_key=API_KEY,
-        webhook_secret=SECRET,
+        plan=faults.Plan(seed=seed, rates=rates or faults.Rates(), latency_s=latency_s, late_s=late_s),
     )
+    offered = terms.Terms(
+        idempotency=attempt.IdempotencyClass(idempotency), concurrency=concurrency, price_nano_usd=PRICE_NANO_USD
+    )
+    return twin.SimulatorTwin(given, offered=offered)
 
 
 class Customer:
@@ -80,14 +78,14 @@ def body(**changes: object) -> dict[str, object]:
 
 
 @contextlib.asynccontextmanager
-async def customer_of(chosen: server.Options) -> abc.AsyncIterator[Customer]:
+async def customer_of(chosen: twin.SimulatorTwin) -> abc.AsyncIterator[Customer]:
     headers = {"Authorization": f"Bearer {API_KEY}"}
     timeout = aiohttp.ClientTimeout(total=WAIT_S)
     async with (
-        server.Simulator(options=chosen) as simulator,
+        server.Running(chosen) as running,
         aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
     ):
-        yield Customer(base_url=simulator.base_url, session=session)
+        yield Customer(base_url=running.url, session=session)
 
 
 @contextlib.asynccontextmanager
@@ -118,10 +116,12 @@ async def take(received: asyncio.Queue[typing.Any]) -> typing.Any:
 
 
 def is_genuine(headers: abc.Mapping[str, str], content: bytes) -> bool:
-    expected = signing.sign(
-        secret=SECRET, message_id=headers["webhook-id"], timestamp_s=int(headers["webhook-timestamp"]), body=content
-    )
-    return headers["webhook-signature"] == expected
+    given = {name.lower(): value for name, value in headers.items()}
+    try:
+        signing.verify(secret=SECRET, headers=given, body=content, now_s=time.time())
+    except signing.SignatureRefused:
+        return False
+    return True
 
 
 async def until_accepted(customer: Customer, *, key: str) -> None:
@@ -131,17 +131,13 @@ async def until_accepted(customer: Customer, *, key: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "HEDDLE_SIMULATOR_API_KEY": API_KEY,
-        "HEDDLE_SIMULATOR_WEBHOOK_SECRET": "whsec_" + base64.b64encode(SECRET).decode(),
-    }
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def start_program(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "heddle.providers.simulator.server", "--ledger", str(folder / "paid.jsonl")]
+    command = [sys.executable, "-m", "heddle.cli", "twin", "simulator", "--ledger", str(folder / "paid.jsonl")]
     command += ["--port-file", str(folder / "port"), *arguments]
-    return subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 async def base_url_of(folder: pathlib.Path, program: subprocess.Popen[bytes]) -> str:

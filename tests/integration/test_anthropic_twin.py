@@ -1,23 +1,18 @@
 """The ``anthropic`` adapter against the twin with its faults on: told apart, priced as the ledger says, sent once."""
 
-import contextlib
 import dataclasses
 import pathlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from heddle.config import deployment
 from heddle.core import faults, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
 from heddle.twins.anthropic import twin
-from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import ledger, options, server
-from tests.contract import provider_suite, tenant_artifacts
-from tests.twins import invented
+from tests.contract import provider_suite
+from tests.integration import twin_caller
 
 MODEL = "claude-opus-5-5"
 ASKED = {"max_tokens": 200, "messages": [{"role": "user", "content": "Describe espresso on marble."}]}
@@ -25,37 +20,16 @@ STREAM = {"model_name": MODEL, "stream": True}
 WHOLE = {"model_name": MODEL}
 
 
-@contextlib.asynccontextmanager
-async def speaking(
+def speaking(
     folder: pathlib.Path, given: Mapping[str, Any], **plan: Any
-) -> AsyncIterator[tuple[server.Running, provider.Provider]]:
-    """A running twin and the adapter that speaks to it."""
-    async with server.Running(twin.AnthropicTwin(invented.given(folder, **plan))) as running:
-        endpoint = deployment.Endpoint(
-            name="there", adapter="anthropic", url=running.url, scopes=("there",), secret="env:KEY", options=given
-        )
-        made = registry.build(endpoint, {"KEY": options.DEFAULT_API_KEY})
-        try:
-            yield running, made
-        finally:
-            await made.close()
+) -> AbstractAsyncContextManager[twin_caller.Caller]:
+    """A running twin and the endpoint that speaks to it."""
+    return twin_caller.calling(twin.AnthropicTwin, folder, plan, **given)
 
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=10_000_000, pixels_max=10_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="writer",
-        input=ASKED,
-        timeout_s=20,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
-    )
-
-
-def books(folder: pathlib.Path) -> ledger.Summary:
-    return ledger.summarise(folder / "paid.jsonl")
+    return twin_caller.request(tmp_path, asked=ASKED, model="writer")
 
 
 @pytest.mark.parametrize("given", [WHOLE, STREAM], ids=["whole", "streamed"])
@@ -64,13 +38,13 @@ async def test_message_when_asked_then_its_cost_is_what_the_ledger_says(
 ) -> None:
     system = [{"type": "text", "text": "Be brief. " * 500, "cache_control": {"type": "ephemeral"}}]
     request = dataclasses.replace(request_of, input={**ASKED, "system": system})
-    async with speaking(tmp_path, given) as (_, made):
-        outcomes = [await made.send(request) for _ in range(2)]
+    async with speaking(tmp_path, given) as there:
+        outcomes = [await there.provider.send(request) for _ in range(2)]
 
     assert all(isinstance(outcome, settle.Completed) for outcome in outcomes), outcomes
     costs = [outcome.cost_nano_usd for outcome in outcomes if isinstance(outcome, settle.Completed)]
     assert costs[1] < costs[0]
-    assert sum(costs) == books(tmp_path).paid_nano_usd
+    assert sum(costs) == twin_caller.books(tmp_path).paid_nano_usd
 
 
 async def test_message_when_listened_to_then_streamed_and_the_same_as_whole(
@@ -81,9 +55,9 @@ async def test_message_when_listened_to_then_streamed_and_the_same_as_whole(
     messages = [{"role": "user", "content": [picture, {"type": "text", "text": "What is this?"}]}]
     request = dataclasses.replace(request_of, input={"max_tokens": 2_000, "messages": messages, "thinking": thinking})
     pieces: list[Any] = []
-    async with speaking(tmp_path, WHOLE) as (_, made):
-        whole = await made.send(request)
-        heard = await made.send(dataclasses.replace(request, on_delta=pieces.append))
+    async with speaking(tmp_path, WHOLE) as there:
+        whole = await there.provider.send(request)
+        heard = await there.provider.send(dataclasses.replace(request, on_delta=pieces.append))
 
     assert isinstance(whole, settle.Completed), whole
     assert isinstance(heard, settle.Completed), heard
@@ -117,36 +91,36 @@ async def test_send_when_a_fault_strikes_then_told_apart_and_sent_once(
     tmp_path: pathlib.Path,
     request_of: provider.ProviderRequest,
 ) -> None:
-    plan = {"rates": twin_faults.Rates(**rates), "cut_at_bytes": 700, "latency_s": 0.01}
-    async with speaking(tmp_path, given, **plan) as (running, made):
-        outcome = await made.send(dataclasses.replace(request_of, timeout_s=3.0))
+    plan = {**rates, "cut_at_bytes": 700, "latency_s": 0.01}
+    async with speaking(tmp_path, given, **plan) as there:
+        outcome = await there.provider.send(dataclasses.replace(request_of, timeout_s=3.0))
 
     assert provider_suite.fault_of(outcome) in expected, outcome
-    assert sum(running.twin.requests.values()) == 1
-    assert books(tmp_path).paid == bought
+    assert sum(there.twin.requests.values()) == 1
+    assert twin_caller.books(tmp_path).paid == bought
 
 
 async def test_stream_when_it_breaks_off_then_billed_for_the_tokens_told_so_far(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    async with speaking(tmp_path, STREAM, rates=twin_faults.Rates(lie=1.0)) as (_, made):
-        outcome = await made.send(request_of)
+    async with speaking(tmp_path, STREAM, lie=1.0) as there:
+        outcome = await there.provider.send(request_of)
 
     assert isinstance(outcome, settle.Faulted)
     assert outcome.fault.fault is faults.Fault.PARTIAL
-    assert 0 < outcome.billed_nano_usd < books(tmp_path).paid_nano_usd
+    assert 0 < outcome.billed_nano_usd < twin_caller.books(tmp_path).paid_nano_usd
 
 
 async def test_stream_when_it_drips_then_whole_all_the_same(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = {"rates": twin_faults.Rates(drip=1.0), "drip_s": 0.0}
-    async with speaking(tmp_path, STREAM, **plan) as (_, made):
-        outcome = await made.send(request_of)
+    plan = {"drip": 1.0, "drip_s": 0.0}
+    async with speaking(tmp_path, STREAM, **plan) as there:
+        outcome = await there.provider.send(request_of)
 
     assert isinstance(outcome, settle.Completed), outcome
 
 
 async def test_check_when_the_key_is_taken_then_nothing_is_wrong(tmp_path: pathlib.Path) -> None:
-    async with speaking(tmp_path, WHOLE) as (_, made):
-        assert await made.check() is None
+    async with speaking(tmp_path, WHOLE) as there:
+        assert await there.provider.check() is None

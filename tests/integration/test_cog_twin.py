@@ -1,75 +1,49 @@
 """The ``cog`` adapter against the twin with its faults on: a lost answer never starts a second running prediction."""
 
 import asyncio
-import contextlib
 import dataclasses
 import pathlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from heddle.config import deployment
 from heddle.core import artifact, faults, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
 from heddle.twins.cog import twin
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import ledger, server
-from tests.contract import provider_suite, tenant_artifacts
+from tests.contract import provider_suite
+from tests.integration import twin_caller
 from tests.twins import invented
 
-POLLS_MAX = 200
 WAIT: Mapping[str, Any] = {"poll_after_s": 0.2}
 STREAM: Mapping[str, Any] = {"mode": "stream", "poll_after_s": 0.2}
 ASYNC: Mapping[str, Any] = {"mode": "async", "poll_after_s": 0.2}
 
 
-@contextlib.asynccontextmanager
-async def speaking(
+def speaking(
     folder: pathlib.Path, given: Mapping[str, Any], **plan: Any
-) -> AsyncIterator[tuple[server.Running, provider.Provider]]:
-    """A running twin and the adapter that speaks to it."""
-    async with server.Running(twin.CogTwin(invented.given(folder, **plan))) as running:
-        endpoint = deployment.Endpoint(name="there", adapter="cog", url=running.url, scopes=("there",), options=given)
-        made = registry.build(endpoint, {})
-        try:
-            yield running, made
-        finally:
-            await made.close()
+) -> AbstractAsyncContextManager[twin_caller.Caller]:
+    """A running twin and the endpoint that speaks to it."""
+    return twin_caller.calling(twin.CogTwin, folder, plan, secret=None, **given)
 
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=10_000_000, pixels_max=10_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="hd-1",
-        model="writer",
-        input={"prompt": "Write a haiku about onions"},
-        timeout_s=20,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
+    return twin_caller.request(
+        tmp_path, asked={"prompt": "Write a haiku about onions"}, idempotency_key="hd-1", model="writer"
     )
 
 
 def runs(folder: pathlib.Path) -> Mapping[str, int]:
-    return ledger.summarise(folder / "paid.jsonl").payments
-
-
-async def finished(made: provider.Provider, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-    for _ in range(POLLS_MAX):
-        outcome = await made.poll(handle, request)
-        if not isinstance(outcome, settle.StillRunning):
-            return outcome
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{handle} did not end in {POLLS_MAX} polls")
+    return twin_caller.books(folder).payments
 
 
 async def test_picture_when_asked_then_kept(tmp_path: pathlib.Path, request_of: provider.ProviderRequest) -> None:
     stored = await provider_suite.stored(request_of.artifacts, provider_suite.picture())
-    async with speaking(tmp_path, WAIT) as (_, made):
-        outcome = await made.send(dataclasses.replace(request_of, input={"image": stored.as_json()}))
+    async with speaking(tmp_path, WAIT) as there:
+        outcome = await there.provider.send(dataclasses.replace(request_of, input={"image": stored.as_json()}))
 
     assert isinstance(outcome, settle.Completed), outcome
     assert artifact.Artifact.from_json(outcome.output).media_type == "image/png"
@@ -82,10 +56,10 @@ async def test_text_when_asked_in_each_mode_then_the_same_and_run_once_each(
     outcomes = []
     for number, given in enumerate((WAIT, STREAM, ASYNC)):
         request = dataclasses.replace(request_of, idempotency_key=f"hd-{number}", on_delta=pieces.append)
-        async with speaking(tmp_path, given) as (_, made):
-            outcome = await made.send(request)
+        async with speaking(tmp_path, given) as there:
+            outcome = await there.provider.send(request)
             if isinstance(outcome, settle.Accepted):
-                outcome = await finished(made, outcome.handle, request)
+                outcome = await there.ended(outcome.handle, request)
         assert isinstance(outcome, settle.Completed), outcome
         outcomes.append(outcome.output)
 
@@ -119,26 +93,26 @@ async def test_send_when_a_fault_strikes_then_told_apart_and_sent_once(
     tmp_path: pathlib.Path,
     request_of: provider.ProviderRequest,
 ) -> None:
-    plan = {"rates": twin_faults.Rates(**rates), "cut_at_bytes": 90}
-    async with speaking(tmp_path, {**given, "response_bytes_max": 1_000_000}, **plan) as (running, made):
-        outcome = await made.send(dataclasses.replace(request_of, timeout_s=2.0))
+    plan = {**rates, "cut_at_bytes": 90}
+    async with speaking(tmp_path, {**given, "response_bytes_max": 1_000_000}, **plan) as there:
+        outcome = await there.provider.send(dataclasses.replace(request_of, timeout_s=2.0))
 
     assert provider_suite.fault_of(outcome) is expected, outcome
-    assert sum(running.twin.requests.values()) == 1
+    assert sum(there.twin.requests.values()) == 1
     assert sum(runs(tmp_path).values()) == count
 
 
 async def test_send_when_its_answer_was_lost_then_the_repetition_finds_it_running(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = {"rates": twin_faults.Rates(cut=0.5), "latency_s": 1.0, "seed": 3}
+    plan = {"cut": 0.5, "latency_s": 1.0, "seed": 3}
     key = next(key for key in (f"hd-{number}" for number in range(100)) if is_cut_once(key, **plan))
     request = dataclasses.replace(request_of, idempotency_key=key)
-    async with speaking(tmp_path, ASYNC, **plan) as (_, made):
-        lost = await made.send(request)
-        again = await made.send(request)
+    async with speaking(tmp_path, ASYNC, **plan) as there:
+        lost = await there.provider.send(request)
+        again = await there.provider.send(request)
         assert isinstance(again, settle.Accepted), again
-        outcome = await finished(made, again.handle, request)
+        outcome = await there.ended(again.handle, request)
 
     assert isinstance(lost, settle.Unknown)
     assert isinstance(outcome, settle.Completed), outcome
@@ -147,7 +121,7 @@ async def test_send_when_its_answer_was_lost_then_the_repetition_finds_it_runnin
 
 def is_cut_once(key: str, **plan: Any) -> bool:
     """Tell whether the seed cuts the first request of a key and none of the four after it."""
-    made = twin_faults.Plan(**plan)
+    made = invented.given(pathlib.Path(), **plan).plan
     fates = [twin_faults.request_fault(plan=made, key=key, count=count, now_s=0.0) for count in range(5)]
     return fates == [twin_faults.RequestFault.CUT, None, None, None, None]
 
@@ -155,13 +129,13 @@ def is_cut_once(key: str, **plan: Any) -> bool:
 async def test_cancel_when_started_to_be_followed_then_stopped(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    async with speaking(tmp_path, ASYNC, rates=twin_faults.Rates(stuck=1.0)) as (_, made):
-        accepted = await made.send(request_of)
+    async with speaking(tmp_path, ASYNC, stuck=1.0) as there:
+        accepted = await there.provider.send(request_of)
         assert isinstance(accepted, settle.Accepted)
-        following = asyncio.create_task(made.poll(accepted.handle, request_of))
+        following = asyncio.create_task(there.provider.poll(accepted.handle, request_of))
         await asyncio.sleep(0)
-        is_stopped = await made.cancel(accepted.handle, request_of)
-        is_stopped_again = await made.cancel(accepted.handle, request_of)
+        is_stopped = await there.provider.cancel(accepted.handle, request_of)
+        is_stopped_again = await there.provider.cancel(accepted.handle, request_of)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
 
@@ -169,5 +143,5 @@ async def test_cancel_when_started_to_be_followed_then_stopped(
 
 
 async def test_check_when_the_model_is_set_up_then_nothing_is_wrong(tmp_path: pathlib.Path) -> None:
-    async with speaking(tmp_path, WAIT) as (_, made):
-        assert await made.check() is None
+    async with speaking(tmp_path, WAIT) as there:
+        assert await there.provider.check() is None

@@ -1,23 +1,21 @@
 """The ``comfyui`` adapter and the twin understand each other, on good days and on bad ones."""
 
-import asyncio
 import dataclasses
+import functools
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 
-from heddle.config import deployment
 from heddle.core import artifact, faults, run, settle
 from heddle.ports import provider
-from heddle.providers import registry
 from heddle.providers.comfyui import wire
-from heddle.store import blobs
 from heddle.twins.comfyui import twin
-from heddle.twins.kit import faults as fates
-from heddle.twins.kit import ledger, options, server
-from tests.contract import provider_suite, tenant_artifacts
+from heddle.twins.kit import server
+from tests.contract import provider_suite
+from tests.integration import twin_caller
+from tests.twins import invented
 
 RUN = "01926f3e-0000-7000-8000-000000000001"
 GRAPH: dict[str, Any] = {
@@ -29,53 +27,32 @@ GRAPH: dict[str, Any] = {
     "9": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "shots/a"}},
     "12": {"class_type": "PreviewAny", "inputs": {"source": ["3", 0]}},
 }
-QUICK = fates.Plan(seed=1, latency_s=0.001)
-SLOW = fates.Plan(seed=1, latency_s=60.0)
+QUICK: Mapping[str, Any] = {"seed": 1, "latency_s": 0.001}
+SLOW: Mapping[str, Any] = {"seed": 1, "latency_s": 60.0}
 LOOKS_MAX = 2_000
+made = functools.partial(
+    twin_caller.made,
+    "comfyui",
+    secret=None,
+    graph=GRAPH,
+    outputs={"image": "9", "words": "12/text"},
+    poll_after_s=0.05,
+)
 
 
-def made_twin(folder: pathlib.Path, plan: fates.Plan = QUICK) -> twin.ComfyuiTwin:
-    return twin.ComfyuiTwin(options.Options(ledger=folder / "ledger.jsonl", plan=plan))
-
-
-def made(url: str, **given: object) -> provider.Provider:
-    endpoint = deployment.Endpoint(
-        name="there",
-        adapter="comfyui",
-        url=url,
-        scopes=("there",),
-        options={"graph": GRAPH, "outputs": {"image": "9", "words": "12/text"}, "poll_after_s": 0.05, **given},
-    )
-    return registry.build(endpoint, {})
+def made_twin(folder: pathlib.Path, plan: Mapping[str, Any] = QUICK) -> twin.ComfyuiTwin:
+    return twin.ComfyuiTwin(invented.given(folder, **plan))
 
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=1_000_000, pixels_max=1_000_000)
-    return provider.ProviderRequest(
-        attempt_id=f"{RUN}.1.1",
-        idempotency_key="key_1",
-        model="product_shot",
-        input={"seed": 7, "cfg": 7.5},
-        timeout_s=20.0,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
-    )
+    return twin_caller.request(tmp_path, asked={"seed": 7, "cfg": 7.5}, attempt_id=f"{RUN}.1.1", model="product_shot")
 
 
 @pytest.fixture
 async def there(tmp_path: pathlib.Path) -> AsyncIterator[server.Running]:
     async with server.Running(made_twin(tmp_path)) as there:
         yield there
-
-
-async def followed(there: provider.Provider, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-    """Ask again and again, for a bounded time."""
-    for _ in range(LOOKS_MAX):
-        outcome = await there.poll(handle, request)
-        if not isinstance(outcome, settle.StillRunning):
-            return outcome
-        await asyncio.sleep(0.005)
-    raise AssertionError("the job does not end")
 
 
 def handle_of(outcome: settle.Outcome) -> str:
@@ -88,7 +65,7 @@ async def test_graph_when_it_runs_then_its_picture_and_words_are_kept(
 ) -> None:
     adapter = made(there.url)
 
-    outcome = await followed(adapter, handle_of(await adapter.send(request_of)), request_of)
+    outcome = await twin_caller.finished(adapter, handle_of(await adapter.send(request_of)), request_of)
     await adapter.close()
 
     assert isinstance(outcome, settle.Completed), outcome
@@ -108,7 +85,7 @@ async def test_photo_when_in_the_input_then_stored_and_found_by_the_graph(
     adapter = made(there.url, graph=graph, outputs={})
     request = dataclasses.replace(request_of, input={"photo": photo.as_json()})
 
-    outcome = await followed(adapter, handle_of(await adapter.send(request)), request)
+    outcome = await twin_caller.finished(adapter, handle_of(await adapter.send(request)), request)
     await adapter.close()
 
     assert isinstance(outcome, settle.Completed), outcome
@@ -147,17 +124,16 @@ async def test_graph_when_one_of_two_outputs_is_refused_then_nothing_of_it_runs(
 async def test_send_when_its_answer_is_cut_off_then_the_job_is_found_and_not_made_twice(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = dataclasses.replace(QUICK, rates=fates.Rates(cut=1.0))
-    async with server.Running(made_twin(tmp_path, plan)) as there:
+    async with server.Running(made_twin(tmp_path, {**QUICK, "cut": 1.0})) as there:
         adapter = made(there.url)
         lost = await adapter.send(request_of)
         found = await adapter.lookup(request_of)
-        outcome = await followed(adapter, handle_of(found), request_of)
+        outcome = await twin_caller.finished(adapter, handle_of(found), request_of)
         await adapter.close()
 
     assert isinstance(lost, settle.Unknown)
     assert isinstance(outcome, settle.Completed), outcome
-    assert ledger.summarise(tmp_path / "ledger.jsonl").paid == 1
+    assert twin_caller.books(tmp_path).paid == 1
 
 
 async def test_next_attempt_when_the_first_was_left_behind_then_its_job_is_taken_over(
@@ -173,7 +149,7 @@ async def test_next_attempt_when_the_first_was_left_behind_then_its_job_is_taken
         await adapter.close()
 
     assert first == second != other
-    assert ledger.summarise(tmp_path / "ledger.jsonl").paid == 2
+    assert twin_caller.books(tmp_path).paid == 2
 
 
 async def test_job_when_the_server_restarts_then_absent_and_made_anew(
@@ -183,11 +159,11 @@ async def test_job_when_the_server_restarts_then_absent_and_made_anew(
         port = int(there.url.rpartition(":")[2])
         adapter = made(there.url)
         handle = handle_of(await adapter.send(request_of))
-    reborn = twin.ComfyuiTwin(options.Options(ledger=tmp_path / "ledger.jsonl", plan=QUICK, port=port))
+    reborn = twin.ComfyuiTwin(dataclasses.replace(invented.given(tmp_path, **QUICK), port=port))
     async with server.Running(reborn):
         lost = await adapter.poll(handle, request_of)
         again = dataclasses.replace(request_of, attempt_id=f"{RUN}.1.2")
-        outcome = await followed(adapter, handle_of(await adapter.send(again)), again)
+        outcome = await twin_caller.finished(adapter, handle_of(await adapter.send(again)), again)
         await adapter.close()
 
     assert lost == settle.Absent()
@@ -227,7 +203,7 @@ async def test_cancel_when_running_or_waiting_then_over_and_the_next_one_runs(
             for ordinal in (1, 2)
         ]
         said = [await adapter.cancel(handle, request_of) for handle in (waiting, running, waiting)]
-        outcomes = [await followed(adapter, handle, request_of) for handle in (running, waiting)]
+        outcomes = [await twin_caller.finished(adapter, handle, request_of) for handle in (running, waiting)]
         await adapter.close()
 
     assert said == [True, True, False]
@@ -265,8 +241,7 @@ async def test_bad_day_when_every_fault_happens_then_each_graph_runs_once_or_say
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
     shares = dict.fromkeys(("throttled", "server_error", "cut", "wrong_type"), 0.15)
-    rates = fates.Rates(**shares, failed=0.2, ask_failed=0.2)
-    standing = made_twin(tmp_path, dataclasses.replace(QUICK, rates=rates, cut_at_bytes=10))
+    standing = made_twin(tmp_path, {**QUICK, **shares, "failed": 0.2, "ask_failed": 0.2, "cut_at_bytes": 10})
     ends: dict[str, settle.Outcome] = {}
     async with server.Running(standing) as there:
         adapter = made(there.url)
@@ -279,13 +254,13 @@ async def test_bad_day_when_every_fault_happens_then_each_graph_runs_once_or_say
                 if isinstance(outcome, settle.Unknown):
                     outcome = await adapter.lookup(request)
                 elif isinstance(outcome, settle.Accepted):
-                    outcome = await followed(adapter, outcome.handle, request)
+                    outcome = await twin_caller.finished(adapter, outcome.handle, request)
                 else:
                     break
             ends[wire.prompt_id(request.attempt_id)] = outcome
         await adapter.close()
 
-    paid = ledger.summarise(tmp_path / "ledger.jsonl").payments
+    paid = twin_caller.books(tmp_path).payments
     assert set(paid.values()) == {1}
     for prompt_id, outcome in ends.items():
         was_worked_on = isinstance(outcome, settle.Completed) or (

@@ -21,7 +21,7 @@ from heddle.core.run import RunState
 from heddle.ports import provider
 from heddle.store import blobs
 from heddle.twins.fal import twin
-from heddle.twins.kit import faults, ledger, options, server
+from heddle.twins.kit import ledger
 from tests import pg
 from tests.integration import fal_engine_workflows, twin_caller, working
 from tests.races import scene
@@ -94,23 +94,18 @@ async def door(database: pg.Database, tmp_path_factory: pytest.TempPathFactory) 
             scopes=[deployment.Scope(name="fal", concurrency=50)],
         )
     wiring.client.cache_clear()
-    rates = faults.Rates(cut=1.0, callback_forged=1.0, callback_duplicated=1.0)
-    given = options.Options(ledger=folder / "paid.jsonl", plan=faults.Plan(seed=7, latency_s=0.3, rates=rates))
-    async with server.Running(twin.FalTwin(given)) as running:
-        there = twin_caller.Caller(
-            folder,
-            adapter="fal",
-            url=running.url,
-            model_name="fal-ai/flux/dev",
-            jwks_url=f"{running.url}/.well-known/jwks.json",
+    plan = {"latency_s": 0.3, "cut": 1.0, "callback_forged": 1.0, "callback_duplicated": 1.0}
+    settings = {"model_name": "fal-ai/flux/dev", "jwks_url": "{url}/.well-known/jwks.json"}
+    async with (
+        twin_caller.calling(twin.FalTwin, folder, plan, **settings) as there,
+        Door(there.provider) as door,
+    ):
+        store = blobs.FilesystemBlobs(directory=folder / "kept", bytes_max=1_000_000, pixels_max=1_000_000)
+        parts = dataclasses.replace(
+            working.parts_of(database, folder, there.provider), blobs=store, callback_url=door.callback_url
         )
-        async with there, Door(there.provider) as door:
-            store = blobs.FilesystemBlobs(directory=folder / "kept", bytes_max=1_000_000, pixels_max=1_000_000)
-            parts = dataclasses.replace(
-                working.parts_of(database, folder, there.provider), blobs=store, callback_url=door.callback_url
-            )
-            async with working.working(parts):
-                yield door
+        async with working.working(parts):
+            yield door
     wiring.client.cache_clear()
     summary = ledger.summarise(folder / "paid.jsonl")
     assert (summary.paid, summary.paid_twice) == (RUNS, ())

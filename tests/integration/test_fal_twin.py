@@ -1,6 +1,7 @@
 """The ``fal`` adapter against fal's twin: each fault ends as it should, and nothing is paid for twice."""
 
 import asyncio
+import functools
 import json
 import pathlib
 import time
@@ -11,26 +12,20 @@ from heddle.core import artifact, faults, settle
 from heddle.ports import provider
 from heddle.twins.fal import twin
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import server
 from tests.contract import provider_suite
 from tests.integration import twin_caller
 from tests.twins import invented
 
-MODEL = "fal-ai/flux/dev"
 GIVEN = {"prompt": "espresso on marble", "seed": 7}
 
 
-def caller(folder: pathlib.Path, url: str, **settings: object) -> twin_caller.Caller:
-    return twin_caller.Caller(
-        folder, adapter="fal", url=url, model_name=MODEL, jwks_url=f"{url}/.well-known/jwks.json", **settings
-    )
+calling = functools.partial(
+    twin_caller.calling, twin.FalTwin, model_name="fal-ai/flux/dev", jwks_url="{url}/.well-known/jwks.json"
+)
 
 
 async def test_job_when_all_is_well_then_its_pictures_are_ours_and_costed(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path) as there:
         outcome = await there.to_the_end(there.request({**GIVEN, "num_images": 2}))
 
         assert isinstance(outcome, settle.Completed), outcome
@@ -40,10 +35,7 @@ async def test_job_when_all_is_well_then_its_pictures_are_ours_and_costed(tmp_pa
 
 
 async def test_video_when_made_then_kept(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path))) as running,
-        twin_caller.Caller(tmp_path, adapter="fal", url=running.url, model_name="fal-ai/ltx-video") as there,
-    ):
+    async with calling(tmp_path, model_name="fal-ai/ltx-video") as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
@@ -54,13 +46,12 @@ async def test_video_when_made_then_kept(tmp_path: pathlib.Path) -> None:
 async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent_once(
     fault: twin_faults.RequestFault, tmp_path: pathlib.Path
 ) -> None:
-    twin_under_test = twin.FalTwin(twin_caller.given(tmp_path, **{fault.value: 1.0}))
-    async with server.Running(twin_under_test) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path, {fault.value: 1.0}) as there:
         outcome = await there.provider.send(there.request(GIVEN, timeout_s=1.5))
 
     assert isinstance(outcome, settle.Unknown), outcome
-    assert twin_caller.books(tmp_path).paid == 1
-    assert twin_under_test.requests["POST", "/{model:.+}"] == 1
+    assert there.books().paid == 1
+    assert there.twin.requests["POST", "/{model:.+}"] == 1
 
 
 @pytest.mark.parametrize(
@@ -71,25 +62,18 @@ async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent
 async def test_send_when_refused_before_acceptance_then_nothing_is_paid(
     rates: dict[str, float], fault: faults.Fault | None, tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, **rates))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, rates) as there:
         outcome = await there.provider.send(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is fault
-    assert twin_caller.books(tmp_path).paid == 0
+    assert there.books().paid == 0
 
 
 async def test_send_when_the_answer_was_lost_then_the_signed_callback_names_the_job_and_forgeries_are_refused(
     tmp_path: pathlib.Path,
 ) -> None:
     rates = {"cut": 1.0, "callback_forged": 1.0, "callback_duplicated": 1.0}
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, **rates))) as running,
-        caller(tmp_path, running.url) as there,
-        invented.Receiver() as receiver,
-    ):
+    async with calling(tmp_path, rates) as there, invented.Receiver() as receiver:
         request = there.request(GIVEN, callback_url=receiver.url)
         lost = await there.provider.send(request)
         await receiver.wait(3)
@@ -104,24 +88,18 @@ async def test_send_when_the_answer_was_lost_then_the_signed_callback_names_the_
         outcome = await there.ended(believed[0].handle, request)
 
     assert isinstance(outcome, settle.Completed), outcome
-    assert twin_caller.books(tmp_path).paid_twice == ()
+    assert there.books().paid_twice == ()
 
 
 async def test_job_when_the_twin_lies_then_completed_with_an_error_is_a_fault(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, lie=1.0))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"lie": 1.0}) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is faults.Fault.REJECTED_TRANSIENT
 
 
 async def test_jobs_when_they_fail_then_each_by_its_own_type(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, failed=1.0))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"failed": 1.0}) as there:
         outcomes = [await there.to_the_end(there.request({"seed": seed})) for seed in range(6)]
 
     found = {provider_suite.fault_of(outcome) for outcome in outcomes}
@@ -129,10 +107,7 @@ async def test_jobs_when_they_fail_then_each_by_its_own_type(tmp_path: pathlib.P
 
 
 async def test_job_when_it_never_starts_then_fal_ends_it_at_our_deadline(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, stuck=1.0))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"stuck": 1.0}) as there:
         request = there.request(GIVEN, timeout_s=1.1)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
@@ -146,10 +121,7 @@ async def test_job_when_it_never_starts_then_fal_ends_it_at_our_deadline(tmp_pat
 
 
 async def test_cancel_when_open_then_taken_and_the_job_ends_cancelled(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, stuck=1.0))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"stuck": 1.0}) as there:
         request = there.request(GIVEN)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
@@ -162,28 +134,24 @@ async def test_cancel_when_open_then_taken_and_the_job_ends_cancelled(tmp_path: 
 
 
 async def test_jobs_when_the_twin_is_killed_and_started_again_then_they_go_on(tmp_path: pathlib.Path) -> None:
-    given = twin_caller.given(tmp_path, stuck=0.0)
-    async with server.Running(twin.FalTwin(given)) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path) as there:
         request = there.request(GIVEN)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
         request_id = json.loads(accepted.handle)["request_id"]
 
-    async with server.Running(twin.FalTwin(given)) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path) as there:
         outcome = await there.ended(request_id, there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
 
 
 async def test_questions_when_many_fail_then_the_job_still_ends_well(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.FalTwin(twin_caller.given(tmp_path, ask_failed=0.5))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"ask_failed": 0.5}) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
-    assert twin_caller.books(tmp_path).paid == 1
+    assert there.books().paid == 1
 
 
 async def _verified(there: twin_caller.Caller, headers: dict[str, str], body: bytes) -> provider.CallbackEvent | None:

@@ -2,28 +2,23 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
-from heddle.config import deployment
 from heddle.core import artifact, faults, identity, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
 from heddle.twins.huggingface import tasks, twin
-from heddle.twins.kit import faults as fates
-from heddle.twins.kit import ledger, options, server
-from tests.contract import provider_suite, tenant_artifacts
+from heddle.twins.kit import options, server
+from tests.contract import provider_suite
+from tests.integration import twin_caller
 
-PLAN = fates.Plan(seed=1, latency_s=0.001)
 BODY = {"inputs": "{input.prompt}", "parameters": {"max_new_tokens": 4, "details": True}}
-
-
-def running(folder: pathlib.Path, plan: fates.Plan = PLAN) -> server.Running:
-    return server.Running(twin.HuggingfaceTwin(options.Options(ledger=folder / "ledger.jsonl", plan=plan)))
+running = functools.partial(twin_caller.running, twin.HuggingfaceTwin, seed=1, latency_s=0.001)
+made = functools.partial(twin_caller.made, "huggingface")
 
 
 @pytest.fixture
@@ -34,22 +29,7 @@ async def there(tmp_path: pathlib.Path) -> AsyncIterator[server.Running]:
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=1_000_000, pixels_max=1_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="acme/writer",
-        input={"prompt": "espresso on marble"},
-        timeout_s=20.0,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
-    )
-
-
-def made(url: str, **given: object) -> provider.Provider:
-    endpoint = deployment.Endpoint(
-        name="there", adapter="huggingface", url=url, scopes=("there",), secret="env:KEY", options=given
-    )
-    return registry.build(endpoint, {"KEY": options.DEFAULT_API_KEY})
+    return twin_caller.request(tmp_path, asked={"prompt": "espresso on marble"}, model="acme/writer")
 
 
 async def test_medium_when_sent_as_the_body_then_classified(
@@ -95,22 +75,20 @@ async def test_text_when_generated_then_whole_in_pieces_and_counted(
 async def test_model_when_it_is_loading_then_throttled_for_its_estimate(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(server_error=1.0))
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, server_error=1.0) as there:
         adapter = made(there.url, operation="generate", body=BODY, paid=True)
         outcome = await adapter.send(request_of)
         await adapter.close()
 
     assert isinstance(outcome, settle.Faulted)
     assert (outcome.fault.fault, outcome.retry_after_s) == (faults.Fault.THROTTLED, twin.LOADING_S)
-    assert ledger.summarise(tmp_path / "ledger.jsonl").paid == 0
+    assert twin_caller.books(tmp_path).paid == 0
 
 
 async def test_stream_when_an_error_comes_after_the_first_tokens_then_no_result(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(lie=1.0))
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, lie=1.0) as there:
         adapter = made(there.url, operation="generate_stream", body=BODY)
         outcome = await adapter.send(request_of)
         await adapter.close()
@@ -124,8 +102,7 @@ async def test_stream_when_an_error_comes_after_the_first_tokens_then_no_result(
 async def test_stream_when_it_is_cut_anywhere_then_never_a_result(
     is_paid: bool, cut_at_bytes: int, tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(cut=1.0), cut_at_bytes=cut_at_bytes)
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, cut=1.0, cut_at_bytes=cut_at_bytes) as there:
         adapter = made(there.url, operation="generate_stream", body=BODY, paid=is_paid)
         outcome = await adapter.send(request_of)
         await adapter.close()
@@ -139,8 +116,7 @@ async def test_bad_day_when_every_fault_happens_then_what_was_paid_is_a_result_o
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
     shares = dict.fromkeys(("throttled", "server_error", "cut", "wrong_type", "huge"), 0.14)
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(**shares), cut_at_bytes=30)
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, **shares, cut_at_bytes=30) as there:
         adapter = made(there.url, operation="generate", body=BODY, response_bytes_max=100_000, paid=True)
         outcomes = [
             await adapter.send(dataclasses.replace(request_of, input={"prompt": f"number {number}"}))
@@ -153,7 +129,7 @@ async def test_bad_day_when_every_fault_happens_then_what_was_paid_is_a_result_o
         "done" if isinstance(outcome, settle.Completed) else str(provider_suite.fault_of(outcome))
         for outcome in outcomes
     )
-    paid = ledger.summarise(tmp_path / "ledger.jsonl").paid
+    paid = twin_caller.books(tmp_path).paid
     assert sends == 60
     assert set(found) == {"done", "throttled", "None", "bad_output", "too_large"}, found
     assert paid == 60 - found["throttled"]

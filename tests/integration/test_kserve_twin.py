@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import io
 import pathlib
 from collections.abc import AsyncIterator
@@ -9,21 +10,15 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
-from heddle.config import deployment
 from heddle.core import artifact, faults, identity, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
-from heddle.twins.kit import faults as fates
-from heddle.twins.kit import ledger, options, server
+from heddle.twins.kit import server
 from heddle.twins.kserve import twin
-from tests.contract import provider_suite, tenant_artifacts
+from tests.contract import provider_suite
+from tests.integration import twin_caller
 
-PLAN = fates.Plan(seed=1, latency_s=0.001)
-
-
-def running(folder: pathlib.Path, plan: fates.Plan = PLAN) -> server.Running:
-    return server.Running(twin.KserveTwin(options.Options(ledger=folder / "ledger.jsonl", plan=plan)))
+running = functools.partial(twin_caller.running, twin.KserveTwin, seed=1, latency_s=0.001)
+made = functools.partial(twin_caller.made, "kserve", secret=None)
 
 
 @pytest.fixture
@@ -34,20 +29,7 @@ async def there(tmp_path: pathlib.Path) -> AsyncIterator[server.Running]:
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=1_000_000, pixels_max=1_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="segmenter",
-        input={},
-        timeout_s=20.0,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
-    )
-
-
-def made(url: str, **given: object) -> provider.Provider:
-    endpoint = deployment.Endpoint(name="there", adapter="kserve", url=url, scopes=("there",), options=given)
-    return registry.build(endpoint, {})
+    return twin_caller.request(tmp_path, asked={}, model="segmenter")
 
 
 async def sent(there: provider.Provider, request: provider.ProviderRequest, /, **changes: object) -> settle.Outcome:
@@ -110,7 +92,7 @@ async def test_sequence_when_its_inputs_are_named_then_the_server_keeps_its_tota
 async def test_time_when_it_is_too_short_then_the_server_gives_up_by_itself(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    async with running(tmp_path, fates.Plan(seed=1, latency_s=30.0)) as there:
+    async with running(tmp_path, latency_s=30.0) as there:
         adapter = made(there.url, send_timeout=True, priorities={"standard": 2})
 
         outcome = await sent(adapter, request_of, model="simple_identity", input={"INPUT0": ["a"]})
@@ -137,8 +119,7 @@ async def test_text_when_generated_then_whole_and_in_pieces(
 async def test_stream_when_an_error_comes_after_the_first_words_then_no_result(
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(lie=1.0))
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, lie=1.0) as there:
         adapter = made(there.url, operation="generate_stream")
 
         outcome = await sent(adapter, request_of, model="llm", input={"text_input": "Hi"})
@@ -150,8 +131,7 @@ async def test_stream_when_an_error_comes_after_the_first_words_then_no_result(
 async def test_stream_when_it_is_cut_anywhere_then_no_result(
     cut_at_bytes: int, tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(cut=1.0), cut_at_bytes=cut_at_bytes)
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, cut=1.0, cut_at_bytes=cut_at_bytes) as there:
         adapter = made(there.url, operation="generate_stream")
 
         outcome = await sent(adapter, request_of, model="llm", input={"text_input": "Hi"})
@@ -178,8 +158,7 @@ async def test_bad_day_when_every_fault_happens_then_each_outcome_is_one_that_ma
     tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
     shares = dict.fromkeys(("throttled", "server_error", "cut", "wrong_type", "huge", "lie"), 0.12)
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(**shares, failed=0.1), cut_at_bytes=30)
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, **shares, failed=0.1, cut_at_bytes=30) as there:
         adapter = made(there.url, response_bytes_max=100_000)
         outcomes = [
             await adapter.send(
@@ -198,4 +177,4 @@ async def test_bad_day_when_every_fault_happens_then_each_outcome_is_one_that_ma
     )
     assert sends == 60
     assert set(found) == {"done", "rejected_transient", "bad_output", "too_large"}, found
-    assert ledger.summarise(tmp_path / "ledger.jsonl").paid_twice == ()
+    assert twin_caller.books(tmp_path).paid_twice == ()

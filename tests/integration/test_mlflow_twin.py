@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,22 +10,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from heddle.config import deployment
 from heddle.core import settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
-from heddle.twins.kit import faults as fates
-from heddle.twins.kit import ledger, options, server
+from heddle.twins.kit import server
 from heddle.twins.mlflow import requests, twin
-from tests.contract import provider_suite, tenant_artifacts
+from tests.contract import provider_suite
+from tests.integration import twin_caller
 
-PLAN = fates.Plan(seed=1, latency_s=0.001)
 ROW = {"width": 640, "brand": "acme"}
-
-
-def running(folder: pathlib.Path, plan: fates.Plan = PLAN) -> server.Running:
-    return server.Running(twin.MlflowTwin(options.Options(ledger=folder / "ledger.jsonl", plan=plan)))
+running = functools.partial(twin_caller.running, twin.MlflowTwin, seed=1, latency_s=0.001)
+made = functools.partial(twin_caller.made, "mlflow", secret=None)
 
 
 @pytest.fixture
@@ -35,20 +30,7 @@ async def there(tmp_path: pathlib.Path) -> AsyncIterator[server.Running]:
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=1_000_000, pixels_max=1_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="quality",
-        input=dict(ROW),
-        timeout_s=20.0,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
-    )
-
-
-def made(url: str, **given: object) -> provider.Provider:
-    endpoint = deployment.Endpoint(name="there", adapter="mlflow", url=url, scopes=("there",), options=given)
-    return registry.build(endpoint, {})
+    return twin_caller.request(tmp_path, asked=ROW, model="quality")
 
 
 @pytest.mark.parametrize("form", ["dataframe_split", "dataframe_records", "instances", "inputs"])
@@ -89,8 +71,7 @@ async def test_bad_day_when_every_fault_happens_then_never_a_wrong_result_and_on
     is_paid: bool, tmp_path: pathlib.Path, request_of: provider.ProviderRequest
 ) -> None:
     shares = dict.fromkeys(("throttled", "server_error", "cut", "wrong_type", "huge", "lie"), 0.12)
-    plan = dataclasses.replace(PLAN, rates=fates.Rates(**shares, failed=0.1), cut_at_bytes=30)
-    async with running(tmp_path, plan) as there:
+    async with running(tmp_path, **shares, failed=0.1, cut_at_bytes=30) as there:
         adapter = made(there.url, form="instances", output="/0", response_bytes_max=100_000, paid=is_paid)
         rows = [{"number": number} for number in range(60)]
         outcomes = [await adapter.send(dataclasses.replace(request_of, input=row)) for row in rows]
@@ -105,7 +86,7 @@ async def test_bad_day_when_every_fault_happens_then_never_a_wrong_result_and_on
     assert sends == 60
     known = {"done", "throttled", "bad_output", "too_large", "rejected_permanent"}
     assert set(found) == {*known, "None" if is_paid else "rejected_transient"}, found
-    assert ledger.summarise(tmp_path / "ledger.jsonl").paid_twice == ()
+    assert twin_caller.books(tmp_path).paid_twice == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import AsyncIterator, Callable
@@ -9,45 +10,21 @@ from typing import Any
 
 import pytest
 
-from heddle.config import deployment
 from heddle.core import artifact, faults, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
-from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import ledger, media, options, server
+from heddle.twins.kit import media, server
 from heddle.twins.openai import twin
-from tests.contract import tenant_artifacts
+from tests.integration import twin_caller
 from tests.twins import invented
 
-ENVIRON = {"KEY": options.DEFAULT_API_KEY, "HOOK": options.DEFAULT_WEBHOOK_SECRET}
 MESSAGES = [{"role": "user", "content": "What is on the table?"}]
-POLLS_MAX = 1_000
 CUTS_MAX = 4_000
+running = functools.partial(twin_caller.running, twin.OpenaiTwin, latency_s=0.02)
 
 
 @pytest.fixture
-def artifacts(tmp_path: pathlib.Path) -> tenant_artifacts.TenantArtifacts:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=10_000_000, pixels_max=10_000_000)
-    return tenant_artifacts.TenantArtifacts(store)
-
-
-@pytest.fixture
-def asked(artifacts: tenant_artifacts.TenantArtifacts) -> provider.ProviderRequest:
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="gpt-4o-mini",
-        input={"messages": MESSAGES},
-        timeout_s=20,
-        artifacts=artifacts,
-    )
-
-
-def running(folder: pathlib.Path, *, latency_s: float = 0.02, **plan: Any) -> server.Running:
-    rates = twin_faults.Rates(**{key: plan.pop(key) for key in list(plan) if key in options.RATE_NAMES})
-    made = twin_faults.Plan(seed=7, latency_s=latency_s, rates=rates, **plan)
-    return server.Running(twin.OpenaiTwin(options.Options(ledger=folder / "paid.jsonl", plan=made)))
+def asked(tmp_path: pathlib.Path) -> provider.ProviderRequest:
+    return twin_caller.request(tmp_path, asked={"messages": MESSAGES}, model="gpt-4o-mini")
 
 
 Make = Callable[..., provider.Provider]
@@ -68,39 +45,22 @@ async def adapter() -> AsyncIterator[Make]:
 
 
 def _adapter(url: str, operation: str, **more: Any) -> provider.Provider:
-    endpoint = deployment.Endpoint(
-        name="there",
-        adapter="openai",
-        url=f"{url}/v1",
-        scopes=("there",),
-        secret="env:KEY",
-        callback_secret="env:HOOK",
-        options={"operation": operation, "poll_after_s": 0.05, "list_prices": True, "lookup_bound_s": 1, **more},
-    )
-    return registry.build(endpoint, ENVIRON)
+    settings = {"operation": operation, "poll_after_s": 0.05, "list_prices": True, "lookup_bound_s": 1, **more}
+    return twin_caller.made("openai", f"{url}/v1", is_called_back=True, **settings)
 
 
 async def over(made: provider.Provider, request: provider.ProviderRequest) -> settle.Outcome:
     """Send, and poll as the engine would until it is over, a bounded number of times."""
     outcome = await made.send(request)
     if isinstance(outcome, settle.Accepted):
-        return await finished(made, outcome.handle, request)
+        return await twin_caller.finished(made, outcome.handle, request)
     return outcome
-
-
-async def finished(made: provider.Provider, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-    for _ in range(POLLS_MAX):
-        outcome = await made.poll(handle, request)
-        if not isinstance(outcome, settle.StillRunning):
-            return outcome
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"{handle} did not end in {POLLS_MAX} polls")
 
 
 async def refunded(folder: pathlib.Path) -> None:
     """Wait until a refund is in the books; a job is seen to be over a moment before."""
-    for _ in range(POLLS_MAX):
-        if books(folder).refunded:
+    for _ in range(twin_caller.POLLS_MAX):
+        if twin_caller.books(folder).refunded:
             return
         await asyncio.sleep(0.01)
 
@@ -114,10 +74,6 @@ async def cut_at_every_byte(
         twin_there.twin.plan = dataclasses.replace(twin_there.twin.plan, cut_at_bytes=len(outcomes) * step)
         outcomes.append(await made.send(request))
     return outcomes
-
-
-def books(folder: pathlib.Path) -> ledger.Summary:
-    return ledger.summarise(folder / "paid.jsonl")
 
 
 async def test_check_when_the_key_is_taken_or_not_then_said_so(tmp_path: pathlib.Path, adapter: Make) -> None:
@@ -150,8 +106,8 @@ async def test_text_when_made_then_booked_as_the_invoice_says(
         )
 
     assert isinstance(outcome, settle.Completed), outcome
-    assert outcome.cost_nano_usd == books(tmp_path).paid_nano_usd
-    assert books(tmp_path).paid == 1
+    assert outcome.cost_nano_usd == twin_caller.books(tmp_path).paid_nano_usd
+    assert twin_caller.books(tmp_path).paid == 1
 
 
 @pytest.mark.parametrize(("operation", "given"), [("chat", {"messages": MESSAGES}), ("responses", {"input": "hi"})])
@@ -164,7 +120,7 @@ async def test_text_when_streamed_then_the_answer_is_that_without_a_stream(
         outcome = await over(adapter(twin_there.url, operation), request)
 
     assert isinstance(outcome, settle.Completed), outcome
-    assert outcome.cost_nano_usd == books(tmp_path).paid_nano_usd
+    assert outcome.cost_nano_usd == twin_caller.books(tmp_path).paid_nano_usd
     assert outcome.told.tokens
     assert len(pieces) > 8
 
@@ -196,7 +152,7 @@ async def test_pictures_when_made_then_artifacts(
     kept = [artifact.Artifact.from_json(each["image"]) for each in outcome.output["data"]]
     assert [each.media_type for each in kept] == ["image/png"] * 2
     assert outcome.told.images == 2
-    assert books(tmp_path).paid == 1
+    assert twin_caller.books(tmp_path).paid == 1
 
 
 async def test_video_when_questions_fail_now_and_then_then_still_fetched_once_paid(
@@ -208,7 +164,7 @@ async def test_video_when_questions_fail_now_and_then_then_still_fetched_once_pa
 
     assert isinstance(outcome, settle.Completed), outcome
     assert artifact.Artifact.from_json(outcome.output["video"]).media_type == "video/mp4"
-    assert books(tmp_path).paid == 1
+    assert twin_caller.books(tmp_path).paid == 1
 
 
 async def test_job_when_failed_then_a_passing_fault_and_refunded(
@@ -221,7 +177,7 @@ async def test_job_when_failed_then_a_passing_fault_and_refunded(
 
     assert isinstance(outcome, settle.Faulted)
     assert outcome.fault.fault is faults.Fault.REJECTED_TRANSIENT
-    assert books(tmp_path).refunded == 1
+    assert twin_caller.books(tmp_path).refunded == 1
 
 
 async def test_batch_when_its_answer_is_cut_then_found_by_our_mark_and_paid_once(
@@ -234,7 +190,7 @@ async def test_batch_when_its_answer_is_cut_then_found_by_our_mark_and_paid_once
         sent = await made.send(request)
         found = await made.lookup(request)
         assert isinstance(found, settle.Accepted), found
-        outcome = await finished(made, found.handle, request)
+        outcome = await twin_caller.finished(made, found.handle, request)
 
     assert isinstance(before, settle.Absent)
     assert isinstance(sent, settle.Unknown)
@@ -242,7 +198,7 @@ async def test_batch_when_its_answer_is_cut_then_found_by_our_mark_and_paid_once
     results = await asked.artifacts.read(artifact.Artifact.from_json(outcome.output["results"]))
     assert [json.loads(line)["custom_id"] for line in results.splitlines()] == ["0", "1", "2"]
     assert outcome.output["errors"] is None
-    assert dict(books(tmp_path).payments) == {"att_1": 1}
+    assert dict(twin_caller.books(tmp_path).payments) == {"att_1": 1}
 
 
 async def test_batch_when_cancelled_then_said_so(
@@ -290,7 +246,7 @@ async def test_chat_when_spoiled_then_never_called_done_and_never_sent_again(
 
     found = outcome.fault.fault if isinstance(outcome, settle.Faulted) else None
     assert isinstance(outcome, settle.Faulted | settle.Unknown), outcome
-    assert (found, books(tmp_path).paid, sends) == (expected, paid, 1)
+    assert (found, twin_caller.books(tmp_path).paid, sends) == (expected, paid, 1)
 
 
 @pytest.mark.parametrize(("step", "on_delta"), [(1, None), (3, lambda piece: None)], ids=["whole", "streamed"])
@@ -305,7 +261,7 @@ async def test_chat_when_cut_at_every_byte_then_unknown_until_the_whole_answer_i
     assert isinstance(outcomes[-1], settle.Completed)
     assert {type(each) for each in outcomes[:-1]} == {settle.Unknown}
     assert len(outcomes) * step > 500
-    assert books(tmp_path).paid == len(outcomes)
+    assert twin_caller.books(tmp_path).paid == len(outcomes)
 
 
 async def test_webhook_when_forged_late_and_doubled_then_only_the_true_ones_are_believed(

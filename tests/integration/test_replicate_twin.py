@@ -1,48 +1,29 @@
 """The ``replicate`` adapter against the twin with its faults on: nothing is bought twice, and lost sends are found."""
 
-import asyncio
 import contextlib
 import dataclasses
+import functools
 import pathlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 
-from heddle.config import deployment
 from heddle.core import artifact, faults, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.store import blobs
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import ledger, options, server
+from heddle.twins.kit import server
 from heddle.twins.replicate import twin
-from tests.contract import tenant_artifacts
+from tests.integration import twin_caller
 from tests.twins import invented
 
-ENVIRON = {"KEY": options.DEFAULT_API_KEY, "HOOK": options.DEFAULT_WEBHOOK_SECRET}
 FLUX = {"model_name": "black-forest-labs/flux-schnell", "poll_after_s": 0.2, "lookup_bound_s": 5}
-POLLS_MAX = 200
-
-
-@contextlib.asynccontextmanager
-async def running(folder: pathlib.Path, **plan: Any) -> AsyncIterator[server.Running]:
-    async with server.Running(twin.ReplicateTwin(invented.given(folder, **plan))) as running:
-        yield running
+running = functools.partial(twin_caller.running, twin.ReplicateTwin)
 
 
 @contextlib.asynccontextmanager
 async def adapter(url: str, given: Mapping[str, Any] = FLUX) -> AsyncIterator[provider.Provider]:
-    endpoint = deployment.Endpoint(
-        name="there",
-        adapter="replicate",
-        url=url,
-        scopes=("there",),
-        secret="env:KEY",
-        callback_secret="env:HOOK",
-        options=given,
-    )
-    made = registry.build(endpoint, ENVIRON)
+    made = twin_caller.made("replicate", url, is_called_back=True, **given)
     try:
         yield made
     finally:
@@ -51,29 +32,13 @@ async def adapter(url: str, given: Mapping[str, Any] = FLUX) -> AsyncIterator[pr
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=10_000_000, pixels_max=10_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="relight",
-        input={"prompt": "espresso on marble", "num_outputs": 2, "output_format": "png"},
-        timeout_s=30,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
+    return twin_caller.request(
+        tmp_path, asked={"prompt": "espresso on marble", "num_outputs": 2, "output_format": "png"}, timeout_s=30
     )
 
 
-async def finished(made: provider.Provider, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-    """Poll as the engine would until the prediction has ended, a bounded number of times."""
-    for _ in range(POLLS_MAX):
-        outcome = await made.poll(handle, request)
-        if not isinstance(outcome, settle.StillRunning):
-            return outcome
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{handle} did not end in {POLLS_MAX} polls")
-
-
 def paid(folder: pathlib.Path) -> int:
-    return ledger.summarise(folder / "paid.jsonl").paid
+    return twin_caller.books(folder).paid
 
 
 async def test_pictures_when_ordered_then_stored_and_priced_as_the_ledger_says(
@@ -82,12 +47,12 @@ async def test_pictures_when_ordered_then_stored_and_priced_as_the_ledger_says(
     async with running(tmp_path) as there, adapter(there.url) as made:
         accepted = await made.send(request_of)
         assert isinstance(accepted, settle.Accepted), accepted
-        outcome = await finished(made, accepted.handle, request_of)
+        outcome = await twin_caller.finished(made, accepted.handle, request_of)
 
     assert isinstance(outcome, settle.Completed), outcome
     kept = [artifact.Artifact.from_json(each) for each in outcome.output]
     assert [each.media_type for each in kept] == ["image/png", "image/png"]
-    assert outcome.cost_nano_usd == ledger.summarise(tmp_path / "paid.jsonl").paid_nano_usd
+    assert outcome.cost_nano_usd == twin_caller.books(tmp_path).paid_nano_usd
 
 
 async def test_pictures_when_the_account_waits_then_the_answer_has_them(
@@ -164,7 +129,7 @@ async def test_send_when_cut_after_payment_then_its_webhook_finds_it_and_nothing
             made.verify_callback(headers=forged_headers, body=forged, now_s=now_s)
         event = made.verify_callback(headers=headers, body=body, now_s=now_s)
         assert event.handle is not None
-        outcome = await finished(made, event.handle, request_of)
+        outcome = await twin_caller.finished(made, event.handle, request_of)
 
     assert isinstance(lost, settle.Unknown)
     assert (again, event.is_verified) == (body, True)
@@ -183,7 +148,7 @@ async def test_poll_when_the_twin_is_restarted_then_the_handle_still_leads_to_th
     given = dataclasses.replace(invented.given(tmp_path, latency_s=0.5), port=port)
 
     async with server.Running(twin.ReplicateTwin(given)) as again, adapter(again.url) as made:
-        outcome = await finished(made, accepted.handle, request_of)
+        outcome = await twin_caller.finished(made, accepted.handle, request_of)
 
     assert isinstance(outcome, settle.Completed), outcome
     assert paid(tmp_path) == 1

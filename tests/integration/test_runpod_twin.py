@@ -1,5 +1,6 @@
 """The ``runpod`` adapter against RunPod's twin: each fault ends as it should, and nothing is paid for twice."""
 
+import functools
 import json
 import pathlib
 
@@ -7,7 +8,6 @@ import pytest
 
 from heddle.core import artifact, faults, settle
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import server
 from heddle.twins.runpod import twin
 from tests.contract import provider_suite
 from tests.integration import twin_caller
@@ -16,17 +16,13 @@ from tests.twins import invented
 GIVEN = {"prompt": "espresso on marble", "seed": 7}
 
 
-def caller(folder: pathlib.Path, url: str, **settings: object) -> twin_caller.Caller:
-    return twin_caller.Caller(
-        folder, adapter="runpod", url=f"{url}/v2/abc123", gpu="4090", output_artifacts=["/image"], **settings
-    )
+calling = functools.partial(
+    twin_caller.calling, twin.RunPodTwin, path="/v2/abc123", gpu="4090", output_artifacts=["/image"]
+)
 
 
 async def test_job_when_all_is_well_then_its_picture_is_ours_and_costed(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.RunPodTwin(twin_caller.given(tmp_path))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
         assert isinstance(outcome, settle.Completed), outcome
@@ -39,13 +35,12 @@ async def test_job_when_all_is_well_then_its_picture_is_ours_and_costed(tmp_path
 async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent_once(
     fault: twin_faults.RequestFault, tmp_path: pathlib.Path
 ) -> None:
-    twin_under_test = twin.RunPodTwin(twin_caller.given(tmp_path, **{fault.value: 1.0}))
-    async with server.Running(twin_under_test) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path, {fault.value: 1.0}) as there:
         outcome = await there.provider.send(there.request(GIVEN, timeout_s=1.0))
 
     assert isinstance(outcome, settle.Unknown), outcome
-    assert twin_caller.books(tmp_path).paid == 1
-    assert twin_under_test.requests["POST", "/v2/{endpoint}/run"] == 1
+    assert there.books().paid == 1
+    assert there.twin.requests["POST", "/v2/{endpoint}/run"] == 1
 
 
 @pytest.mark.parametrize(
@@ -56,22 +51,15 @@ async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent
 async def test_send_when_refused_before_acceptance_then_nothing_is_paid(
     rates: dict[str, float], fault: faults.Fault | None, tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.RunPodTwin(twin_caller.given(tmp_path, **rates))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, rates) as there:
         outcome = await there.provider.send(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is fault
-    assert twin_caller.books(tmp_path).paid == 0
+    assert there.books().paid == 0
 
 
 async def test_send_when_the_answer_was_lost_then_the_callback_may_name_the_job(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.RunPodTwin(twin_caller.given(tmp_path, cut=1.0))) as running,
-        caller(tmp_path, running.url, callback_names_job=True) as there,
-        invented.Receiver() as receiver,
-    ):
+    async with calling(tmp_path, {"cut": 1.0}, callback_names_job=True) as there, invented.Receiver() as receiver:
         request = there.request(GIVEN, callback_url=receiver.url)
         lost = await there.provider.send(request)
         await receiver.wait(1)
@@ -83,7 +71,7 @@ async def test_send_when_the_answer_was_lost_then_the_callback_may_name_the_job(
     assert isinstance(lost, settle.Unknown)
     assert not event.is_verified
     assert isinstance(outcome, settle.Completed), outcome
-    assert twin_caller.books(tmp_path).paid_twice == ()
+    assert there.books().paid_twice == ()
 
 
 @pytest.mark.parametrize(
@@ -94,20 +82,14 @@ async def test_send_when_the_answer_was_lost_then_the_callback_may_name_the_job(
 async def test_job_when_it_ends_badly_then_a_fault(
     rates: dict[str, float], fault: faults.Fault, tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.RunPodTwin(twin_caller.given(tmp_path, **rates))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, rates) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is fault
 
 
 async def test_cancel_when_open_then_stopped(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.RunPodTwin(twin_caller.given(tmp_path, stuck=1.0))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"stuck": 1.0}) as there:
         request = there.request(GIVEN)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
@@ -120,8 +102,7 @@ async def test_cancel_when_open_then_stopped(tmp_path: pathlib.Path) -> None:
 
 async def test_job_when_runpod_has_forgotten_it_then_unknown(tmp_path: pathlib.Path) -> None:
     now_s = [1_800_000_000.0]
-    forgetful = twin.RunPodTwin(twin_caller.given(tmp_path, stuck=1.0), now_s=lambda: now_s[0])
-    async with server.Running(forgetful) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path, {"stuck": 1.0}, now_s=lambda: now_s[0]) as there:
         request = there.request(GIVEN)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
@@ -136,11 +117,7 @@ async def test_job_when_runpod_has_forgotten_it_then_unknown(tmp_path: pathlib.P
 
 async def test_job_when_its_execution_takes_too_long_then_deadline(tmp_path: pathlib.Path) -> None:
     now_s = [1_800_000_000.0]
-    given = invented.given(tmp_path, latency_s=500.0)
-    async with (
-        server.Running(twin.RunPodTwin(given, now_s=lambda: now_s[0])) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"latency_s": 500.0}, now_s=lambda: now_s[0]) as there:
         request = there.request(GIVEN)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
@@ -152,13 +129,12 @@ async def test_job_when_its_execution_takes_too_long_then_deadline(tmp_path: pat
 
 
 async def test_jobs_when_the_twin_is_killed_and_started_again_then_they_go_on(tmp_path: pathlib.Path) -> None:
-    given = twin_caller.given(tmp_path)
-    async with server.Running(twin.RunPodTwin(given)) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path) as there:
         accepted = await there.provider.send(there.request(GIVEN))
         assert isinstance(accepted, settle.Accepted)
         job_id = accepted.handle.rpartition("/")[2]
 
-    async with server.Running(twin.RunPodTwin(given)) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path) as there:
         outcome = await there.ended(job_id, there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome

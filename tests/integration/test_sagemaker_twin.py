@@ -1,6 +1,7 @@
 """The ``sagemaker`` adapter against SageMaker's twin: lost sends are found where they end, none is paid for twice."""
 
 import asyncio
+import functools
 import pathlib
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from heddle.core import artifact, faults, settle
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import options, server
+from heddle.twins.kit import options
 from heddle.twins.sagemaker import twin
 from tests.contract import provider_suite
 from tests.integration import twin_caller
@@ -18,28 +19,22 @@ KEYS = f"{twin.ACCESS_KEY}:{options.DEFAULT_API_KEY}"
 LOOKS_MAX = 100
 
 
-def caller(folder: pathlib.Path, url: str, **settings: Any) -> twin_caller.Caller:
-    return twin_caller.Caller(
-        folder,
-        adapter="sagemaker",
-        url=url,
-        s3_url=url,
-        region="eu-central-1",
-        endpoint_name="relight",
-        **{"secret": KEYS, "output_artifacts": ["/image"], **settings},
-    )
-
-
-def job_caller(folder: pathlib.Path, url: str, **settings: Any) -> twin_caller.Caller:
-    return caller(
-        folder,
-        url,
-        mode="async",
-        output_path=f"s3://{twin.BUCKET}/{twin.OUTPUT_PATH}",
-        failure_path=f"s3://{twin.BUCKET}/{twin.FAILURE_PATH}",
-        input_path=f"s3://{twin.BUCKET}/in",
-        **settings,
-    )
+calling = functools.partial(
+    twin_caller.calling,
+    twin.SageMakerTwin,
+    s3_url="{url}",
+    region="eu-central-1",
+    endpoint_name="relight",
+    secret=KEYS,
+    output_artifacts=["/image"],
+)
+ordering = functools.partial(
+    calling,
+    mode="async",
+    output_path=f"s3://{twin.BUCKET}/{twin.OUTPUT_PATH}",
+    failure_path=f"s3://{twin.BUCKET}/{twin.FAILURE_PATH}",
+    input_path=f"s3://{twin.BUCKET}/in",
+)
 
 
 async def found(there: twin_caller.Caller, request: Any) -> settle.Outcome:
@@ -61,10 +56,7 @@ async def found(there: twin_caller.Caller, request: Any) -> settle.Outcome:
 async def test_invocation_when_all_is_well_then_its_picture_is_ours(
     settings: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path))) as running,
-        caller(tmp_path, running.url, **settings) as there,
-    ):
+    async with calling(tmp_path, **settings) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
         assert isinstance(outcome, settle.Completed), outcome
@@ -76,25 +68,19 @@ async def test_invocation_when_all_is_well_then_its_picture_is_ours(
 async def test_job_when_all_is_well_then_its_output_is_read_from_s3(
     given: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path))) as running,
-        job_caller(tmp_path, running.url) as there,
-    ):
+    async with ordering(tmp_path) as there:
         outcome = await there.to_the_end(there.request(given))
 
     assert isinstance(outcome, settle.Completed), outcome
     assert artifact.is_artifact(outcome.output["image"])
-    assert twin_caller.books(tmp_path).payments == {"att_1": 1}
+    assert there.books().payments == {"att_1": 1}
 
 
 @pytest.mark.parametrize("fault", [*twin_caller.PAID_AND_LOST, twin_faults.RequestFault.DRIP])
 async def test_job_when_it_is_paid_and_the_answer_is_lost_then_it_is_found_and_not_sent_again(
     fault: twin_faults.RequestFault, tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path, **{fault.value: 1.0}))) as running,
-        job_caller(tmp_path, running.url) as there,
-    ):
+    async with ordering(tmp_path, {fault.value: 1.0}) as there:
         lost = await there.provider.send(there.request(GIVEN, timeout_s=0.6))
         assert isinstance(lost, settle.Unknown), lost
 
@@ -103,14 +89,11 @@ async def test_job_when_it_is_paid_and_the_answer_is_lost_then_it_is_found_and_n
         outcome = await there.ended(accepted.handle, there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
-    assert twin_caller.books(tmp_path).payments == {"att_1": 1}
+    assert there.books().payments == {"att_1": 1}
 
 
 async def test_job_when_it_failed_and_the_answer_was_lost_then_its_failure_is_found(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path, cut=1.0, failed=1.0))) as running,
-        job_caller(tmp_path, running.url) as there,
-    ):
+    async with ordering(tmp_path, {"cut": 1.0, "failed": 1.0}) as there:
         request = there.request(GIVEN)
         assert isinstance(await there.provider.send(request), settle.Unknown)
         accepted = await found(there, request)
@@ -122,35 +105,26 @@ async def test_job_when_it_failed_and_the_answer_was_lost_then_its_failure_is_fo
 
 
 async def test_job_when_it_was_never_accepted_then_absent(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path, server_error=1.0))) as running,
-        job_caller(tmp_path, running.url) as there,
-    ):
+    async with ordering(tmp_path, {"server_error": 1.0}) as there:
         request = there.request(GIVEN)
         assert isinstance(await there.provider.send(request), settle.Unknown)
 
         assert isinstance(await there.provider.lookup(request), settle.Absent)
 
-    assert twin_caller.books(tmp_path).paid == 0
+    assert there.books().paid == 0
 
 
 async def test_job_when_the_twin_lies_of_its_output_then_it_is_read_where_it_was_asked_for(
     tmp_path: pathlib.Path,
 ) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path, lie=1.0))) as running,
-        job_caller(tmp_path, running.url) as there,
-    ):
+    async with ordering(tmp_path, {"lie": 1.0}) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
 
 
 async def test_job_when_questions_fail_then_it_still_ends_well(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path, ask_failed=0.5))) as running,
-        job_caller(tmp_path, running.url) as there,
-    ):
+    async with ordering(tmp_path, {"ask_failed": 0.5}) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
@@ -172,22 +146,18 @@ async def test_job_when_questions_fail_then_it_still_ends_well(tmp_path: pathlib
 async def test_invocation_when_spoiled_then_classified_and_sent_once(
     rates: dict[str, float], fault: faults.Fault | None, tmp_path: pathlib.Path
 ) -> None:
-    spoiled = twin.SageMakerTwin(twin_caller.given(tmp_path, **rates))
-    async with server.Running(spoiled) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path, rates) as there:
         outcome = await there.provider.send(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is fault
-    assert spoiled.requests["POST", "/endpoints/{endpoint}/invocations"] == 1
+    assert there.twin.requests["POST", "/endpoints/{endpoint}/invocations"] == 1
 
 
 async def test_invocation_when_signed_with_another_secret_then_our_credential_is_to_blame(
     tmp_path: pathlib.Path,
 ) -> None:
-    async with (
-        server.Running(twin.SageMakerTwin(twin_caller.given(tmp_path))) as running,
-        caller(tmp_path, running.url, secret=f"{twin.ACCESS_KEY}:wrong") as there,
-    ):
+    async with calling(tmp_path, secret=f"{twin.ACCESS_KEY}:wrong") as there:
         outcome = await there.provider.send(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is faults.Fault.REJECTED_TRANSIENT
-    assert twin_caller.books(tmp_path).paid == 0
+    assert there.books().paid == 0

@@ -1,74 +1,41 @@
 """The ``simulator`` adapter and the simulated provider understand each other, and nobody pays twice."""
 
 import asyncio
-import base64
 import contextlib
 import dataclasses
-import json
 import pathlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
 
-from heddle.config import deployment
-from heddle.core import artifact, attempt, faults, settle
+from heddle.core import artifact, faults, settle
 from heddle.ports import provider
-from heddle.providers import registry
-from heddle.providers.simulator import desk, fates, server
-from heddle.store import blobs
-from tests.contract import tenant_artifacts
+from heddle.twins.kit import faults as fates
+from heddle.twins.kit import server
+from tests.integration import simulator_customer, twin_caller
 
 pytest.importorskip("cv2", reason="the simulator's pictures need the extra `demo`: pip install heddle[demo]")
 
-API_KEY = "a-key-for-tests"
-SECRET = bytes(range(32))
-ENVIRON = {"SIM_KEY": API_KEY, "SIM_HOOK": "whsec_" + base64.b64encode(SECRET).decode()}
-PRICE_NANO_USD = 40_000_000
+PRICE_NANO_USD = simulator_customer.PRICE_NANO_USD
 WAIT_S = 60.0
-POLLS_MAX = 400
 SEED = 3
 
 
 @contextlib.asynccontextmanager
-async def simulated(
-    folder: pathlib.Path,
-    *,
-    idempotency: str,
-    latency_s: float = 0.05,
-    concurrency: int = 50,
-    rates: fates.Rates | None = None,
-) -> AsyncIterator[str]:
-    options = server.Options(
-        port=0,
-        port_file=None,
-        ledger=folder / "paid.jsonl",
-        terms=desk.Terms(
-            idempotency=attempt.IdempotencyClass(idempotency), concurrency=concurrency, price_nano_usd=PRICE_NANO_USD
-        ),
-        plan=fates.Plan(seed=SEED, rates=rates or fates.Rates(), latency_s=latency_s),
-        api_key=API_KEY,
-        webhook_secret=SECRET,
-    )
-    async with server.Simulator(options=options) as simulator:
-        yield simulator.base_url
+async def simulated(folder: pathlib.Path, *, idempotency: str, **changes: Any) -> AsyncIterator[str]:
+    made = simulator_customer.simulator(folder, idempotency=idempotency, seed=SEED, **{"latency_s": 0.05, **changes})
+    async with server.Running(made) as running:
+        yield running.url
 
 
 @contextlib.asynccontextmanager
 async def adapter(
-    url: str, *, idempotency: str, environ: dict[str, str] | None = None
+    url: str, *, idempotency: str, secret: str = simulator_customer.API_KEY
 ) -> AsyncIterator[provider.Provider]:
-    endpoint = deployment.Endpoint(
-        name="pictures",
-        adapter="simulator",
-        url=url,
-        scopes=("pictures",),
-        secret="env:SIM_KEY",
-        callback_secret="env:SIM_HOOK",
-        price_nano_usd=PRICE_NANO_USD,
-        options={"class": idempotency, "poll_after_s": 0.05, "lookup_bound_s": 1},
-    )
-    made = registry.build(endpoint, environ or ENVIRON)
+    settings = {"class": idempotency, "poll_after_s": 0.05, "lookup_bound_s": 1}
+    made = twin_caller.made("simulator", url, secret=secret, is_called_back=True, **settings)
     try:
         yield made
     finally:
@@ -77,40 +44,22 @@ async def adapter(
 
 @pytest.fixture
 def request_of(tmp_path: pathlib.Path) -> provider.ProviderRequest:
-    store = blobs.FilesystemBlobs(directory=tmp_path / "artifacts", bytes_max=10_000_000, pixels_max=10_000_000)
-    return provider.ProviderRequest(
-        attempt_id="att_1",
-        idempotency_key="key_1",
-        model="relight",
-        input={"scene": "espresso on marble", "seed": 7, "width": 64, "height": 64},
-        timeout_s=30,
-        artifacts=tenant_artifacts.TenantArtifacts(store),
-    )
-
-
-async def finished(made: provider.Provider, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-    """Poll as the engine would until the job has ended, a bounded number of times."""
-    for _ in range(POLLS_MAX):
-        outcome = await made.poll(handle, request)
-        if not isinstance(outcome, settle.StillRunning):
-            return outcome
-        await asyncio.sleep(min(outcome.poll_after_s, 0.05))
-    raise AssertionError(f"{handle} did not end in {POLLS_MAX} polls")
+    asked = {"scene": "espresso on marble", "seed": 7, "width": 64, "height": 64}
+    return twin_caller.request(tmp_path, asked=asked)
 
 
 def key_cut_once(*, cut: float) -> str:
     """Find a key whose first send the simulator's seed cuts and whose second it answers."""
     plan = fates.Plan(seed=SEED, rates=fates.Rates(cut=cut))
     fated = {
-        key: tuple(fates.submit_fault(plan=plan, key=key, count=count) for count in range(2))
+        key: tuple(fates.request_fault(plan=plan, key=key, count=count, now_s=0.0) for count in range(2))
         for key in (f"key_{number}" for number in range(100))
     }
-    return next(key for key, faults_of in fated.items() if faults_of == (fates.SubmitFault.CUT, None))
+    return next(key for key, faults_of in fated.items() if faults_of == (fates.RequestFault.CUT, None))
 
 
 def paid(folder: pathlib.Path) -> int:
-    lines = (folder / "paid.jsonl").read_text().splitlines()
-    return sum(json.loads(line)["kind"] == "paid" for line in lines)
+    return twin_caller.books(folder).paid
 
 
 @pytest.mark.parametrize("idempotency", ["A", "B", "C"])
@@ -124,7 +73,7 @@ async def test_picture_when_ordered_then_stored_with_its_cost(
         assert await made.check() is None
         accepted = await made.send(request_of)
         assert isinstance(accepted, settle.Accepted), accepted
-        outcome = await finished(made, accepted.handle, request_of)
+        outcome = await twin_caller.finished(made, accepted.handle, request_of)
 
     assert isinstance(outcome, settle.Completed), outcome
     assert (outcome.cost_nano_usd, outcome.output["seed"]) == (PRICE_NANO_USD, 7)
@@ -145,7 +94,7 @@ async def test_class_a_when_the_answer_is_cut_then_a_resend_finds_the_paid_job(
         first = await made.send(request)
         second = await made.send(request)
         assert isinstance(second, settle.Accepted)
-        outcome = await finished(made, second.handle, request)
+        outcome = await twin_caller.finished(made, second.handle, request)
 
     assert isinstance(first, settle.Unknown)
     assert isinstance(outcome, settle.Completed)
@@ -163,7 +112,7 @@ async def test_class_b_when_the_answer_is_cut_then_the_lookup_finds_the_paid_job
         assert isinstance(await made.send(request_of), settle.Unknown)
         found = await made.lookup(request_of)
         assert isinstance(found, settle.Accepted)
-        outcome = await finished(made, found.handle, request_of)
+        outcome = await twin_caller.finished(made, found.handle, request_of)
 
     assert isinstance(outcome, settle.Completed)
     assert paid(tmp_path) == 1
@@ -230,7 +179,7 @@ async def test_job_when_it_fails_then_transient_and_not_billed(
     ):
         accepted = await made.send(request_of)
         assert isinstance(accepted, settle.Accepted)
-        outcome = await finished(made, accepted.handle, request_of)
+        outcome = await twin_caller.finished(made, accepted.handle, request_of)
 
     assert isinstance(outcome, settle.Faulted)
     assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.REJECTED_TRANSIENT, 0)
@@ -287,5 +236,5 @@ async def test_check_when_misconfigured_then_says_what(tmp_path: pathlib.Path) -
     async with simulated(tmp_path, idempotency="A") as url:
         async with adapter(url, idempotency="B") as other_class:
             assert "class is B" in (await other_class.check() or "")
-        async with adapter(url, idempotency="A", environ={**ENVIRON, "SIM_KEY": "wrong"}) as other_key:
+        async with adapter(url, idempotency="A", secret="wrong") as other_key:
             assert "secret is not taken" in (await other_key.check() or "")

@@ -3,14 +3,14 @@
 import json
 import pathlib
 
-from heddle.providers.simulator import fates
+from heddle.twins.kit import faults
 from tests.integration import simulator_customer
 
 
 async def test_callback_when_job_succeeds_then_is_signed_and_carries_the_job(tmp_path: pathlib.Path) -> None:
     async with (
         simulator_customer.mailbox() as (url, received),
-        simulator_customer.customer_of(simulator_customer.options(tmp_path)) as customer,
+        simulator_customer.customer_of(simulator_customer.simulator(tmp_path)) as customer,
     ):
         _, job, _ = await customer.submit(webhook=url)
         headers, content = await simulator_customer.take(received)
@@ -27,7 +27,7 @@ async def test_callback_when_job_succeeds_then_is_signed_and_carries_the_job(tmp
 async def test_callback_when_refused_then_comes_again_under_the_same_id(tmp_path: pathlib.Path) -> None:
     async with (
         simulator_customer.mailbox(answers=[503]) as (url, received),
-        simulator_customer.customer_of(simulator_customer.options(tmp_path)) as customer,
+        simulator_customer.customer_of(simulator_customer.simulator(tmp_path)) as customer,
     ):
         await customer.submit(webhook=url)
         first, _ = await simulator_customer.take(received)
@@ -39,10 +39,10 @@ async def test_callback_when_refused_then_comes_again_under_the_same_id(tmp_path
 async def test_callback_when_duplicated_and_late_then_two_equal_ones_come_after_the_job_is_over(
     tmp_path: pathlib.Path,
 ) -> None:
-    rates = fates.Rates(callback_duplicated=1.0, callback_late=1.0)
+    rates = faults.Rates(callback_duplicated=1.0, callback_late=1.0)
     async with (
         simulator_customer.mailbox() as (url, received),
-        simulator_customer.customer_of(simulator_customer.options(tmp_path, rates=rates)) as customer,
+        simulator_customer.customer_of(simulator_customer.simulator(tmp_path, rates=rates)) as customer,
     ):
         _, job, _ = await customer.submit(webhook=url)
         over = await customer.until_over(job["id"])
@@ -55,10 +55,10 @@ async def test_callback_when_duplicated_and_late_then_two_equal_ones_come_after_
 
 
 async def test_callback_when_lost_then_only_asking_tells(tmp_path: pathlib.Path) -> None:
-    rates = fates.Rates(callback_lost=1.0)
+    rates = faults.Rates(callback_lost=1.0)
     async with (
         simulator_customer.mailbox() as (url, received),
-        simulator_customer.customer_of(simulator_customer.options(tmp_path, rates=rates)) as customer,
+        simulator_customer.customer_of(simulator_customer.simulator(tmp_path, rates=rates)) as customer,
     ):
         _, job, _ = await customer.submit(webhook=url)
         over = await customer.until_over(job["id"])
@@ -67,10 +67,10 @@ async def test_callback_when_lost_then_only_asking_tells(tmp_path: pathlib.Path)
 
 
 async def test_callback_when_forged_then_signature_does_not_hold_and_a_true_one_follows(tmp_path: pathlib.Path) -> None:
-    rates = fates.Rates(callback_forged=1.0)
+    rates = faults.Rates(callback_forged=1.0)
     async with (
         simulator_customer.mailbox() as (url, received),
-        simulator_customer.customer_of(simulator_customer.options(tmp_path, rates=rates)) as customer,
+        simulator_customer.customer_of(simulator_customer.simulator(tmp_path, rates=rates)) as customer,
     ):
         await customer.submit(webhook=url)
         forged, true = await simulator_customer.take(received), await simulator_customer.take(received)

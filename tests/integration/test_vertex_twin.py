@@ -1,5 +1,6 @@
 """The ``vertex`` adapter against Vertex AI's twin: each fault ends as it should, and each request is sent once."""
 
+import functools
 import pathlib
 from typing import Any
 
@@ -7,7 +8,6 @@ import pytest
 
 from heddle.core import artifact, faults, settle
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import server
 from heddle.twins.vertex import twin
 from tests.contract import provider_suite
 from tests.integration import twin_caller
@@ -18,20 +18,15 @@ ENDPOINT = "projects/acme/locations/us-central1/endpoints/42"
 GIVEN = {"prompt": "espresso on marble"}
 
 
-def caller(folder: pathlib.Path, url: str, **settings: Any) -> twin_caller.Caller:
-    return twin_caller.Caller(
-        folder,
-        adapter="vertex",
-        url=url,
-        **{
-            "mode": "predict_long_running",
-            "resource": MODEL,
-            "storage_url": url,
-            "poll_after_s": 0.2,
-            "output": "/videos",
-            **settings,
-        },
-    )
+calling = functools.partial(
+    twin_caller.calling,
+    twin.VertexTwin,
+    mode="predict_long_running",
+    resource=MODEL,
+    storage_url="{url}",
+    poll_after_s=0.2,
+    output="/videos",
+)
 
 
 @pytest.mark.parametrize("resource", [MODEL, ENDPOINT], ids=["model", "endpoint"])
@@ -42,10 +37,7 @@ async def test_operation_when_all_is_well_then_its_videos_are_ours(
     resource: str, parameters: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
     body = {"instances": ["{input}"], "parameters": parameters}
-    async with (
-        server.Running(twin.VertexTwin(twin_caller.given(tmp_path))) as running,
-        caller(tmp_path, running.url, resource=resource, body=body) as there,
-    ):
+    async with calling(tmp_path, resource=resource, body=body) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
         assert isinstance(outcome, settle.Completed), outcome
@@ -56,11 +48,10 @@ async def test_operation_when_all_is_well_then_its_videos_are_ours(
 async def test_prediction_when_all_is_well_then_its_picture_is_ours_and_the_token_is_of_an_account(
     tmp_path: pathlib.Path,
 ) -> None:
-    async with server.Running(twin.VertexTwin(twin_caller.given(tmp_path))) as running:
-        secret = test_vertex_tokens.account(f"{running.url}/token")
-        settings = {"mode": "predict", "resource": ENDPOINT, "output": "/predictions/0", "secret": secret}
-        async with caller(tmp_path, running.url, **settings) as there:
-            outcome = await there.to_the_end(there.request(GIVEN))
+    secret = test_vertex_tokens.account("{url}/token")
+    settings = {"mode": "predict", "resource": ENDPOINT, "output": "/predictions/0", "secret": secret}
+    async with calling(tmp_path, **settings) as there:
+        outcome = await there.to_the_end(there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
     assert artifact.is_artifact(outcome.output)
@@ -70,13 +61,13 @@ async def test_prediction_when_all_is_well_then_its_picture_is_ours_and_the_toke
 async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent_once(
     fault: twin_faults.RequestFault, tmp_path: pathlib.Path
 ) -> None:
-    spoiled = twin.VertexTwin(twin_caller.given(tmp_path, **{fault.value: 1.0}))
-    async with server.Running(spoiled) as running, caller(tmp_path, running.url) as there:
+    async with calling(tmp_path, {fault.value: 1.0}) as there:
         outcome = await there.provider.send(there.request(GIVEN, timeout_s=1.0))
 
     assert isinstance(outcome, settle.Unknown), outcome
-    assert twin_caller.books(tmp_path).paid == 1
-    assert spoiled.requests["POST", "/{version:v1(?:beta1)?}/{resource:projects/[^:]+}:predictLongRunning"] == 1
+    assert there.books().paid == 1
+    calls = there.twin.requests["POST", "/{version:v1(?:beta1)?}/{resource:projects/[^:]+}:predictLongRunning"]
+    assert calls == 1
 
 
 @pytest.mark.parametrize(
@@ -87,14 +78,11 @@ async def test_send_when_it_is_paid_and_the_answer_is_lost_then_unknown_and_sent
 async def test_send_when_refused_before_acceptance_then_nothing_is_paid(
     rates: dict[str, float], fault: faults.Fault | None, tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.VertexTwin(twin_caller.given(tmp_path, **rates))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, rates) as there:
         outcome = await there.provider.send(there.request(GIVEN))
 
     assert provider_suite.fault_of(outcome) is fault
-    assert twin_caller.books(tmp_path).paid == 0
+    assert there.books().paid == 0
 
 
 @pytest.mark.parametrize(
@@ -109,20 +97,14 @@ async def test_send_when_refused_before_acceptance_then_nothing_is_paid(
 async def test_operation_when_it_ends_badly_then_a_fault(
     rates: dict[str, float], given: dict[str, str], fault: faults.Fault, tmp_path: pathlib.Path
 ) -> None:
-    async with (
-        server.Running(twin.VertexTwin(twin_caller.given(tmp_path, **rates))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, rates) as there:
         outcome = await there.to_the_end(there.request(given))
 
     assert provider_suite.fault_of(outcome) is fault
 
 
 async def test_cancel_when_open_then_it_ends_cancelled(tmp_path: pathlib.Path) -> None:
-    async with (
-        server.Running(twin.VertexTwin(twin_caller.given(tmp_path, stuck=1.0))) as running,
-        caller(tmp_path, running.url) as there,
-    ):
+    async with calling(tmp_path, {"stuck": 1.0}) as there:
         request = there.request(GIVEN)
         accepted = await there.provider.send(request)
         assert isinstance(accepted, settle.Accepted)
@@ -137,11 +119,8 @@ async def test_cancel_when_open_then_it_ends_cancelled(tmp_path: pathlib.Path) -
 
 async def test_questions_when_many_fail_then_the_operation_still_ends_well(tmp_path: pathlib.Path) -> None:
     body = {"instances": ["{input}"], "parameters": {"storageUri": "gs://acme-out/veo"}}
-    async with (
-        server.Running(twin.VertexTwin(twin_caller.given(tmp_path, ask_failed=0.5))) as running,
-        caller(tmp_path, running.url, body=body) as there,
-    ):
+    async with calling(tmp_path, {"ask_failed": 0.5}, body=body) as there:
         outcome = await there.to_the_end(there.request(GIVEN))
 
     assert isinstance(outcome, settle.Completed), outcome
-    assert twin_caller.books(tmp_path).paid == 1
+    assert there.books().paid == 1

@@ -15,7 +15,7 @@ AUTHORISED = {"Authorization": f"Bearer {options.DEFAULT_API_KEY}"}
 PRICE_NANO_USD = 10_000_000
 
 
-class InventedTwin(server.Twin):
+class InventedTwin(server.CallbackTwin):
     name: ClassVar[str] = "invented"
     is_failure_refunded = True
 
@@ -72,7 +72,10 @@ def _shown(job: jobs.Job | None) -> answers.Answer:
 
 
 def given(folder: pathlib.Path, **plan: Any) -> options.Options:
-    return options.Options(ledger=folder / "paid.jsonl", plan=faults.Plan(**{"seed": 7, "latency_s": 0.1, **plan}))
+    """Options of a twin: ``plan`` has parts of a plan, rates by their own names among them."""
+    rates = {name: plan.pop(name) for name in options.RATE_NAMES if name in plan}
+    usual = {"seed": 7, "latency_s": 0.1, "late_s": 0.1, "rates": faults.Rates(**rates)}
+    return options.Options(ledger=folder / "paid.jsonl", plan=faults.Plan(**{**usual, **plan}))
 
 
 async def post(url: str, body: Any, *, timeout_s: float = 5.0) -> tuple[int, bytes]:

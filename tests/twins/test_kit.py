@@ -8,10 +8,16 @@ import aiohttp
 import pytest
 
 from heddle.store import media as stored_media
-from heddle.twins.kit import answers, calls, faults, ledger, media, server
+from heddle.twins.kit import answers, calls, faults, jobs, ledger, media, server
 from tests.twins import invented
 
 ASKED = {"say": "hello"}
+
+
+async def until_accepted(url: str) -> None:
+    async with asyncio.timeout(10):
+        while (await invented.post(url, {"n": "last"}))[0] != 200:  # noqa: ASYNC110  a socket has no event
+            await asyncio.sleep(0.01)
 
 
 def summary(folder: pathlib.Path) -> ledger.Summary:
@@ -51,6 +57,18 @@ def test_storms_when_set_then_throttling_is_a_matter_of_when() -> None:
     assert faults.storm_left_s(plan=plan, now_s=7.0) == 3.0
 
 
+def test_rates_when_one_is_spread_then_about_that_share_of_requests_and_jobs_meets_a_fault() -> None:
+    plan = faults.Plan(seed=5, rates=faults.spread_evenly(fault_rate=0.05, callback_fault_rate=0.0))
+
+    met = 0
+    for key in map(str, range(4_000)):
+        job = faults.job_fate(plan=plan, key=key, count=0)
+        is_slow = job.latency_s > 3 * plan.latency_s
+        met += faults.request_fault(plan=plan, key=key, count=0, now_s=0.0) is not None or job.is_failed or is_slow
+
+    assert 140 <= met <= 260
+
+
 @pytest.mark.parametrize("rates", [{"failed": 1.5}, {"cut": -0.1}, {"cut": 0.6, "hang": 0.6}])
 def test_rates_when_out_of_range_then_refused(rates: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
@@ -67,6 +85,15 @@ def test_ledger_when_its_last_line_is_torn_then_left_out_and_a_damaged_one_named
     assert books.cancelled_at_s == {"job_1": 1.0}
     with pytest.raises(ledger.LedgerDamaged, match="line 1"):
         ledger.read(path)
+
+
+async def test_ledger_when_its_last_line_is_torn_then_opening_cuts_it_off(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "paid.jsonl"
+    path.write_bytes(b'{"at_s":1,"id":"job_1","kind":"cancelled"}\n{"kind":"pa')
+
+    await ledger.Ledger(path=path).close()
+
+    assert path.read_bytes() == b'{"at_s":1,"id":"job_1","kind":"cancelled"}\n'
 
 
 async def test_key_when_missing_then_unauthorised_and_unpaid(tmp_path: pathlib.Path) -> None:
@@ -166,6 +193,20 @@ async def test_jobs_when_the_twin_is_started_again_then_taken_up_from_the_ledger
 
     assert json.loads(body) == {"id": job_id, "status": "succeeded"}
     assert summary(tmp_path).paid_twice == ("ours",)
+
+
+async def test_jobs_when_as_many_are_open_as_can_be_kept_then_refused_and_unpaid(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "JOBS_MAX", 2)
+    async with server.Running(invented.InventedTwin(invented.given(tmp_path, latency_s=600.0))) as running:
+        answered = await asyncio.gather(*(invented.post(f"{running.url}/jobs", {"n": n}) for n in range(3)))
+        first = min(json.loads(body)["id"] for status, body in answered if status == 200)
+        await invented.post(f"{running.url}/jobs/{first}/cancel", {})
+        await until_accepted(f"{running.url}/jobs")
+
+    assert sorted(status for status, _ in answered) == [200, 200, 503]
+    assert summary(tmp_path).paid == 3
 
 
 async def test_job_when_stuck_then_queued_until_it_is_cancelled(tmp_path: pathlib.Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from heddle.cli import complaints, operate_arguments, run_arguments, spend_arguments, webhooks_arguments
 from heddle.twins import registry as twins
-from heddle.twins.kit import options as twin_options
 
 EPILOG = """\
 exit status:
@@ -94,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     twin = _add(
         commands, "twin", "serve a local twin of a vendor's API, with faults from a seed", "heddle.cli.twin:run"
     )
-    twin_options.add_arguments(twin, names=sorted(twins.TWINS))
+    twins.add_arguments(twin)
     keys = _group(commands, "keys", "make API keys")
     create = _add(keys, "create", "make a key and print it once", "heddle.cli.keys:create")
     create.add_argument("--tenant", default="default", help="whom it belongs to; made when new (default: default)")

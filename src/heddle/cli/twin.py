@@ -14,7 +14,7 @@ from heddle.twins.kit import ledger, options, server
 def run(given: argparse.Namespace) -> int:
     """Serve a twin; its address is printed alone on standard output, its log goes to standard error."""
     try:
-        twin = registry.load(given.name)(options.read(given, environment=os.environ))
+        twin = registry.make(given, environment=os.environ)
     except options.OptionsRefused as error:
         raise complaints.CommandRefused(str(error)) from None
     logging.basicConfig(

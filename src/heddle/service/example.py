@@ -15,14 +15,13 @@ import string
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from heddle.service import child, ports
 
 TEMPLATE = pathlib.Path("examples") / "product_shoot" / "heddle.toml"
 WORKFLOWS = "examples.product_shoot.workflows"
 STAGE = "outside"
-SIMULATOR = "simulator"
 LATENCY_MS = 800
 SLOW_FACTOR = 4
 SEED = 7
@@ -31,12 +30,20 @@ HEALTH_TIMEOUT_S = 1.0
 # No job fails: Replicate and fal tell why in prose, which is a permanent fault, and a good photograph's run would fail.
 JOB_FAULTS = {"throttled": 0.04, "cut": 0.04, "slow": 0.04}
 CALLBACK_FAULTS = {"callback_duplicated": 0.05, "callback_late": 0.05, "callback_forged": 0.05}
-TWINS: Mapping[str, Mapping[str, float]] = {
-    "replicate": {**JOB_FAULTS, **CALLBACK_FAULTS},
-    "fal": {**JOB_FAULTS, **CALLBACK_FAULTS},
-    "openai": {"throttled": 0.1, "server_error": 0.05, "slow": 0.05},
+SIMULATOR_FLAGS = ("--class", "A", "--concurrency", "8", "--price-usd", "0.04")
+
+
+def _rates(**shares: float) -> tuple[str, ...]:
+    return tuple(word for fault, share in shares.items() for word in ("--rate", f"{fault}={share}"))
+
+
+# Twin to its own arguments.
+TWINS: Mapping[str, Sequence[str]] = {
+    "simulator": (*SIMULATOR_FLAGS, "--fault-rate", "0.05", "--callback-fault-rate", "0.1"),
+    "replicate": ("--scenes", *_rates(**JOB_FAULTS, **CALLBACK_FAULTS)),
+    "fal": ("--scenes", *_rates(**JOB_FAULTS, **CALLBACK_FAULTS)),
+    "openai": ("--scenes", *_rates(throttled=0.1, server_error=0.05, slow=0.05)),
 }
-SIMULATOR_FLAGS = ("--class", "A", "--price-usd", "0.04", "--fault-rate", "0.05", "--callback-fault-rate", "0.1")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +78,14 @@ class Example:
         """Give the servers for the supervisor; each is ready when it says so itself, or takes a connection."""
         ours = {
             **environ,
-            "HEDDLE_SIMULATOR_API_KEY": self.api_key,
-            "HEDDLE_SIMULATOR_WEBHOOK_SECRET": self.webhook_secret,
             "HEDDLE_TWIN_API_KEY": self.api_key,
             "HEDDLE_TWIN_WEBHOOK_SECRET": self.webhook_secret,
         }
         model_server = ("examples.servers.model_server", "--port", str(self.model_server_port))
         health = f"http://127.0.0.1:{self.model_server_port}/v2/health/ready"
-        simulator = ("heddle.providers.simulator.server", *self._flags(SIMULATOR), "--concurrency", "8")
-        servers = [
-            _server("model-server", model_server, environ, log_dir, ready=lambda: answers(health)),
-            _server(SIMULATOR, (*simulator, *SIMULATOR_FLAGS), ours, log_dir, ready=self._is_listening(SIMULATOR)),
-        ]
-        for name, rates in TWINS.items():
-            faults = [word for fault, share in rates.items() for word in ("--rate", f"{fault}={share}")]
-            twin = ("heddle.cli", "twin", name, *self._flags(name), "--scenes", *faults)
+        servers = [_server("model-server", model_server, environ, log_dir, ready=lambda: answers(health))]
+        for name, own in TWINS.items():
+            twin = ("heddle.cli", "twin", name, *self._flags(name), *own)
             servers.append(_server(name, twin, ours, log_dir, ready=self._is_listening(name)))
         return servers
 
@@ -107,7 +107,7 @@ def find_root() -> pathlib.Path | None:
 
 def ledger_paths(state_dir: pathlib.Path) -> dict[str, pathlib.Path]:
     """Give each provider's ledger of what was paid."""
-    return {name: state_dir / "providers" / f"{name}.jsonl" for name in (SIMULATOR, *TWINS)}
+    return {name: state_dir / "providers" / f"{name}.jsonl" for name in TWINS}
 
 
 def prepare(*, root: pathlib.Path, state_dir: pathlib.Path) -> Example:

@@ -15,7 +15,7 @@ from PIL import Image as Pillow  # noqa: E402
 
 from examples.product_shoot import contact_sheet, imaging, photos  # noqa: E402
 from examples.servers import segmentation  # noqa: E402
-from heddle.providers.simulator import picture, scenes  # noqa: E402
+from heddle.twins.kit import painter, scenes  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def wheel(packaged: dict[str, photos.Photo]) -> tuple[imaging.Image, imaging.Ima
 
 def scene(*, prompt: str, seed: int) -> imaging.Image:
     return imaging.decode_image(
-        picture.draw(prompt=prompt, seed=seed, width_px=384, height_px=384, output_format="jpeg")
+        painter.draw(prompt=prompt, seed=seed, width_px=384, height_px=384, output_format="jpeg")
     )
 
 
 def look_of(*, prompt: str, seed: int) -> scenes.Look:
     """Find out, as the painter does, how a seed photographs its scene."""
-    numbers = np.random.default_rng(picture.seed_for(prompt=prompt, seed=seed))
+    numbers = np.random.default_rng(painter.seed_for(prompt=prompt, seed=seed))
     canvas = scenes.Canvas(width_px=384, height_px=384, numbers=numbers)
     scenes.PAINTERS[scenes.name_for(prompt=prompt, numbers=numbers)](canvas)
     return scenes.choose_look(numbers=numbers)
@@ -253,7 +253,7 @@ def test_score_when_nothing_or_everything_is_subject_then_is_zero_with_a_reason(
 
 def test_picture_when_seed_and_prompt_are_the_same_then_bytes_are_and_else_differ() -> None:
     def drawn(seed: int) -> bytes:
-        return picture.draw(prompt="wood", seed=seed, width_px=96, height_px=64, output_format="png")
+        return painter.draw(prompt="wood", seed=seed, width_px=96, height_px=64, output_format="png")
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)

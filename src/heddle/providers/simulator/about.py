@@ -1,6 +1,6 @@
 """Say what the simulated provider offers, for ``docs/providers.md``.
 
-Values alone: nothing here is asked at run time. Before it: ``adapter`` and README.md beside this file. After it: the
+Values alone: nothing here is asked at run time. Before it: ``adapter`` and the twin's README.md. After it: the
 registry's ``DECLARATIONS``.
 """
 
@@ -17,7 +17,7 @@ DECLARATION: Final = provider.Declaration(
         "Option `class`: in A a send is repeated under its key and finds its job; in B the job is looked up by the "
         "attempt's id before anything is sent again; in C the outcome stays unknown until somebody decides."
     ),
-    source="src/heddle/providers/simulator/README.md (read 2026-11-21)",
+    source="src/heddle/twins/simulator/README.md (read 2026-11-29)",
     callback="Standard Webhooks, HMAC-SHA256",
     cancel="`POST /v1/jobs/{id}/cancel`",
     limits="`Retry-After` with 429",

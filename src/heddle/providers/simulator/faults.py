@@ -1,6 +1,6 @@
 """Hold the ``simulator`` adapter's tables of faults: (status, code) → fault for requests, code → fault for ended jobs.
 
-The codes are those of README.md beside this file. A row that says a request was refused is what lets a paid call be
+The codes are those of the twin's README.md. A row that says a request was refused is what lets a paid call be
 tried again; what no row names falls to the table of statuses, where a 5xx proves nothing. Before it in the walk: the
 adapter with an answer. After it: settle.
 """

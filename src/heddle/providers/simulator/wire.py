@@ -1,4 +1,4 @@
-"""Write and read the wire form of the simulated provider's job API, as README.md beside this file describes it.
+"""Write and read the wire form of the simulated provider's job API, as its twin's README.md describes it.
 
 Pure: bytes and records in, bytes and records out. It accepts fields it does not know and refuses a job whose own do not
 make sense. Before it: the adapter with a request. After it: the transport, and on the way back the adapter.

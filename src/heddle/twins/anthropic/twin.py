@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 
 from heddle.core import identity
 from heddle.twins.anthropic import models, writing
-from heddle.twins.kit import answers, callbacks, calls, jobs, options, server
+from heddle.twins.kit import answers, calls, jobs, options, server
 
 REQUESTS_A_MINUTE: Final = 1_000
 TOKENS_A_MINUTE: Final = 400_000
@@ -66,10 +66,6 @@ class AnthropicTwin(server.Twin):
             error["details"] = {"error_code": refused.code}
         value = {"type": "error", "error": error}
         return answers.json_answer(refused.status, value, headers=refused.headers)
-
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Answer that there is nothing to sign: the API makes no callbacks."""
-        raise NotImplementedError("The Messages API makes no callbacks.")
 
     def is_authorised(self, call: calls.Call) -> bool:
         """Take the key as ``x-api-key``, or as a bearer token, which the package sends since its 2.0."""

@@ -23,7 +23,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 STARTED_AT: Final = "2026-11-29T00:00:00.000000+00:00"
 
 
-class CogTwin(server.Twin):
+class CogTwin(server.CallbackTwin):
     """The twin of a Cog container."""
 
     name: ClassVar[str] = "cog"

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from heddle.core import identity
 from heddle.twins.comfyui import graphs, queue
-from heddle.twins.kit import answers, callbacks, calls, jobs, options, server
+from heddle.twins.kit import answers, calls, jobs, options, server
 
 VERSION: Final = "0.9.2"
 _STATES: Final = ("pending", "in_progress", "completed", "failed", "cancelled")
@@ -86,10 +86,6 @@ class ComfyuiTwin(server.Twin):
         """Word a refusal."""
         error = {"type": refused.code, "message": str(refused), "details": "", "extra_info": {}}
         return answers.json_answer(refused.status, {"error": error, "node_errors": {}}, headers=refused.headers)
-
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Refuse: the server makes no callbacks."""
-        raise NotImplementedError("ComfyUI makes no callbacks.")
 
     def broken(self, call: calls.Call) -> calls.Refused:
         """Word the 502 of the proxy in front: ComfyUI itself is not there."""

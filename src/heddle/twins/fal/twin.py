@@ -17,7 +17,7 @@ from heddle.twins.kit import answers, callbacks, calls, faults, jobs, server
 TIMEOUT_LEAST_S = 1.0
 
 
-class FalTwin(server.Twin):
+class FalTwin(server.CallbackTwin):
     """The twin of fal's queue."""
 
     name: ClassVar[str] = "fal"

@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 
 from heddle.core import identity
 from heddle.twins.huggingface import tasks
-from heddle.twins.kit import answers, callbacks, calls, jobs, media, server
+from heddle.twins.kit import answers, calls, jobs, media, server
 
 MODEL: Final = "acme/twin"
 PRICE_NANO_USD: Final = 1_000_000
@@ -48,10 +48,6 @@ class HuggingfaceTwin(server.Twin):
             if refused.code in ERROR_TYPES:
                 body["error_type"] = refused.code
         return answers.json_answer(refused.status, body, headers=refused.headers)
-
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Refuse: the server makes no callbacks."""
-        raise NotImplementedError("Hugging Face's servers make no callbacks.")
 
     def unauthorised(self, call: calls.Call) -> calls.Refused:
         """Word a 401."""

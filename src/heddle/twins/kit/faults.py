@@ -69,6 +69,22 @@ class Rates:
             raise ValueError(f"Rates {', '.join(RequestFault)} must not add up to more than 1.")
 
 
+def spread_evenly(*, fault_rate: float, callback_fault_rate: float) -> Rates:
+    """Split one rate over five faults of requests and jobs, and another over four of callbacks."""
+    share, callback_share = fault_rate / 5, callback_fault_rate / 4
+    return Rates(
+        throttled=share,
+        server_error=share,
+        cut=share,
+        failed=share,
+        slow=share,
+        callback_lost=callback_share,
+        callback_duplicated=callback_share,
+        callback_late=callback_share,
+        callback_forged=callback_share,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A twin's character.

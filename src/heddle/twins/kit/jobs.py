@@ -106,6 +106,8 @@ class Jobs:
         self._cancelled_at_s: dict[str, float] = {}
         self._refunded: set[str] = set()
         self._by_key: dict[str, str] = {}
+        self._by_reference: dict[str, list[str]] = {}
+        self._reserved = 0
         self._accepted: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._open: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,6 +139,8 @@ class Jobs:
 
         ``order.latency_s`` fixes how long the job takes; None leaves it to the plan.
         """
+        if order.is_job and self.is_full:
+            raise ledger.LedgerFull(f"{JOBS_MAX} jobs are open: come back later.")
         count = next_count(self._accepted, order.key)
         fate = faults.job_fate(plan=self._plan, key=order.key, count=count)
         if order.latency_s is not None:
@@ -157,7 +161,11 @@ class Jobs:
             fate=fate,
             data=order.data,
         )
-        await self._book.pay(paid)
+        self._reserved += order.is_job
+        try:
+            await self._book.pay(paid)
+        finally:
+            self._reserved -= order.is_job
         if order.is_job:
             self._remember(paid)
             self._watch(paid)
@@ -172,6 +180,10 @@ class Jobs:
         """Find the job that was accepted under an idempotency key; for vendors who honour one."""
         job_id = self._by_key.get(idempotency_key)
         return None if job_id is None else self.find(job_id)
+
+    def find_by_reference(self, client_reference: str) -> list[Job]:
+        """Find the jobs that carry a client's own reference, the oldest first."""
+        return [self._seen(self._jobs[job_id]) for job_id in self._by_reference.get(client_reference, ())]
 
     def newest_first(self, *, operation: str) -> Iterator[Job]:
         """Give the jobs of one operation, the newest first."""
@@ -189,6 +201,16 @@ class Jobs:
     def open_count(self) -> int:
         """Count the jobs that are not over."""
         return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so many jobs are open that none may be accepted."""
+        return len(self._open) + self._reserved >= JOBS_MAX
+
+    def next_end_s(self) -> float | None:
+        """Tell when the first of the open jobs ends; None when none will by itself."""
+        open_jobs = (self._jobs[job_id] for job_id in self._open)
+        return min((_ends_at_s(paid) for paid in open_jobs if not paid.fate.is_stuck), default=None)
 
     async def cancel(self, job_id: str) -> Job | None:
         """Cancel an open job; one that is over stays as it is. None when there is none. Raises as ``pay`` does."""
@@ -213,8 +235,15 @@ class Jobs:
         if job_id in self._open or job_id not in self._jobs:
             return False
         paid = self._jobs.pop(job_id)
+        self._cancelled_at_s.pop(job_id, None)
+        self._refunded.discard(job_id)
         if paid.idempotency_key is not None:
             self._by_key.pop(paid.idempotency_key, None)
+        if paid.client_reference is not None:
+            named = self._by_reference[paid.client_reference]
+            named.remove(job_id)
+            if not named:
+                del self._by_reference[paid.client_reference]
         return True
 
     def _seen(self, paid: ledger.Paid) -> Job:
@@ -232,12 +261,13 @@ class Jobs:
     def _remember(self, paid: ledger.Paid) -> None:
         if len(self._jobs) >= JOBS_MAX:
             oldest = next((job_id for job_id in self._jobs if job_id not in self._open), None)
-            if oldest is None:
-                raise ledger.LedgerFull(f"{JOBS_MAX} jobs are open: come back later.")
-            self.forget(oldest)
+            if oldest is not None:
+                self.forget(oldest)
         self._jobs[paid.id] = paid
         if paid.idempotency_key is not None:
             self._by_key.setdefault(paid.idempotency_key, paid.id)
+        if paid.client_reference is not None:
+            self._by_reference.setdefault(paid.client_reference, []).append(paid.id)
 
     def _watch(self, paid: ledger.Paid) -> None:
         self._open[paid.id] = asyncio.Event()

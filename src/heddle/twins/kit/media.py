@@ -11,6 +11,8 @@ import wave
 import zlib
 from collections.abc import Mapping
 
+from heddle.twins.kit import painter
+
 SIDE_MAX_PX = 2_048
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "mp4": "video/mp4", "wav": "audio/wav"}
 _SAMPLE_RATE_PER_S = 8_000
@@ -50,11 +52,9 @@ def scene(given: Mapping[str, object], *, form: str, width_px: int, height_px: i
 
     width_px, height_px: brought into 64 to 1024. Raises ImportError without what the extra ``demo`` installs.
     """
-    from heddle.providers.simulator import picture as scenes
-
     seed = given.get("seed")
-    sides = [min(scenes.SIDE_MAX_PX, max(scenes.SIDE_MIN_PX, side)) for side in (width_px, height_px)]
-    return scenes.draw(
+    sides = [min(painter.SIDE_MAX_PX, max(painter.SIDE_MIN_PX, side)) for side in (width_px, height_px)]
+    return painter.draw(
         prompt=str(given.get("prompt", "")),
         seed=seed if isinstance(seed, int) and seed >= 0 else 0,
         width_px=sides[0],

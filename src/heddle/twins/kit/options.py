@@ -8,7 +8,7 @@ import argparse
 import base64
 import pathlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from heddle.providers import signing
 from heddle.twins.kit import faults
@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser, *, names: Sequence[str]) -> N
         help=f"how often a fault happens, from 0 to 1; repeatable. Names: {', '.join(RATE_NAMES)}",
     )
     parser.add_argument(
+        "--fault-rate", type=float, default=0.0, help="spread over throttled, server_error, cut, failed, slow"
+    )
+    parser.add_argument(
+        "--callback-fault-rate", type=float, default=0.0, help="spread over callbacks lost, duplicated, late, forged"
+    )
+    parser.add_argument(
         "--latency-ms", type=float, default=plan.latency_s * 1_000, help="median time of a job (default: 1000)"
     )
     parser.add_argument(
@@ -82,9 +88,10 @@ def read(given: argparse.Namespace, *, environment: Mapping[str, str]) -> Option
     secret = environment.get(WEBHOOK_SECRET_VARIABLE) or DEFAULT_WEBHOOK_SECRET
     try:
         signing.key(secret)
+        rates = faults.spread_evenly(fault_rate=given.fault_rate, callback_fault_rate=given.callback_fault_rate)
         plan = faults.Plan(
             seed=given.seed,
-            rates=faults.Rates(**_shares(given.rate)),
+            rates=replace(rates, **_shares(given.rate)),
             latency_s=given.latency_ms / 1_000,
             slow_factor=given.slow_factor,
             late_s=given.late_ms / 1_000,

@@ -1,9 +1,10 @@
 """Put a twin on loopback: routes, authorisation, request faults, and the form of refusals.
 
-A vendor's twin is a subclass of ``Twin``: it lists its routes, words its errors and signs its callbacks. A paid route
-goes through the plan first: refused before acceptance, or carried out, paid and then answered in a spoiled way.
-``Running`` listens for as long as its block lasts; ``serve`` does so until SIGTERM or SIGINT. Before it: ``heddle
-twin`` or a test. After it: ``calls`` on the way in, ``answers`` on the way out.
+A vendor's twin is a subclass of ``Twin``, or of ``CallbackTwin`` where the vendor posts callbacks: it lists its routes
+and words its errors, and signs what it posts. A paid route goes through the plan first: refused before acceptance, or
+carried out, paid and then answered in a spoiled way. ``Running`` listens for as long as its block lasts; ``serve`` does
+so until SIGTERM or SIGINT. Before it: ``heddle twin`` or a test. After it: ``calls`` on the way in, ``answers`` on the
+way out.
 """
 
 import abc
@@ -45,7 +46,7 @@ class Route:
 
 
 class Twin(abc.ABC):
-    """One vendor's twin. ``jobs`` and ``callbacks`` are there once it runs; ``url`` is where."""
+    """One vendor's twin. ``jobs`` are there once it runs; ``url`` is where."""
 
     name: typing.ClassVar[str]
     body_bytes_max: typing.ClassVar[int] = 64 * 1024**2
@@ -58,7 +59,6 @@ class Twin(abc.ABC):
         self.now_s = now_s
         self.url = ""
         self.jobs: jobs.Jobs
-        self.callbacks: callbacks.Callbacks
         self.requests: collections.Counter[tuple[str, str]] = collections.Counter()
         self._tries: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._count = 0
@@ -71,14 +71,9 @@ class Twin(abc.ABC):
     def error(self, refused: calls.Refused) -> answers.Answer:
         """Word a refusal in the vendor's form."""
 
-    @abc.abstractmethod
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Write and sign the callback that tells of a job's state; called only for jobs with a callback URL."""
-
     async def watch(self, job: jobs.Job) -> None:
-        """Take note that a job began to run or ended: by default its callback URL is told of the end."""
-        if job.status.is_over:
-            await self.callbacks.tell(job)
+        """Take note that a job began to run or ended."""
+        logger.debug("job %s is %s", job.id, job.status)
 
     def is_authorised(self, call: calls.Call) -> bool:
         """Tell whether a request carries the key: by default as a bearer token."""
@@ -189,6 +184,23 @@ class Twin(abc.ABC):
             return await answers.write(request, self.error(refused), fault=None, plan=self.plan)
 
 
+class CallbackTwin(Twin):
+    """The twin of a vendor that posts callbacks. ``callbacks`` are there once it runs."""
+
+    def __init__(self, given: options.Options, *, now_s: Callable[[], float] = time.time) -> None:
+        super().__init__(given, now_s=now_s)
+        self.callbacks: callbacks.Callbacks
+
+    @abc.abstractmethod
+    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
+        """Write and sign the callback that tells of a job's state; called only for jobs with a callback URL."""
+
+    async def watch(self, job: jobs.Job) -> None:
+        """Take note that a job began to run or ended: by default its callback URL is told of the end."""
+        if job.status.is_over:
+            await self.callbacks.tell(job)
+
+
 class Running:
     """A twin that listens; ``async with Running(twin) as running`` until the block ends. ``url`` is its address."""
 
@@ -204,9 +216,10 @@ class Running:
             book = ledger.Ledger(path=given.ledger)
             stack.push_async_callback(book.close)
             book.start()
-            twin.callbacks = callbacks.Callbacks(plan=given.plan, signer=twin.sign, now_s=twin.now_s)
-            await twin.callbacks.start()
-            stack.push_async_callback(twin.callbacks.close)
+            if isinstance(twin, CallbackTwin):
+                twin.callbacks = callbacks.Callbacks(plan=given.plan, signer=twin.sign, now_s=twin.now_s)
+                await twin.callbacks.start()
+                stack.push_async_callback(twin.callbacks.close)
             twin.jobs = jobs.Jobs(
                 plan=given.plan,
                 book=book,

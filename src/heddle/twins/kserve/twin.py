@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from heddle.core import identity
-from heddle.twins.kit import answers, callbacks, calls, faults, jobs, options, server
+from heddle.twins.kit import answers, calls, faults, jobs, options, server
 from heddle.twins.kserve import models, tensors
 
 EXTENSIONS: Final = (
@@ -99,10 +99,6 @@ class KserveTwin(server.Twin):
     def error(self, refused: calls.Refused) -> answers.Answer:
         """Word a refusal."""
         return answers.json_answer(refused.status, {"error": str(refused)}, headers=refused.headers)
-
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Refuse: the server makes no callbacks."""
-        raise NotImplementedError("Triton makes no callbacks.")
 
     def throttled(self, call: calls.Call, *, wait_s: float) -> calls.Refused:
         """Word a full queue: Triton has no 429."""

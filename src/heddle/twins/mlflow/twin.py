@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import ClassVar, Final
 
 from heddle.core import identity
-from heddle.twins.kit import answers, callbacks, calls, jobs, server
+from heddle.twins.kit import answers, calls, jobs, server
 from heddle.twins.mlflow import requests
 
 VERSION: Final = "3.17.2"
@@ -54,10 +54,6 @@ class MlflowTwin(server.Twin):
         if refused.code == EVALUATION:
             body["stack_trace"] = "Traceback (most recent call last): …"
         return answers.json_answer(refused.status, body, headers=refused.headers)
-
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Refuse: the server makes no callbacks."""
-        raise NotImplementedError("MLflow makes no callbacks.")
 
     def lie(self, call: calls.Call, answer: answers.Answer) -> answers.Answer:
         """Answer with a number that JSON has no word for, as the server does for a model that gives none."""

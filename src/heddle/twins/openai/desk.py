@@ -22,7 +22,7 @@ PAGE_DEFAULT: Final = 20
 _KINDS: Final = {401: "invalid_request_error", 429: "requests", 500: "server_error", 503: "server_error"}
 
 
-class Desk(server.Twin):
+class Desk(server.CallbackTwin):
     """What all routes share. ``endpoints``: the webhook endpoints of the account, by id."""
 
     name: ClassVar[str] = "openai"

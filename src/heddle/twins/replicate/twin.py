@@ -31,7 +31,7 @@ _WAIT: Final = re.compile(r"wait(?:=(\d{1,2}))?\Z")
 _TITLES: Final = {401: "Unauthenticated", 404: "Not found", 422: "Input validation failed"}
 
 
-class ReplicateTwin(server.Twin):
+class ReplicateTwin(server.CallbackTwin):
     """The twin of Replicate."""
 
     name: ClassVar[str] = "replicate"

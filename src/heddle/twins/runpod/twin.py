@@ -37,7 +37,7 @@ class Shown:
     over_at_s: float | None
 
 
-class RunPodTwin(server.Twin):
+class RunPodTwin(server.CallbackTwin):
     """The twin of RunPod's serverless endpoints."""
 
     name: ClassVar[str] = "runpod"

@@ -19,7 +19,6 @@ from xml.sax import saxutils
 
 from heddle.core import identity
 from heddle.twins.kit import answers, calls, faults, jobs, media, options, server
-from heddle.twins.kit.callbacks import Letter
 from heddle.twins.sagemaker import signature
 
 ACCESS_KEY: Final = "AKIATWINTWINTWINTWIN"  # the secret key is the twin's key
@@ -98,10 +97,6 @@ class SageMakerTwin(server.Twin):
     def finish(self, call: calls.Call, answer: answers.Answer) -> answers.Answer:
         """Leave out the body of an answer to HEAD."""
         return dataclasses.replace(answer, pieces=(b"",)) if call.method == "HEAD" else answer
-
-    def sign(self, job: jobs.Job, now_s: float) -> Letter:
-        """Make no callback: SageMaker tells through SNS."""
-        raise NotImplementedError("SageMaker calls nobody back")
 
     async def _invoke(self, call: calls.Call) -> answers.Answer:
         if len(call.body) > REALTIME_BYTES_MAX:

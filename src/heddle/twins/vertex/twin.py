@@ -17,7 +17,6 @@ from urllib import parse
 
 from heddle.core import identity
 from heddle.twins.kit import answers, calls, faults, jobs, media, server
-from heddle.twins.kit.callbacks import Letter
 
 PICTURE_NANO_USD: Final = 40_000_000
 EMBEDDING_NANO_USD: Final = 10_000
@@ -75,10 +74,6 @@ class VertexTwin(server.Twin):
         """Answer a prediction with an error under status 200; an operation lies when it is over."""
         is_job = call.path.endswith(":predictLongRunning")
         return answer if is_job else super().lie(call, answer)
-
-    def sign(self, job: jobs.Job, now_s: float) -> Letter:
-        """Make no callback: Vertex AI has none."""
-        raise NotImplementedError("Vertex AI calls nobody back")
 
     async def _token(self, call: calls.Call) -> answers.Answer:
         """Give a token for a service account's assertion (RFC 7523)."""

@@ -1,10 +1,10 @@
-"""Draws the simulator's result: a picture of an empty set for a product, from a prompt and a seed.
+"""Draw pictures to look at: an empty set for a product, from a prompt and a seed.
 
 This module turns (prompt, seed, size) into pixels: a backdrop and a surface that recede to a horizon, light, lens and
 grain. Equal arguments give equal pictures. Like real generators it does not always succeed: about one seed in six comes
 out too dark, washed out or cluttered, so that whoever measures the shots has something to refuse. It knows nothing of
-jobs, money or HTTP. `jobs_api` calls it when a result is fetched. numpy and OpenCV belong to the `demo` extra and are
-imported when the first picture is drawn, never before.
+jobs, money or HTTP. numpy and OpenCV belong to the `demo` extra and are imported when the first picture is drawn, never
+before. Before it: a vendor's route that shows a result. After it: `scenes`, which paints.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ def draw(*, prompt: str, seed: int, width_px: int, height_px: int, output_format
     import cv2
     import numpy as np
 
-    from heddle.providers.simulator import scenes
+    from heddle.twins.kit import scenes
 
     numbers = np.random.default_rng(seed_for(prompt=prompt, seed=seed))
     name = scenes.name_for(prompt=prompt, numbers=numbers)

@@ -1,7 +1,7 @@
-"""Paints the sets of `picture`: studio, marble, wood, sand, bokeh and sea.
+"""Paint the sets of `painter`: studio, marble, wood, sand, bokeh and sea.
 
 Each painter fills a canvas with linear-looking RGB from 0 to 1 as (height_px, width_px, 3) float32, taking every chance
-from the canvas's own generator. `develop` then gives it lens, look and grain. Only `picture` imports this module, since
+from the canvas's own generator. `develop` then gives it lens, look and grain. Only `painter` imports this module, since
 numpy and OpenCV are needed to import it.
 """
 
