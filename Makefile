@@ -20,6 +20,9 @@ PYTEST ?= $(BIN)/python -m pytest
 TESTS ?= tests
 # Tests that kill and time whole programs have the machine to themselves; the others run beside each other, file by file.
 ALONE := tests/fault tests/acceptance
+# Of those, the ones that count and time nothing wait for most of their time: they run two at a time.
+PAIRED := $(patsubst %,tests/fault/test_%.py,bad_steps callback_storm crash_matrix gateway gpu_jobs late_news openai_calls \
+	paid_calls pooler_workers restore stops upgrade worker_death)
 BESIDE ?= -n auto --maxprocesses=4 --dist loadfile
 SEEDS ?= 500
 SEED ?=
@@ -51,7 +54,8 @@ test: env ## Run every test (TESTS=path and ARGS=… narrow it); what a machine 
 	@if [[ "$(TESTS)" == tests ]]; then \
 		failed=0; \
 		$(PYTEST) tests $(ALONE:%=--ignore=%) $(BESIDE) -ra --no-fold-skipped $(ARGS) || failed=1; \
-		$(PYTEST) $(ALONE) -ra --no-fold-skipped $(ARGS) || failed=1; \
+		$(PYTEST) $(PAIRED) -n 2 --dist loadfile -ra --no-fold-skipped $(ARGS) || failed=1; \
+		$(PYTEST) $(ALONE) $(PAIRED:%=--ignore=%) -ra --no-fold-skipped $(ARGS) || failed=1; \
 		exit $$failed; \
 	fi; $(PYTEST) $(TESTS) -ra --no-fold-skipped $(ARGS)
 
