@@ -117,7 +117,7 @@ def test_clocks_when_they_are_wrong_and_jump_then_nothing_is_early_and_no_living
         runs = site.ended(*sleeps, *steps, timeout_s=programs.WAIT_S * figures.scaled(short=1, full=5))
         died = sum(len(worker.program.said("worker.died")) for worker in workers)
         retired = sum(len(worker.program.said("worker.retired")) for worker in workers)
-        claimed = site.value("select count(distinct worker_id) from heddle_attempt where run_id = any(%s)", [steps])
+        claimed = site.value("select count(distinct worker_id) from heddle_step where run_id = any(%s)", [steps])
         alive = sum(worker.is_up() for worker in workers)
     late_s = sorted(row[0] for row in site.rows(DUE, [sleeps]))
 
