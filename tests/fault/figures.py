@@ -107,8 +107,12 @@ def table(shown_before: str = "") -> str:
     return "\n".join([*heads, *(rows[key] for key in sorted(rows, key=lambda key: (int(key[0].split()[0][1:]), key)))])
 
 
-def matrix() -> str:
-    """Give the newest figures of the crash matrix as a table, one row for each class and point."""
+def matrix(before: str = "") -> str:
+    """Give the newest figures of the crash matrix as a table, one row for each class and point; ``before``, which was
+    measured elsewhere, when nothing of it was measured here.
+    """
+    if before and not _cells(lambda measured: (measured["kind"],)):
+        return before.strip()
     heads = ("Class", "Point", "Sellers", *(name.replace("_", " ").capitalize() for name in COUNTED))
     rows = [f"| {' | '.join(heads)} |", f"| --- | --- |{' ---: |' * (1 + len(COUNTED))}"]
     for (kind, point), cells in _cells(lambda measured: (measured["kind"], measured["point"])).items():
@@ -150,7 +154,7 @@ def main() -> int:
     print(table(), matrix(), sep="\n\n")
     if given.write:
         _put(PAGE, table)
-        _put(MATRIX_PAGE, lambda _before: matrix())
+        _put(MATRIX_PAGE, matrix)
     return 0
 
 
