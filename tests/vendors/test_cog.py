@@ -1,16 +1,17 @@
 """The twin answers as Cog's own server does, and our adapter runs predictions in that server."""
 
 import asyncio
-import dataclasses
+import contextlib
 import json
 import pathlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import aiohttp
 import pytest
 
 from heddle.core import faults, settle
+from heddle.ports import provider
 from heddle.providers.cog import wire
 from heddle.twins.cog import twin
 from heddle.twins.kit import server
@@ -155,16 +156,25 @@ async def test_webhook_when_wanted_then_the_same_events_in_the_same_form(
     assert ours == theirs
 
 
+@contextlib.asynccontextmanager
+async def _open(adapter: str, url: str, **settings: Any) -> AsyncIterator[provider.Provider]:
+    made = twin_caller.made(adapter, url, **settings)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
 @pytest.mark.parametrize("mode", list(wire.Mode))
 async def test_adapter_when_it_runs_a_prediction_in_any_mode_then_its_words(
     mode: wire.Mode, server_url: str, tmp_path: pathlib.Path
 ) -> None:
     heard: list[Any] = []
-    async with twin_caller.Caller(tmp_path, adapter="cog", url=server_url, mode=mode.value, poll_after_s=0.2) as there:
-        request = dataclasses.replace(there.request(SIX), idempotency_key=f"key-{mode}", on_delta=heard.append)
-        outcome = await there.provider.send(request)
+    async with _open("cog", server_url, mode=mode.value, poll_after_s=0.2) as there:
+        request = twin_caller.request(tmp_path, asked=SIX, idempotency_key=f"key-{mode}", on_delta=heard.append)
+        outcome = await there.send(request)
         if isinstance(outcome, settle.Accepted):
-            outcome = await there.provider.poll(outcome.handle, request)
+            outcome = await there.poll(outcome.handle, request)
 
     assert isinstance(outcome, settle.Completed), outcome
     assert outcome.output == SIX["prompt"].split()
@@ -174,10 +184,10 @@ async def test_adapter_when_it_runs_a_prediction_in_any_mode_then_its_words(
 async def test_adapter_when_the_model_raises_or_refuses_then_rejected_for_good(
     server_url: str, tmp_path: pathlib.Path
 ) -> None:
-    async with twin_caller.Caller(tmp_path, adapter="cog", url=server_url, mode="wait") as there:
-        raised = await there.provider.send(there.request({"prompt": "fail"}))
-        refused = await there.provider.send(there.request({}, attempt_id="att_2"))
-        trouble = await there.provider.check()
+    async with _open("cog", server_url, mode="wait") as there:
+        raised = await there.send(twin_caller.request(tmp_path, asked={"prompt": "fail"}))
+        refused = await there.send(twin_caller.request(tmp_path, asked={}, attempt_id="att_2"))
+        trouble = await there.check()
 
     assert provider_suite.fault_of(raised) is faults.Fault.REJECTED_PERMANENT
     assert provider_suite.fault_of(refused) is faults.Fault.REJECTED_PERMANENT
