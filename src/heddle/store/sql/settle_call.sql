@@ -85,18 +85,8 @@ with moment as materialized (
   cross join lateral unnest(e.scope_ids) with ordinality as p (scope_id, place)
   join heddle_limit_state l on l.id = p.scope_id
   group by p.scope_id, coalesce(u.epochs[p.place], l.breaker_epoch)
-), reported as (
-  insert into heddle_limit_delta (scope_id, epoch, released, ok, failed, dimension, limit_per_min, remaining, told_until, empty_until)
-  select l.id, -1, 0, 0, 0, t.dimension, min(t.limit_per_min), min(t.remaining), max(now + make_interval(secs => t.until_s)),
-    max(now + make_interval(secs => t.empty_s))
-  from slotted u
-  cross join moment
-  cross join lateral jsonb_to_recordset(u.told) as t (dimension int, limit_per_min bigint, remaining bigint, until_s float8, empty_s float8)
-  join heddle_endpoint e on e.id = u.endpoint_id
-  join heddle_limit_state l on l.id = any(e.scope_ids)
-  where cardinality(e.scope_ids) = 1
-    or case t.dimension when 1 then l.requests_per_min is not null when 2 then l.tokens_per_min is not null else l.images_per_min is not null end
-  group by l.id, t.dimension
+),
+-- include: reported
 ), tidied as (
   delete from heddle_timer t where t.ctid = any(array(
     select t.tid from freed f cross join lateral (select t.ctid as tid from heddle_timer t where t.run_id = f.run_id offset 0) t))
