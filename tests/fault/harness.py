@@ -83,6 +83,18 @@ class Simulator:
         self.process.wait(timeout=WAIT_S)
 
 
+# What a wait that failed is told with: who holds up whom, and who lives.
+SESSIONS = """
+select 'session', pid, application_name, state, wait_event_type, wait_event, pg_blocking_pids(pid)::text,
+  clock_timestamp() - xact_start as since, left(regexp_replace(query, '\\s+', ' ', 'g'), 120)
+from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() order by pid limit 30
+"""
+WORKERS = """
+select 'worker', id, name, state, clock_timestamp() - seen_at as silent, detail->>'held', detail->>'session'
+from heddle_worker order by id desc limit 8
+"""
+
+
 class Site:
     """One installation of the product on a database of its own."""
 
@@ -266,15 +278,17 @@ class Site:
         try:
             open_runs = self.rows("select id, workflow from heddle_run where state in ('queued', 'running') limit 5")
             lines = [f"{workflow} {run_id}: {self._why(run_id)}" for run_id, workflow in open_runs]
-            for table in ("lease", "timer", "slot", "ready", "worker", "limit_state"):
+            lines += [" ".join(str(each) for each in row) for row in self.rows(SESSIONS)]
+            for table in ("leader", "lease", "timer", "slot", "ready", "limit_state"):
                 found = self.rows(f"select to_jsonb(t) from heddle_{table} t limit 6")
                 lines += [f"{table}: {json.dumps(row[0], default=str)[:600]}" for row in found]
+            lines += [" ".join(str(each) for each in row) for row in self.rows(WORKERS)]
         except psycopg.Error as error:
             lines = [f"the database cannot tell: {error}"]
         gone = [program for program in self.programs if not program.is_up()]
         lines += [
             f"{program.name} ({'up' if program.is_up() else program.status()}):\n{program.tail()}"
-            for program in (*gone[-TAILS_OF_GONE_MAX:], *(each for each in self.programs if each.is_up()))
+            for program in (*(each for each in self.programs if each.is_up()), *gone[-TAILS_OF_GONE_MAX:])
         ]
         return "\n".join(lines)
 

@@ -56,6 +56,22 @@ async def test_ensure_partitions_when_two_workers_do_it_at_once_then_each_week_i
     assert sorted(name for names in made for name in names if name == dropped) == [dropped]
 
 
+async def test_ensure_partitions_when_a_worker_is_frozen_at_it_then_others_do_not_wait(database: pg.Database) -> None:
+    weeks = len(_names(database.dsn)) - 1
+    dropped = _drop_newest(database.dsn)
+    store = scene.engine_store(database)
+    await store.open()
+
+    with database.connect() as frozen, frozen.transaction():
+        frozen.execute("select pg_advisory_xact_lock(hashtext('heddle.partitions'))")
+        beside = await asyncio.wait_for(store.ensure_partitions(weeks_ahead=weeks), timeout=30)
+    after = await store.ensure_partitions(weeks_ahead=weeks)
+    await store.close()
+
+    assert beside == []
+    assert dropped in after
+
+
 def test_week_of_when_a_partition_is_named_then_its_name_gives_the_week_back(database: pg.Database) -> None:
     with database.connect() as connection:
         weeks = partitions.existing(connection.cursor())

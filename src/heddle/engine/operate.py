@@ -1,4 +1,4 @@
-"""Carry out what operators asked for in bulk, remove old history, and know a restored database, as the leader.
+"""Carry out what operators asked for in bulk, keep the weeks of history, and know a restored database, as the leader.
 
 Bulk work goes on chunk after chunk, each with a turn for everybody else in between; a leader that dies is followed by
 one that goes on where the last chunk was committed. After a restore all sending is paused, what was on its way is
@@ -13,7 +13,7 @@ from heddle.telemetry.catalog import events, metrics
 
 _LOOK_S = 1.0
 _BETWEEN_CHUNKS_S = 0.005
-_RETAIN_EVERY = 300
+_WEEKS_EVERY = 300
 
 
 class Operator:
@@ -52,7 +52,7 @@ class Operator:
         await parts.clock.sleep(_BETWEEN_CHUNKS_S)
 
     async def keep_house(self) -> None:
-        """Look after the lineage every second, after old history every five minutes."""
+        """Look after the lineage every second, after the weeks of history every five minutes."""
         parts, settings = self._parts, self._parts.settings
         await parts.is_alive.wait()
         if self._sweeper.is_leader:
@@ -60,10 +60,16 @@ class Operator:
             if await parts.store.end_restore(hold_s=settings.restore_hold_s):
                 recorder.event(events.SENDING_RESUMED, cause="nothing sent before the restore is in doubt any more")
                 parts.wake(readied=1)
-            if self._passes % _RETAIN_EVERY == 0:
+            if self._passes % _WEEKS_EVERY == 0:
+                await self._make_weeks()
                 await self._retain()
             self._passes += 1
         await parts.clock.sleep(_LOOK_S)
+
+    async def _make_weeks(self) -> None:
+        """Make the weeks ahead. Here and not in sweep, which nothing may hold up that waits for locks of tables."""
+        for name in await self._parts.store.ensure_partitions(weeks_ahead=self._parts.settings.partition_weeks_ahead):
+            recorder.event(events.PARTITION_CREATED, name=name)
 
     async def _retain(self) -> None:
         settings = self._parts.settings

@@ -19,7 +19,6 @@ _LEAD_FACTOR = 3.0
 _RECLAIM_LIMIT = 500
 _RECOUNT_EVERY = 30
 _PRUNE_EVERY = 60
-_PARTITIONS_EVERY = 3_600
 _PRUNE_LIMIT = 1_000
 _OUTAGE_S = 1.0
 
@@ -100,9 +99,6 @@ class Sweeper:
             for drift in await parts.store.recount():
                 recorder.count(metrics.SLOTS_DRIFTED)
                 recorder.event(events.SLOT_DRIFTED, name=drift.scope, count=drift.is_now - drift.was)
-        if self._passes % _PARTITIONS_EVERY == 1:
-            for name in await parts.store.ensure_partitions(weeks_ahead=settings.partition_weeks_ahead):
-                recorder.event(events.PARTITION_CREATED, name=name)
         if self._passes % _PRUNE_EVERY == 0:
             await parts.store.prune(idempotency_hours=settings.idempotency_hours, limit=_PRUNE_LIMIT)
         recorder.count(metrics.STAGE_ITEMS, stage="sweep")

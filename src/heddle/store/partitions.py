@@ -16,10 +16,14 @@ import psycopg
 
 from heddle.core import ids
 from heddle.core.policy import retention
+from heddle.store import pool, statements
 
 PARENTS = ("run", "step", "attempt", "event")
 _FILLFACTOR = {"run": 70, "step": 60, "attempt": 70, "event": 100}
 _FIRST_S = retention.Week(number=0).starts_at_s
+_CONNECT_TIMEOUT_S = 5
+# Creating a table takes milliseconds; what takes longer waits for somebody's lock and is tried again later.
+_BOUNDS = {"statement_timeout": "10s", "transaction_timeout": "20s"}
 _NAME = re.compile(r"heddle_run_p(\d{8})\Z")
 
 
@@ -65,17 +69,27 @@ def ensure(cursor: Any, *, weeks_ahead: int) -> list[str]:
     """Create the partitions that are missing, and name them, inside the caller's transaction. A second call creates
     nothing; two at once wait for each other.
     """
-    # Held by the transaction and not by the session, which a pooler does not keep.
     cursor.execute("select pg_advisory_xact_lock(hashtext('heddle.partitions'))")
+    return _create_missing(cursor, weeks_ahead=weeks_ahead)
+
+
+def _create_missing(cursor: Any, *, weeks_ahead: int) -> list[str]:
     options = retention.RetentionOptions(weeks_ahead=weeks_ahead)
     missing = retention.to_create(options, existing=existing(cursor), now_s=database_now_s(cursor))
     return [name for week in missing for name in create(cursor, week)]
 
 
 def ensure_at(dsn: str, *, weeks_ahead: int) -> list[str]:
-    """Do what ``ensure`` does over a connection of its own. Raises psycopg.Error."""
-    with psycopg.connect(dsn, connect_timeout=5, application_name="heddle-partitions") as connection:
-        return ensure(connection.cursor(), weeks_ahead=weeks_ahead)
+    """Do what ``ensure`` does, in bounded time, over a connection of its own; nothing when somebody is at it already,
+    who may have been frozen there. Raises psycopg.Error.
+    """
+    opened = pool.parameters(dsn, timeout_s=_CONNECT_TIMEOUT_S, name="heddle-partitions")
+    with psycopg.connect(dsn, **opened) as connection, connection.cursor() as cursor:
+        cursor.execute(statements.load("bounds"), _BOUNDS)
+        # Held by the transaction and not by the session, which a pooler does not keep.
+        cursor.execute("select pg_try_advisory_xact_lock(hashtext('heddle.partitions'))")
+        is_ours = cursor.fetchone()
+        return _create_missing(cursor, weeks_ahead=weeks_ahead) if is_ours == (True,) else []
 
 
 def create(cursor: Any, week: retention.Week) -> Iterable[str]:

@@ -59,10 +59,6 @@ class _Store:
         self.silence_s = lease_s
         return store.ReclaimReport()
 
-    async def ensure_partitions(self, *, weeks_ahead: int) -> list[str]:
-        assert weeks_ahead == settings.Settings().partition_weeks_ahead
-        return []
-
     async def fold_idle(self) -> None:
         self.asked.append("fold_idle")
 
