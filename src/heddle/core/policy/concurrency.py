@@ -29,8 +29,8 @@ class ConcurrencyOptions:
         calls in flight at one overload all report the same one.
     samples: default 20, 1 to 100_000 calls; the fewest whose mean says anything; a limit above it wants as many, and
         half are enough until the first knee is met.
-    stalled_s: default 1.0, 0.1 to 3600 seconds; nothing ended for so long while calls were in flight: an overload. It
-        takes at least one and a half usual latencies, and six more shared among the calls in flight.
+    stalled_s: default 1.0, 0.1 to 3600 seconds; next to nothing ended for so long while calls were in flight: an
+        overload. It takes at least one and a half usual latencies, and six more shared among the calls in flight.
     """
 
     floor: int
@@ -69,9 +69,11 @@ class AdaptiveLimit:
 
     base_s: mean latency when nothing queues, None before the first sample. knee: where the last overloads ended, None
     before the first. near: steps since then taken close to it. slow: samples in a row that were a little too slow.
-    ok, latency_sum_s: calls that ended since the last full sample. ended_at_s: when one last did. decreased_at_s: when
+    ok, latency_sum_s: calls that ended since the last full sample. stuck_s: call-seconds in flight of late, less what
+    the calls that ended account for if they were slow; nothing while as many end as should. decreased_at_s: when
     throttling last lowered it. trial: the last way down, while it is not proved. quick: the last limit at which calls
-    were quick, None when that is long ago. deaf_until_s: what ends before then began under another limit.
+    were quick, None when that is long ago. deaf_until_s: what ends before then began under another limit. at_s,
+    in_flight: the last report's.
     """
 
     limit: float
@@ -81,11 +83,13 @@ class AdaptiveLimit:
     slow: int = 0
     ok: int = 0
     latency_sum_s: float = 0.0
-    ended_at_s: float | None = None
+    stuck_s: float = 0.0
     decreased_at_s: float | None = None
     trial: Trial | None = None
     quick: float | None = None
     deaf_until_s: float = -math.inf
+    at_s: float | None = None
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +116,12 @@ class Sample:
 
 
 _SLOW_AT_ONCE = 1.5  # So far above the unqueued latency one sample is enough; chance explains less (half a tolerance).
+_PLAINLY_SLOW, _FEW = 2.0, 0.25  # A mean of twice the unqueued latency needs no full sample, but this part of one.
 _BACKOFF_LEAST = 0.5
 _BASE_DOWN, _BASE_UP, _BASE_UP_FAR, _BASE_AT_FLOOR = 0.1, 0.005, 0.05, 0.2
 _QUICK_AT_MOST, _QUICK_RATIO_MOST = 0.85, 2.0
-_PATIENCE, _PATIENCE_SHARED = 1.5, 6.0
-_DEAF_GROWTH = 1.1
+_PATIENCE, _PATIENCE_SHARED, _SLOW_CALL = 1.5, 6.0, 4.0
+_DEAF_GROWTH, _DEAF_DOWN = 1.1, 1.5
 _IN_USE = 0.8
 _START_GROWTH, _FAR_GROWTH, _NEAR_GROWTH, _NEAR_FACTOR, _NEAR_GROWTH_MOST = 0.5, 0.15, 0.01, 1.15, 0.25
 _FAR = 0.85
@@ -149,20 +154,23 @@ def update(options: ConcurrencyOptions, state: AdaptiveLimit, *, sample: Sample,
         limit=max(float(options.floor), min(float(options.ceiling), state.limit)),
         ok=state.ok + sample.ok,
         latency_sum_s=state.latency_sum_s + sample.latency_sum_s,
-        ended_at_s=now_s if sample.ok or sample.overloaded or not sample.in_flight else state.ended_at_s or now_s,
+        stuck_s=_stuck_s(options, state, sample, now_s=now_s),
+        at_s=now_s,
+        in_flight=sample.in_flight,
     )
-    if sample.overloaded or _is_stalled(options, current, sample, now_s=now_s):
+    if sample.overloaded or _is_stalled(options, current):
         return _throttled(options, current, now_s=now_s)
     if now_s < current.deaf_until_s:
         return replace(current, ok=0, latency_sum_s=0.0)
     # On the way to the first knee half as many are enough: it ends at the first sample that is too slow anyway.
     needed = options.samples if current.knee is not None else options.samples / 2
-    if current.ok < max(needed, current.limit):
+    if current.ok < max(needed, current.limit) and not _is_plainly_slow(options, current):
         return current
     latency_s = current.latency_sum_s / current.ok
     judged = _judged(options, replace(current, ok=0, latency_sum_s=0.0), sample, latency_s=latency_s)
-    is_moved = judged.limit < current.limit or judged.limit > _DEAF_GROWTH * current.limit
-    return replace(judged, deaf_until_s=now_s + latency_s) if is_moved else judged
+    if judged.limit < current.limit:
+        return replace(judged, deaf_until_s=now_s + _DEAF_DOWN * latency_s)
+    return replace(judged, deaf_until_s=now_s + latency_s) if judged.limit > _DEAF_GROWTH * current.limit else judged
 
 
 def _judged(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample, *, latency_s: float) -> AdaptiveLimit:
@@ -190,11 +198,26 @@ def _was_no_queue(state: AdaptiveLimit, trial: Trial, *, latency_s: float) -> bo
     return latency_s > trial.latency_s * (1 + promised) / 2 and latency_s < _SLOW_AT_ONCE * state.base_s
 
 
-def _is_stalled(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample, *, now_s: float) -> bool:
-    if not sample.in_flight or state.ended_at_s is None or state.base_s is None:
+def _is_plainly_slow(options: ConcurrencyOptions, state: AdaptiveLimit) -> bool:
+    """Tell whether a few calls say it already: at few in flight a full sample of slow ones takes many latencies."""
+    if state.base_s is None or state.knee is None or state.ok < options.samples * _FEW:
         return False
-    patience = _PATIENCE + _PATIENCE_SHARED / sample.in_flight
-    return now_s - state.ended_at_s >= max(options.stalled_s, patience * state.base_s)
+    return state.latency_sum_s > _PLAINLY_SLOW * state.base_s * state.ok
+
+
+def _stuck_s(options: ConcurrencyOptions, state: AdaptiveLimit, sample: Sample, *, now_s: float) -> float:
+    """Add up the call-seconds that no ended call accounts for: a sum that only trouble lets grow (Page's CUSUM)."""
+    if state.at_s is None or state.base_s is None:
+        return 0.0
+    held_s = min(state.in_flight, sample.in_flight) * (now_s - state.at_s)
+    return max(0.0, state.stuck_s + held_s - sample.ok * max(options.stalled_s, _SLOW_CALL * state.base_s))
+
+
+def _is_stalled(options: ConcurrencyOptions, state: AdaptiveLimit) -> bool:
+    if not state.in_flight or state.base_s is None:
+        return False
+    patience_s = (_PATIENCE + _PATIENCE_SHARED / state.in_flight) * state.base_s
+    return state.stuck_s >= state.in_flight * max(options.stalled_s, patience_s)
 
 
 def _throttled(options: ConcurrencyOptions, state: AdaptiveLimit, *, now_s: float) -> AdaptiveLimit:
@@ -223,7 +246,7 @@ def _slowed(options: ConcurrencyOptions, state: AdaptiveLimit, *, latency_s: flo
 
 def _lowered(state: AdaptiveLimit, *, limit: float) -> AdaptiveLimit:
     knee = limit if state.knee is None else (state.knee + limit) / 2
-    return replace(state, limit=limit, knee=knee, near=0, slow=0, ok=0, latency_sum_s=0.0)
+    return replace(state, limit=limit, knee=knee, near=0, slow=0, ok=0, latency_sum_s=0.0, stuck_s=0.0)
 
 
 def _grown(options: ConcurrencyOptions, state: AdaptiveLimit) -> AdaptiveLimit:

@@ -3,7 +3,7 @@ import pytest
 from heddle.core.policy import concurrency
 
 OPTIONS = concurrency.ConcurrencyOptions(floor=2, ceiling=40)
-BUSY = concurrency.AdaptiveLimit(limit=20.0, base_s=1.0, knee=20.0, ended_at_s=49.5)
+BUSY = concurrency.AdaptiveLimit(limit=20.0, base_s=1.0, knee=20.0, at_s=49.5, in_flight=20)
 
 
 def sample(*, ok: int = 0, overloaded: int = 0, in_flight: int = 20, latency_s: float = 1.0) -> concurrency.Sample:
@@ -94,7 +94,7 @@ def test_update_when_one_call_is_in_flight_then_it_may_be_silent_for_longer() ->
 
 def test_update_when_calls_are_as_slow_with_fewer_at_once_then_it_was_no_queue_and_the_limit_is_back() -> None:
     down = updated(BUSY, *(sample(ok=20, latency_s=1.3) for _ in range(2)))
-    later = concurrency.update(OPTIONS, down, sample=sample(ok=20, latency_s=1.28), now_s=60.0)
+    later = concurrency.update(OPTIONS, down, sample=sample(ok=20, latency_s=1.28), now_s=53.0)
 
     assert down.limit == pytest.approx(20 / 1.3, rel=0.01)
     assert (later.limit, later.knee) == (20.0, 20.0)
@@ -103,7 +103,7 @@ def test_update_when_calls_are_as_slow_with_fewer_at_once_then_it_was_no_queue_a
 
 def test_update_when_calls_are_quick_with_fewer_at_once_then_it_was_a_queue_and_the_limit_stays_down() -> None:
     down = updated(BUSY, *(sample(ok=20, latency_s=1.3) for _ in range(2)))
-    later = concurrency.update(OPTIONS, down, sample=sample(ok=20, latency_s=1.0), now_s=60.0)
+    later = concurrency.update(OPTIONS, down, sample=sample(ok=20, latency_s=1.0), now_s=53.0)
 
     assert later.limit < 17
     assert later.base_s == pytest.approx(1.0, rel=0.01)
@@ -122,6 +122,21 @@ def test_update_when_calls_were_quick_a_step_before_then_it_goes_back_no_further
     slow = [sample(ok=40, in_flight=40, latency_s=1.4) for _ in range(2)]
 
     assert updated(grown, *slow).limit == pytest.approx(0.85 * grown.limit)
+
+
+def test_update_when_next_to_nothing_ends_then_lowered_though_something_does() -> None:
+    trickle = sample(ok=1, latency_s=1.0)
+
+    assert updated(BUSY, *(trickle for _ in range(4))).limit == 14.0
+
+
+def test_update_when_a_quarter_ends_of_what_should_then_it_is_no_stall_yet() -> None:
+    assert updated(BUSY, *(sample(ok=5, latency_s=1.0) for _ in range(3))).limit == 20.0
+
+
+def test_update_when_a_few_calls_take_twice_as_long_then_no_full_sample_is_waited_for() -> None:
+    assert updated(BUSY, sample(ok=4, latency_s=2.5)).limit == 20.0
+    assert updated(BUSY, sample(ok=5, latency_s=2.5)).limit == pytest.approx(10.0, rel=0.01)
 
 
 def test_update_when_nothing_is_in_flight_then_silence_is_no_stall() -> None:
