@@ -3,15 +3,48 @@
 The rules are those of ``tests/races/invariants.py``, which holds PostgreSQL to them in SQL.
 """
 
+import collections
+import dataclasses
+import uuid
 from collections.abc import Iterator
 
 from heddle.testing.memory.tables import LIVE, OPEN, RunRow, StepRow, Tables
 
+_Key = tuple[uuid.UUID, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Hold what the tables say of each call and run, gathered once for a look at all of them."""
+
+    tables: Tables
+    lanes: dict[_Key, list[int]]
+    timers: dict[_Key, set[str]]
+    spent: dict[uuid.UUID, int]
+
+
+def _gathered(tables: Tables) -> _Found:
+    found = _Found(
+        tables=tables,
+        lanes=collections.defaultdict(list),
+        timers=collections.defaultdict(set),
+        spent=collections.defaultdict(int),
+    )
+    for entry in tables.ready_rows():
+        found.lanes[entry.run_id, entry.ordinal].append(entry.lane)
+    for run_id, ordinal, kind in tables.timers:
+        found.timers[run_id, ordinal].add(kind)
+    for key, entry in tables.ledger.items():
+        if key[3] == "charge":
+            found.spent[key[0]] += entry.amount
+    return found
+
 
 def broken(tables: Tables) -> list[str]:
     """List the violations."""
+    found = _gathered(tables)
     return [
-        *(line for row in tables.runs.values() for line in _run(tables, row)),
+        *(line for row in tables.runs.values() for line in _run(found, row)),
         *_scopes(tables),
         *_queues(tables),
     ]
@@ -27,7 +60,7 @@ def left_over(tables: Tables) -> list[str]:
     return found + [f"live: {row.id} {row.state}" for row in tables.runs.values() if row.is_live]
 
 
-def _run(tables: Tables, row: RunRow) -> Iterator[str]:
+def _run(found: _Found, row: RunRow) -> Iterator[str]:
     open_calls = sum(step.state in OPEN for step in row.steps.values())
     if row.open != open_calls:
         yield f"run {row.id} counts {row.open} open calls and has {open_calls}"
@@ -36,14 +69,14 @@ def _run(tables: Tables, row: RunRow) -> Iterator[str]:
     if row.state in LIVE:
         if not row.open and not row.is_activation_due:
             yield f"run {row.id} is {row.state} and nothing moves it"
-        places = _places(tables, row.id, 0) + ((row.id, 0, "start") in tables.timers)
+        places = len(found.lanes.get((row.id, 0), ())) + ((row.id, 0) in found.tables.leases)
+        places += "start" in found.timers.get((row.id, 0), ())
         if places < int(row.is_activation_due) or (places > int(row.is_activation_due) and not _was_retried(row)):
             yield f"the activation of run {row.id} is due: {row.is_activation_due}, and in {places} places"
-    spent = sum(entry.amount for key, entry in tables.ledger.items() if key[0] == row.id and key[3] == "charge")
-    if row.cost_nano_usd > spent:
+    if row.cost_nano_usd > (spent := found.spent.get(row.id, 0)):
         yield f"run {row.id} says it cost {row.cost_nano_usd}, the ledger {spent}"
     for step in row.steps.values():
-        yield from _step(tables, row, step)
+        yield from _step(found, row, step)
 
 
 def _was_retried(row: RunRow) -> bool:
@@ -51,16 +84,11 @@ def _was_retried(row: RunRow) -> bool:
     return any(name == "run.retried" for _, name, _, _, _ in row.events)
 
 
-def _places(tables: Tables, run_id: object, ordinal: int) -> int:
-    in_line = sum((entry.run_id, entry.ordinal) == (run_id, ordinal) for entry in tables.ready_rows())
-    return in_line + ((run_id, ordinal) in tables.leases)
-
-
-def _step(tables: Tables, row: RunRow, step: StepRow) -> Iterator[str]:
+def _step(found: _Found, row: RunRow, step: StepRow) -> Iterator[str]:
+    tables = found.tables
     key, name = (row.id, step.ordinal), f"call {row.id}.{step.ordinal} ({step.kind} {step.state})"
-    timers = {kind for run_id, ordinal, kind in tables.timers if (run_id, ordinal) == key}
+    timers, in_line = found.timers.get(key, set()), found.lanes.get(key, [])
     is_leased, has_slot = key in tables.leases, key in tables.slots
-    in_line = [entry.lane for entry in tables.ready_rows() if (entry.run_id, entry.ordinal) == key]
     is_told_to_stop = step.state == "cancelled" and (bool(in_line) or "reconcile" in timers)
     if row.state not in LIVE and step.state in OPEN:
         yield f"{name} is open in a run that is over"
