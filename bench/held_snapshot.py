@@ -14,17 +14,19 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from bench import figures, house, longrun, offered
 from bench.figures import Figure, Unit
 from heddle.core import ids
-from heddle.store import statements
+from heddle.store import lookout, statements
 
 WORKFLOW = "bench_noop_calls"
 PURPOSES = ["activate", "execute"]
 CLAIM_CAP = 50
 TENANTS = 256
 SAMPLE_S = 5.0
+LEARN_S = 1.0
 RECOVERED = 1.2
 LAG_S = 2.0
 
@@ -91,6 +93,7 @@ class _Sampler:
         self._offer = offer
         self._begun_s = time.monotonic()
         self._claim = statements.load("claim_local")
+        self._lookout = lookout.Lookout()
 
     @classmethod
     @contextlib.contextmanager
@@ -116,7 +119,7 @@ class _Sampler:
     def _sample(self, phase: str) -> Sample:
         begun_s, runs, read = time.monotonic(), self._offer.runs, self._read_by_workers()
         low = self._id_now()
-        time.sleep(SAMPLE_S)
+        self._sleep(SAMPLE_S)
         seconds = time.monotonic() - begun_s
         waits_ms, finished = self._claimed(low)
         read = self._read_by_workers() - read
@@ -128,7 +131,7 @@ class _Sampler:
             finished_per_s=finished / seconds,
             start_p50_ms=parts[49] if parts else None,
             start_p99_ms=parts[98] if parts else None,
-            claim_buffers=self._claim_buffers(),
+            claim_buffers=self.claim_buffers(),
             step_buffers=read / max(1, finished),
             ready_dead_rows=self._number("select n_dead_tup from pg_stat_user_tables where relname = 'heddle_ready'"),
         )
@@ -138,23 +141,26 @@ class _Sampler:
 
         Runs of the two seconds before count as well, so that those underway at the border are in one of the samples.
         """
-        rows = self._connection.execute(
+        found = self._connection.execute(
             "select extract(epoch from s.started_at - r.created_at)::float8 * 1000, s.finished_at >= %(since)s"
             " from heddle_run r join heddle_step s on s.run_id = r.id"
             " where r.id >= %(early)s and s.run_id >= %(early)s and s.started_at is not null",
             {"since": self._time_of(low), "early": ids.first_id_at(database_unix_ms=_ms(low) - int(LAG_S * 1000))},
         ).fetchall()
-        counted = [wait_ms for wait_ms, is_inside in rows if is_inside]
+        counted = [wait_ms for wait_ms, is_inside in found if is_inside]
         return counted, len(counted)
 
-    def _claim_buffers(self) -> float:
-        """Give the buffers that one claim of both lanes reads, from its plan; nothing of it stays."""
+    def claim_buffers(self) -> float:
+        """Give the buffers that one claim of both lanes reads, from its plan; nothing of it stays.
+
+        It begins where that of a worker that is always at it would (``store.lookout``).
+        """
         lanes = self._connection.execute(
             "(select lane from heddle_run limit 1) union all (select lane from heddle_step limit 1)"
         ).fetchall()
         if len(lanes) < len(PURPOSES):
             return 0.0
-        wanted = {
+        wanted: dict[str, Any] = {
             "worker": 0,
             "claim_id": uuid.UUID(int=0),
             "lanes": [lane for (lane,) in lanes],
@@ -164,12 +170,26 @@ class _Sampler:
             "caps": [CLAIM_CAP],
             "tenants": TENANTS,
         }
+        wanted |= self._lookout.parameters(wanted["lanes"], now_s=time.monotonic())
         with self._connection.transaction(force_rollback=True):
             self._connection.execute(statements.load("planner"), {"is_local": True})
             row = self._connection.execute(f"explain (analyze, buffers, format json) {self._claim}", wanted).fetchone()
         assert row is not None
         plan = row[0][0]["Plan"]
         return float(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, and learn meanwhile as a worker does that takes what has just come to each queue."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(LEARN_S, left_s))
+            queues = self._connection.execute(
+                "select q.lane, q.tenant_id, last_value from heddle_ready_seq"
+                " cross join ((select lane, tenant_id from heddle_run limit 1)"
+                " union all (select lane, tenant_id from heddle_step limit 1)) q"
+            ).fetchall()
+            self._lookout.parameters([lane for lane, _, _ in queues], now_s=time.monotonic())
+            self._lookout.note(queues)
 
     def _read_by_workers(self) -> float:
         """Give the buffers that the workers' connections have read so far; 0 before PostgreSQL 18."""

@@ -47,6 +47,24 @@ def test_backlog_when_run_small_then_full_and_empty_are_compared(tmp_path: pathl
     assert figures["backlog_ratio"]["median"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "words", "figure"),
+    [
+        ("held_snapshot", ["--rate", "100", "--before", "0.1", "--held", "0.1", "--after", "0.1"], "held_ratio.finished_per_s"),
+        ("soak", ["--steps", "2000", "--minutes", "0.5"], "steps_per_s"),
+    ],
+)  # fmt: skip
+def test_long_measurement_when_run_short_then_it_gives_its_figures(
+    tmp_path: pathlib.Path, module: str, words: list[str], figure: str
+) -> None:
+    done = _run(f"bench.{module}", [*words, "--results", str(tmp_path)])
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(next(tmp_path.glob("*.json")).read_text())["figures"]
+    assert figures[figure]["median"] > 0
+
+
 def test_comparison_when_a_peer_s_environment_is_missing_then_it_is_refused_with_the_command(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
