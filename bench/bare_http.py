@@ -20,10 +20,10 @@ TIMEOUT_S = 120.0
 ASK = {"prompt": "a coat in a street in Paris", "seed": 1}
 
 
-def measure(running: house.House, *, posts: int) -> list[Figure]:
+def measure(running: house.House, *, posts: int, in_flight: int = IN_FLIGHT) -> list[Figure]:
     """Post so often, from two processes together. Raises CalledProcessError when one fails."""
     words = [sys.executable, "-m", "bench.bare_http", running.model_url, str(posts // PROCESSES)]
-    words.append(str(IN_FLIGHT // PROCESSES))
+    words.append(str(in_flight // PROCESSES))
     started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
     spans = []
     try:

@@ -116,17 +116,17 @@ class House:
             yield
 
     @contextlib.contextmanager
-    def deployed(self, text: str) -> Iterator[None]:
-        """Deploy what a text of a heddle.toml says besides what is deployed; none of it afterwards."""
-        self._deploy(text)
+    def deployed(self, text: str = "", *, concurrency: int = CONCURRENCY) -> Iterator[None]:
+        """Deploy what a text of a heddle.toml says besides what is deployed, or other scopes; none of it afterwards."""
+        self._deploy(text, concurrency=concurrency)
         try:
             yield
         finally:
             self._deploy("")
 
-    def _deploy(self, more: str) -> None:
+    def _deploy(self, more: str, *, concurrency: int = CONCURRENCY) -> None:
         (self.folder / DEPLOYMENT_FILE).write_text(
-            DEPLOYMENT.format(url=self.model_url, concurrency=CONCURRENCY) + more
+            DEPLOYMENT.format(url=self.model_url, concurrency=concurrency) + more
         )
         _migrate()
 

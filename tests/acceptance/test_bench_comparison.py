@@ -47,14 +47,18 @@ def test_backlog_when_run_small_then_full_and_empty_are_compared(tmp_path: pathl
     assert figures["backlog_ratio"]["median"] > 0
 
 
+SHORT = ["--before", "0.1", "--held", "0.1", "--after", "0.1"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "words", "figure"),
     [
-        ("held_snapshot", ["--rate", "100", "--before", "0.1", "--held", "0.1", "--after", "0.1"], "held_ratio.finished_per_s"),
+        ("held_snapshot", ["--rate", "100", *SHORT], "held_ratio.finished_per_s"),
         ("soak", ["--steps", "2000", "--minutes", "0.5"], "steps_per_s"),
+        ("levels", ["--levels", "20", "--rounds", "1"], "in_flight_20.ratio"),
     ],
-)  # fmt: skip
+)
 def test_long_measurement_when_run_short_then_it_gives_its_figures(
     tmp_path: pathlib.Path, module: str, words: list[str], figure: str
 ) -> None:

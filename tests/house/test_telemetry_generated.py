@@ -101,14 +101,16 @@ def rules_of(folder: Path, *groups: str) -> Path:
     return file
 
 
-def firing(name: str, **labelled: str) -> list[dict[str, object]]:
-    """Give what promtool expects of one alert that fires."""
+def firing(name: str, *, value: str = "", **labelled: str) -> list[dict[str, object]]:
+    """Give what promtool expects of one alert that fires; ``value`` as its summary shows it."""
     (alert,) = (each for each in alerts.ALL if each.name == name)
     labels = {"severity": alert.severity.value, **labelled}
     if alert in alerts.BURNS:
         labels["slo"] = slos.ADMISSION_AVAILABILITY.key
     annotations = {
-        "summary": alert.summary.replace("{{ $labels.endpoint }}", labelled.get("endpoint", "")),
+        "summary": re.sub(r"{{ \$value.*?}}", value, alert.summary).replace(
+            "{{ $labels.endpoint }}", labelled.get("endpoint", "")
+        ),
         "description": alert.description,
         "runbook_url": f"{BASE}/{name}.md",
     }
@@ -196,6 +198,28 @@ def test_first_canary_that_is_rolled_back_is_told_though_its_counter_was_not_the
     expected = [("50m", name, False), ("65m", name, True), ("100m", name, True), ("200m", name, False)]
 
     code, said = check_alerts(rules=rules, interval="5m", series=series, expected=expected, endpoint="studio")
+
+    assert code == 0, said
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("name", "metric", "numbers", "at", "value"),
+    [
+        # Within a minute of the first unknown outcome (at 75 s), and within 90 s of a transaction's begin (at 60 s).
+        ("HeddleOutcomeUnknown", metrics.ATTEMPTS_UNKNOWN, "0x4 1x20", "120s", "1"),
+        ("HeddleTransactionHeld", metrics.OLDEST_TRANSACTION_AGE, "0x4 15+15x20", "135s", "1m 15s"),
+    ],
+)
+def test_state_alert_fires_in_time(
+    name: str, metric: Metric, numbers: str, at: str, value: str, tmp_path: Path
+) -> None:
+    rules = rules_of(tmp_path, "heddle-states")
+    expected = [("60s", name, False), (at, name, True)]
+
+    code, said = check_alerts(
+        rules=rules, interval="15s", series={metric.name: numbers}, expected=expected, value=value
+    )
 
     assert code == 0, said
 

@@ -117,7 +117,7 @@ STATES: Final = (
         "HeddleOutcomeUnknown",
         f"{metrics.ATTEMPTS_UNKNOWN.name} > 0",
         TICKET,
-        for_s=30,
+        for_s=15,
         summary="{{ $value }} paid attempts have an unknown outcome.",
         description=(
             "Sent, and the answer was lost. They are not sent again unless a lookup or the model's unknown_policy "
@@ -178,7 +178,7 @@ STATES: Final = (
     ),
     _alert(
         "HeddleTransactionHeld",
-        f"{metrics.OLDEST_TRANSACTION_AGE.name} > 60",
+        f"{metrics.OLDEST_TRANSACTION_AGE.name} > 40",
         TICKET,
         for_s=15,
         summary="A transaction has been open for {{ $value | humanizeDuration }}.",

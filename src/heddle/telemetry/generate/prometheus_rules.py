@@ -16,6 +16,8 @@ HEADER: Final = (
     "# Written by `python -m heddle.telemetry.generate` from heddle/telemetry/catalog. Changes here are lost.\n"
 )
 PERIOD: Final = "30d"
+STATES_EVERY: Final = "15s"
+"""How often states are looked at, whatever Prometheus' own interval (a minute, if not set)."""
 
 
 def render(*, runbook_base: str) -> str:
@@ -24,12 +26,12 @@ def render(*, runbook_base: str) -> str:
     for slo in slos.ALL:
         lines += _group(f"heddle-slo-{slo.key.replace('_', '-')}", _recordings(slo))
     lines += _group("heddle-burns", (_alert(alert, runbook_base) for alert in alerts.BURNS))
-    lines += _group("heddle-states", (_alert(alert, runbook_base) for alert in alerts.STATES))
+    lines += _group("heddle-states", (_alert(alert, runbook_base) for alert in alerts.STATES), every=STATES_EVERY)
     return HEADER + "\n".join(lines) + "\n"
 
 
-def _group(name: str, rules: Iterator[list[str]]) -> list[str]:
-    lines = [f"  - name: {name}", "    rules:"]
+def _group(name: str, rules: Iterator[list[str]], *, every: str | None = None) -> list[str]:
+    lines = [f"  - name: {name}", *([f"    interval: {every}"] if every else []), "    rules:"]
     for first, *rest in rules:
         lines.append(f"      - {first}")
         lines += [f"        {line}" for line in rest]
