@@ -2,6 +2,7 @@
 
 The server's own statement_timeout cannot help where the server has stopped or a partition swallows its answer; TCP
 notices neither behind a proxy. What was sent may still take effect: the caller is told 503, not that nothing was kept.
+The other way round, a door that is frozen in the middle of a transaction holds its locks only until the server ends it.
 """
 
 import time
@@ -10,6 +11,9 @@ from typing import Any
 import psycopg
 
 _LOOK_EVERY_S = 0.1
+# A door never waits for anybody in the middle of a transaction. Through a pooler the session is not ours to set
+# (docs/operations.md says what to set there): it has another process number than the one we were told.
+_BOUND = "select set_config('idle_in_transaction_session_timeout', '10s', false) where pg_backend_pid() = %s"
 
 
 def bounded(answer_timeout_s: float) -> type[psycopg.Connection[Any]]:
@@ -19,11 +23,25 @@ def bounded(answer_timeout_s: float) -> type[psycopg.Connection[Any]]:
     """
 
     class DoorConnection(psycopg.Connection[Any]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **given: Any) -> "DoorConnection":
+            made = super().connect(conninfo, **given)
+            try:
+                with made.transaction():
+                    made.execute(_BOUND, (made.info.backend_pid,))
+            except BaseException:
+                made.close()
+                raise
+            return made
+
         def wait(self, gen: Any, interval: float = _LOOK_EVERY_S, timeout: float | None = None) -> Any:
             started_s = time.monotonic()
             limit_s = answer_timeout_s if timeout is None else timeout
             try:
                 return super().wait(gen, interval=interval, timeout=limit_s)
+            except psycopg.errors.IdleInTransactionSessionTimeout as error:
+                # We were frozen, and are without a connection now: to the doors that is a database that went away.
+                raise psycopg.OperationalError(str(error)) from error
             except psycopg.OperationalError:
                 if time.monotonic() - started_s >= limit_s:
                     self.pgconn.finish()
