@@ -219,7 +219,7 @@ class ReuseSuite:
         still_in_line = await house.store.claim_models(worker=worker, claim_id=claim_id, lanes=[batch], want=9)
         (low_again,) = await house.claim(worker, lanes.number(plan.LOOK, "sent", 1, "batch"))
 
-        assert (found, still_in_line, low_again.run_id) == ("first", [], low.run_id)
+        assert (found, still_in_line, low_again.run_id) == ("first", None, low.run_id)
         assert await outcome(house, low_again) == "under_way"
 
     async def test_look_when_the_equal_call_of_a_lower_class_is_on_its_way_then_the_higher_waits_for_it(

@@ -275,7 +275,7 @@ class House(looks.Looks):
     async def claim_models(self, worker: int, *models: str, want: int = 50) -> list[store.Claimed]:
         """Claim model calls."""
         wishes = [store.ModelWish(lane=model_lane(model), model=model, share=1.0) for model in models]
-        return await self.store.claim_models(worker=worker, claim_id=uuid.uuid4(), lanes=wishes, want=want)
+        return await self.store.claim_models(worker=worker, claim_id=uuid.uuid4(), lanes=wishes, want=want) or []
 
     async def write(
         self,

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from heddle.core import lanes, plan
 from heddle.core import run as run_law
@@ -111,6 +111,7 @@ class Claimer:
         self._has_step_backlog = False
         self._activated_at_s = 0.0
         self._is_expecting = False
+        self._do_calls_wait = False
         self._asked_for_polls_at_s = -math.inf
         # Held from before a claim until what it took is handed over: a drain that has held it once finds everything.
         self.claiming = asyncio.Lock()
@@ -156,6 +157,15 @@ class Claimer:
     def expect(self) -> None:
         """Learn that a call of a model has just become ready: the next claim need not ask whether one is."""
         self._is_expecting = True
+
+    def freed(self) -> None:
+        """Learn that a call at an endpoint was settled: if others wait for a place there, one is claimed at once.
+
+        Otherwise the place stood empty until the next look, which comes the later the oftener there was no room.
+        """
+        if self._do_calls_wait:
+            self._is_expecting = True
+            self._parts.doorbell.wake()
 
     def doubt(self, offer: store.Direct | None) -> None:
         """Note that a commit's outcome is not known: what it may have leased is read back before the next claim."""
@@ -249,13 +259,14 @@ class Claimer:
         local_id, model_id = uuid.UUID(int=rng.getrandbits(128)), uuid.UUID(int=rng.getrandbits(128))
         made_here = {local_id, model_id}
         self._unknown |= made_here
-        waiting = []
+        waiting: list[Awaitable[list[store.Claimed] | None]] = []
         is_expected, self._is_expecting = self._is_expecting, False
         if any(caps) and self._wishes.local and self._is_time_for_local(started_s):
             waiting.append(
                 parts.store.claim_local(worker=worker, claim_id=local_id, lanes=self._wishes.local, caps=caps)
             )
-        if want and self._wishes.models:
+        is_for_models = bool(want and self._wishes.models)
+        if is_for_models:
             waiting.append(
                 parts.store.claim_models(
                     worker=worker,
@@ -267,6 +278,8 @@ class Claimer:
             )
         results = await asyncio.gather(*waiting, return_exceptions=True)
         claimed = [item for result in results if isinstance(result, list) for item in result]
+        if is_for_models:
+            self._do_calls_wait = results[-1] is not None
         lost = next((result for result in results if isinstance(result, BaseException)), None)
         if lost is None:
             self._unknown -= made_here

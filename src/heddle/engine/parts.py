@@ -68,6 +68,10 @@ class Claiming(Protocol):
         """Learn that a call of a model has just become ready."""
         ...
 
+    def freed(self) -> None:
+        """Learn that a call at an endpoint was settled: another may take its place."""
+        ...
+
     def doubt(self, offer: store_port.Direct | None) -> None:
         """Note that it is not known what was leased under an offer."""
         ...

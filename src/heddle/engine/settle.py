@@ -227,6 +227,8 @@ class SettleQueue:
         self._tell_ends(report)
         self._parts.listening.settled(batch, report)
         self._parts.claiming.take(report.leased)
+        if any(not item.is_local for item in batch):
+            self._parts.claiming.freed()
         self._parts.wake(readied=report.readied)
         _record(batch, report, self._parts, started_s)
 

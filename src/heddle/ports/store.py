@@ -325,9 +325,10 @@ class EngineStore(
 
     async def claim_models(
         self, *, worker: int, claim_id: uuid.UUID, lanes: Sequence[ModelWish], want: int, is_expected: bool = False
-    ) -> list[Claimed]:
-        """Lease model calls, each with one endpoint whose every scope has room. Waits for nothing. ``is_expected``: a
-        call has just become ready, so that it is not worth a look whether any is.
+    ) -> list[Claimed] | None:
+        """Lease model calls, each with one endpoint whose every scope has room; None when none is ready, and an empty
+        list when those that are have no room. Waits for nothing. ``is_expected``: a call has just become ready, or
+        place for one, so that it is not worth a look first whether any is.
         """
         ...
 

@@ -225,11 +225,11 @@ class PostgresStore(
         lanes: Sequence[store.ModelWish],
         want: int,
         is_expected: bool = False,
-    ) -> list[store.Claimed]:
+    ) -> list[store.Claimed] | None:
         """Lease model calls with an endpoint each; a short look first, since most passes find none."""
         numbers = [wish.lane for wish in lanes]
-        if not is_expected and not await self._rows("model_ready", {"lanes": numbers}, stage="claim"):
-            return []
+        if not is_expected and not await self._is_ready(numbers):
+            return None
         found = await self._rows(
             "claim_model",
             {
@@ -247,7 +247,12 @@ class PostgresStore(
             },
             stage="claim",
         )
+        if not found and is_expected and not await self._is_ready(numbers):
+            return None
         return [rows.claimed(row) for row in found]
+
+    async def _is_ready(self, lanes: Sequence[int]) -> bool:
+        return bool(await self._rows("model_ready", {"lanes": list(lanes)}, stage="claim"))
 
     # Activate
 

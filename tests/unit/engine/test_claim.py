@@ -271,3 +271,61 @@ async def test_claim_when_its_outcome_is_unknown_then_the_next_pass_reads_it_bac
         await claimer.one_pass()
 
     assert (losing.read_back, losing.given_back) == (first, [stranger])
+
+
+class _FullStore:
+    """Give what a test says of model calls, and remember whether each claim expected one."""
+
+    def __init__(self, answer: list[store.Claimed] | None) -> None:
+        self.answer = answer
+        self.expected: list[bool] = []
+
+    async def claim_local(self, **_asked: Any) -> list[store.Claimed]:
+        return []
+
+    async def claim_models(self, *, is_expected: bool, **_asked: Any) -> list[store.Claimed] | None:
+        self.expected.append(is_expected)
+        return self.answer
+
+
+class _Bell:
+    """Count the times that the process was woken; nobody is waited for."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    async def wait(self, *, timeout_s: float) -> bool:
+        return timeout_s < 0
+
+
+@pytest.mark.parametrize(("answer", "woken"), [([], 1), (None, 0)], ids=["calls wait for a place", "none is ready"])
+async def test_freed_when_a_call_was_settled_then_the_next_is_claimed_at_once_where_calls_wait(
+    answer: list[store.Claimed] | None, woken: int
+) -> None:
+    full, bell, alive = _FullStore(answer), _Bell(), asyncio.Event()
+    alive.set()
+    parts = types.SimpleNamespace(
+        settings=settings.Settings(),
+        hold=hold.Hold(),
+        compute=types.SimpleNamespace(size=2),
+        store=full,
+        doorbell=bell,
+        worker=5,
+        is_alive=alive,
+        is_draining=False,
+        clock=types.SimpleNamespace(rng=random.Random(7), monotonic_s=lambda: 1.0),
+        endpoints={7: types.SimpleNamespace(row=claims.endpoint())},
+        is_models_only=False,
+    )
+    claimer = claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _claimed, _asked_at_s: None)
+    claimer.refresh()
+    await claimer.one_pass()
+
+    claimer.freed()
+    await claimer.one_pass()
+
+    assert bell.woken == woken
+    assert full.expected == [False, bool(woken)]
