@@ -16,6 +16,7 @@ VENDOR_ADAPTERS = frozenset({"openai", "http"})
 TEXT_NAMES = ("text", "output", "content", "completion", "generated_text", "response")
 VECTOR_NAMES = ("embedding", "embeddings", "vectors", "output")
 _OURS = frozenset({"model", "stream", "stream_options"})
+_OURS_OF_EDITS = _OURS | {"response_format"}
 _RENAMED_CHAT = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 _RENAMED_IMAGES = {"n": "num_outputs"}
 _OF_THE_SHAPE = frozenset({"messages", "service_tier", "user", "store", "metadata", "response_format"})
@@ -62,6 +63,15 @@ def images_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
     mapped = _renamed(rest, _RENAMED_IMAGES)
     width, _, height = str(size or "").partition("x")
     return {**mapped, **({"width": int(width), "height": int(height)} if width.isdigit() and height.isdigit() else {})}
+
+
+def edits_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
+    """Give the input of an edit: pictures as they came, one or a list, and the rest as for an image call.
+
+    In which form the answer's pictures are told is ours alone: vendors' newer models refuse to be asked.
+    """
+    rest = {name: value for name, value in given.items() if name not in _OURS_OF_EDITS}
+    return images_input(rest, is_vendor_shaped=is_vendor_shaped)
 
 
 def _renamed(given: Given, names: Mapping[str, str]) -> dict[str, Any]:

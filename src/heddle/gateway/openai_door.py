@@ -11,7 +11,7 @@ from aiohttp import web
 
 from heddle.core import run
 from heddle.engine import calls
-from heddle.gateway import asking, carry, files, mapping, openai_form, openai_stream, refusals
+from heddle.gateway import asking, carry, edits, files, mapping, openai_form, openai_stream, refusals
 from heddle.gateway import house as house_module
 from heddle.ports import records
 
@@ -40,7 +40,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/chat/completions."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.chat_input, usual=run.Priority.INTERACTIVE)
+    asked, given = await _asked(request, house, mapping.chat_input)
     async with carry.place(house):
         if given.get("stream") is True:
             pieces = openai_stream.Pieces()
@@ -59,7 +59,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/embeddings."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.embeddings_input, usual=run.Priority.INTERACTIVE)
+    asked, given = await _asked(request, house, mapping.embeddings_input)
     async with carry.place(house):
         watch = await carry.admit(house, asked)
         output = await carry.output(house, watch, asked)
@@ -73,13 +73,26 @@ async def images(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/images/generations."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.images_input, usual=run.Priority.INTERACTIVE)
+    asked, given = await _asked(request, house, mapping.images_input)
     async with carry.place(house):
-        watch = await carry.admit(house, asked)
-        output = await carry.output(house, watch, asked)
-        is_base64 = given.get("response_format") == "b64_json"
-        body = await _images(house, asked, output, run_id=str(watch.run_id), is_base64=is_base64)
-        return await _answer(house, asked, watch, body, started_s)
+        return await _pictured(house, asked, given, started_s)
+
+
+@_handled
+async def image_edits(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/images/edits; what is open is bounded while files come in, too."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    view = await asking.caller(request, "write")
+    asking.idempotency_key(request, house)
+    async with carry.place(house):
+        given, pictures = await edits.sent(house, request)
+        model_name = house.find_model(given.get("model"))
+        edits.check(given, pictures)
+        taken = await edits.kept(house, view.tenant, given, pictures)
+        made = mapping.edits_input(taken, is_vendor_shaped=mapping.is_vendor(house.models()[model_name]))
+        asked = _call(request, view, given, model=model_name, made=made, has_artifacts=True)
+        return await _pictured(house, asked, given, started_s)
 
 
 @_handled
@@ -106,24 +119,36 @@ async def _servable(house: house_module.House, view: records.ApiKeyView) -> list
 
 
 async def _asked(
-    request: web.Request, house: house_module.House, input_of: _InputOf, *, usual: run.Priority
+    request: web.Request, house: house_module.House, input_of: _InputOf
 ) -> tuple[carry.Asked, Mapping[str, Any]]:
     view = await asking.caller(request, "write")
     given = await asking.body(request)
     model_name = house.find_model(given.get("model"))
-    is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
     taken, has_artifacts = await files.taken_in(house, view.tenant, given)
-    asked = carry.Asked(
+    made = input_of(taken, is_vendor_shaped=mapping.is_vendor(house.models()[model_name]))
+    return _call(request, view, given, model=model_name, made=made, has_artifacts=has_artifacts), given
+
+
+def _call(
+    request: web.Request,
+    view: records.ApiKeyView,
+    given: Mapping[str, Any],
+    *,
+    model: str,
+    made: Mapping[str, Any],
+    has_artifacts: bool,
+) -> carry.Asked:
+    """Say what is asked for: a call of a model with the input that was made of what was given."""
+    return carry.Asked(
         tenant=view.tenant,
-        model=model_name,
+        model=model,
         door=DOOR,
-        input=input_of(taken, is_vendor_shaped=is_vendor_shaped),
-        priority=asking.priority_of(given, usual=usual),
-        key=asking.idempotency_key(request, house),
+        input=made,
+        priority=asking.priority_of(given, usual=run.Priority.INTERACTIVE),
+        key=asking.idempotency_key(request, house_module.of(request)),
         traceparent=request.headers.get("traceparent"),
         has_artifacts=has_artifacts,
     )
-    return asked, given
 
 
 async def _answer(
@@ -137,6 +162,16 @@ async def _answer(
     if watch.is_replay:
         headers["Idempotent-Replayed"] = "true"
     return web.json_response(body, headers=headers)
+
+
+async def _pictured(
+    house: house_module.House, asked: carry.Asked, given: Mapping[str, Any], started_s: float
+) -> web.Response:
+    watch = await carry.admit(house, asked)
+    output = await carry.output(house, watch, asked)
+    is_base64 = given.get("response_format") == "b64_json"
+    body = await _images(house, asked, output, run_id=str(watch.run_id), is_base64=is_base64)
+    return await _answer(house, asked, watch, body, started_s)
 
 
 async def _images(
