@@ -28,6 +28,7 @@ async def test_page_when_its_python_is_run_before_a_gateway_then_both_clients_ha
         look = await scene.in_thread(lambda: wiring.client().upload(media.png("look")))
         site.talker.will(
             gateway_site.done(gateway_site.completion("A cup that keeps its calm.")),
+            gateway_site.done(gateway_site.completion("Still.")),
             gateway_site.done({"data": [{"image": look.as_json()}]}),
             gateway_site.done("https://example.org/beach.png"),
         )
@@ -36,5 +37,6 @@ async def test_page_when_its_python_is_run_before_a_gateway_then_both_clients_ha
 
     printed = capsys.readouterr().out
     assert "A cup that keeps its calm." in printed
+    assert "Still." in printed
     assert f"{site.url}/files/" in printed
     assert "https://example.org/beach.png" in printed

@@ -28,6 +28,7 @@ OPERATIONS = {
     "embeddings": "text-embedding-3-small",
     "images_generate": "gpt-image-1",
     "images_edit": "gpt-image-1",
+    "responses": "gpt-4o-mini",
 }
 # A model with names of its own, which its endpoint brings into the vendor's.
 SHAPED = """
@@ -226,4 +227,53 @@ async def test_edit_when_the_vendor_refuses_then_the_client_is_told_and_nothing_
     with pytest.raises(openai.BadRequestError, match="moderation_blocked"):
         await opened.client.images.edit(model="images_edit", image=media.png("dress"), prompt="forbidden")
 
+    assert opened.payments() == before
+
+
+@pytest.mark.parametrize(("model", "operation"), [("responses", "responses"), ("chat", "chat")])
+async def test_response_when_the_model_takes_them_or_chats_then_the_client_has_its_text_paid_once(
+    opened: Opened, model: str, operation: str
+) -> None:
+    before = opened.payments()
+    named = {"Idempotency-Key": f"response-of-{model}"}
+
+    async def respond() -> Any:
+        return await opened.client.responses.with_raw_response.create(
+            model=model,
+            input=[{"role": "user", "content": [{"type": "input_text", "text": "What is on the table?"}]}],
+            instructions="Be brief.",
+            max_output_tokens=64,
+            extra_headers=named,
+        )
+
+    raw, again = await respond(), await respond()
+
+    answer = raw.parse()
+    run = await gateway_site.run_of(raw.headers["x-request-id"])
+    assert answer.output_text
+    assert answer.output_text == again.parse().output_text
+    assert answer.usage.total_tokens > 0
+    assert (answer.object, answer.instructions) == ("response", "Be brief.")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert run.cost_nano_usd > 0
+    assert [each.operation for each in opened.paid()[before:]] == [operation]
+
+
+async def test_response_when_it_is_cut_off_by_its_bound_then_both_kinds_of_models_say_so(opened: Opened) -> None:
+    found = [
+        await opened.client.responses.create(model=model, input="Tell all.", max_output_tokens=2)
+        for model in ("responses", "chat")
+    ]
+
+    assert [each.status for each in found] == ["incomplete"] * 2
+    assert [each.incomplete_details.reason for each in found if each.incomplete_details] == ["max_output_tokens"] * 2
+
+
+async def test_response_when_it_is_to_be_streamed_then_it_is_refused_and_nothing_is_paid(opened: Opened) -> None:
+    before = opened.payments()
+
+    with pytest.raises(openai.BadRequestError, match="not streamed") as caught:
+        await opened.client.responses.create(model="responses", input="x", stream=True)
+
+    assert caught.value.param == "stream"
     assert opened.payments() == before

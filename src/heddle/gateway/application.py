@@ -17,6 +17,7 @@ def make(made: house.House) -> web.Application:
     application.add_routes(
         [
             web.post("/v1/chat/completions", openai_door.chat),
+            web.post("/v1/responses", openai_door.respond),
             web.post("/v1/embeddings", openai_door.embeddings),
             web.post("/v1/images/generations", openai_door.images),
             web.post("/v1/images/edits", openai_door.image_edits),

@@ -1,4 +1,4 @@
-"""Serve OpenAI's shape: chat completions with streaming, embeddings, images, models.
+"""Serve OpenAI's shape: chat completions with streaming, responses, embeddings, images made and edited, models.
 
 Thin: a body is read and mapped, ``carry`` does the work, ``openai_form`` writes the answer.
 """
@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from heddle.core import run
+from heddle.core import artifact, run
 from heddle.engine import calls
-from heddle.gateway import asking, carry, edits, files, mapping, openai_form, openai_stream, refusals
+from heddle.gateway import asking, carry, edits, files, mapping, openai_form, openai_stream, refusals, responses
 from heddle.gateway import house as house_module
 from heddle.ports import records
 
@@ -51,6 +51,30 @@ async def chat(request: web.Request) -> web.StreamResponse:
         watch = await carry.admit(house, asked)
         output = await carry.output(house, watch, asked)
         body = openai_form.completion(output, run_id=str(watch.run_id), model=asked.model)
+        return await _answer(house, asked, watch, body, started_s)
+
+
+@_handled
+async def respond(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/responses: by a model that takes responses, or by one that chats."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    view = await asking.caller(request, "write")
+    given = await asking.body(request)
+    model_name = house.find_model(given.get("model"))
+    responses.check(given)
+    taken, has_artifacts = await files.taken_in(house, view.tenant, given)
+    if house.takes_responses(model_name):
+        made = responses.passed_on(taken)
+    else:
+        is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
+        made = mapping.chat_input(responses.as_chat(taken), is_vendor_shaped=is_vendor_shaped)
+    asked = _call(request, view, given, model=model_name, made=made, has_artifacts=has_artifacts)
+    async with carry.place(house):
+        watch = await carry.admit(house, asked)
+        output = await carry.output(house, watch, asked)
+        body = responses.response(output, run_id=str(watch.run_id), model=asked.model, given=given)
+        body["output"] = [await _with_bytes(house, asked, item) for item in body["output"]]
         return await _answer(house, asked, watch, body, started_s)
 
 
@@ -162,6 +186,14 @@ async def _answer(
     if watch.is_replay:
         headers["Idempotent-Replayed"] = "true"
     return web.json_response(body, headers=headers)
+
+
+async def _with_bytes(house: house_module.House, asked: carry.Asked, item: Any) -> Any:
+    """Give an item of a response with the picture that a tool made in base64, as the vendor gives it."""
+    result = item.get("result") if isinstance(item, dict) else None
+    if not isinstance(result, dict) or not artifact.is_artifact(result):
+        return item
+    return {**item, "result": await files.in_base64(house, asked.tenant, artifact.Artifact.from_json(result))}
 
 
 async def _pictured(
