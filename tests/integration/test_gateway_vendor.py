@@ -156,6 +156,17 @@ async def test_images_then_the_picture_is_kept_and_its_link_gives_it(opened: Ope
     assert len(found.content) > 100
 
 
+async def test_images_when_asked_for_in_base64_then_the_vendor_who_knows_no_such_wish_is_not_told(
+    opened: Opened,
+) -> None:
+    answer = await opened.client.images.generate(
+        model="images_generate", prompt="a cup on marble", response_format="b64_json"
+    )
+
+    assert answer.data is not None
+    assert stored_media.sniff(base64.b64decode(answer.data[0].b64_json or "")[:64]) == "image/png"
+
+
 async def test_edit_when_pictures_and_a_mask_are_sent_then_the_vendor_edits_them_paid_once_however_often_it_is_asked(
     opened: Opened,
 ) -> None:

@@ -3,6 +3,7 @@
 Thin: a body is read and mapped, ``carry`` does the work, ``openai_form`` writes the answer.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -98,6 +99,8 @@ async def images(request: web.Request) -> web.StreamResponse:
     started_s = time.perf_counter()
     house = house_module.of(request)
     asked, given = await _asked(request, house, mapping.images_input)
+    if mapping.OPENAI in house.models()[asked.model]:
+        asked = dataclasses.replace(asked, input=mapping.without_form(asked.input))
     async with carry.place(house):
         return await _pictured(house, asked, given, started_s)
 
@@ -201,7 +204,7 @@ async def _pictured(
 ) -> web.Response:
     watch = await carry.admit(house, asked)
     output = await carry.output(house, watch, asked)
-    is_base64 = given.get("response_format") == "b64_json"
+    is_base64 = given.get(mapping.FORM) == "b64_json"
     body = await _images(house, asked, output, run_id=str(watch.run_id), is_base64=is_base64)
     return await _answer(house, asked, watch, body, started_s)
 
