@@ -257,6 +257,32 @@ async def test_chat_when_the_caller_goes_away_then_the_run_goes_on_and_its_resul
     assert len(site.talker.asked) == 1
 
 
+async def test_response_when_the_model_takes_no_messages_then_they_are_mapped_and_its_text_is_the_answer(
+    site: gateway_site.Site, client: openai.AsyncOpenAI
+) -> None:
+    site.talker.will(gateway_site.done({"text": "Good day."}))
+
+    answer = await client.responses.create(
+        model="mapped", input="Say hello.", instructions="Be polite.", max_output_tokens=9
+    )
+
+    assert (answer.output_text, answer.model) == ("Good day.", "mapped")
+    assert site.talker.asked[0].input == {"prompt": "Say hello.", "system_prompt": "Be polite.", "max_tokens": 9}
+
+
+async def test_response_when_a_tool_made_a_picture_then_it_comes_in_base64(
+    site: gateway_site.Site, client: openai.AsyncOpenAI
+) -> None:
+    picture = base64.b64decode(PIXEL)
+    reference = await scene.in_thread(lambda: wiring.client().upload(picture))
+    made = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": reference.as_json()}
+    site.talker.will(gateway_site.done({"object": "response", "id": "resp_1", "output": [made]}))
+
+    answer: Any = await client.responses.create(model="chat", input="A dot.")
+
+    assert base64.b64decode(answer.output[0].result) == picture
+
+
 async def test_embeddings_when_the_client_asks_then_it_has_the_vectors(
     site: gateway_site.Site, client: openai.AsyncOpenAI
 ) -> None:

@@ -1,5 +1,6 @@
 """The gateway before the real `openai` adapter and OpenAI's twin, asked by OpenAI's client; it is paid once."""
 
+import base64
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,15 +13,40 @@ from heddle import wiring
 from heddle.config import deployment
 from heddle.providers import transport
 from heddle.store import apply
+from heddle.store import media as stored_media
 from heddle.twins.kit import faults as twin_faults
-from heddle.twins.kit import ledger, options, server
+from heddle.twins.kit import ledger, media, options, server
 from heddle.twins.openai import twin
 from tests import pg
 from tests.integration import gateway_site
+from tests.races import scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ASK: list[Any] = [{"role": "user", "content": "What is on the table?"}]
-OPERATIONS = {"chat": "gpt-4o-mini", "embeddings": "text-embedding-3-small", "images_generate": "gpt-image-1"}
+OPERATIONS = {
+    "chat": "gpt-4o-mini",
+    "embeddings": "text-embedding-3-small",
+    "images_generate": "gpt-image-1",
+    "images_edit": "gpt-image-1",
+    "responses": "gpt-4o-mini",
+}
+# A model with names of its own, which its endpoint brings into the vendor's.
+SHAPED = """
+[endpoints.shaped]
+adapter = "openai"
+url = "{url}/v1"
+operation = "images_edit"
+model_name = "gpt-image-1"
+price_usd = "0.01"
+secret = "env:GATEWAY_TEST_KEY"
+scopes = ["vendor"]
+[endpoints.shaped.shape]
+input = {{ prompt = "{{input.prompt}}", image = ["{{input.image}}", "{{input.garment}}"], size = "{{input.size?}}" }}
+output = "{{output.data.0.image}}"
+[[routes]]
+model = "tryon"
+endpoint = "shaped"
+"""
 ENDPOINT = """
 [endpoints.{operation}]
 adapter = "openai"
@@ -46,7 +72,11 @@ class Opened:
 
     def payments(self) -> int:
         """Tell how many times the vendor was paid."""
-        return len(ledger.read(self._books).paid)
+        return len(self.paid())
+
+    def paid(self) -> tuple[ledger.Paid, ...]:
+        """List what the vendor was paid for."""
+        return ledger.read(self._books).paid
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -61,6 +91,7 @@ async def opened(database: pg.Database, tmp_path_factory: pytest.TempPathFactory
                 ENDPOINT.format(operation=operation, model=model, url=there.url)
                 for operation, model in OPERATIONS.items()
             )
+            text += SHAPED.format(url=there.url)
             with database.connect() as connection, connection.transaction(), connection.cursor() as cursor:
                 apply.apply(cursor, deployment.parse(text, file="heddle.toml"))
             lines = transport.Transport(connections_max=10)
@@ -123,3 +154,137 @@ async def test_images_then_the_picture_is_kept_and_its_link_gives_it(opened: Ope
     found = await opened.client._client.get(answer.data[0].url or "")
     assert found.headers["content-type"].startswith("image/")
     assert len(found.content) > 100
+
+
+async def test_images_when_asked_for_in_base64_then_the_vendor_who_knows_no_such_wish_is_not_told(
+    opened: Opened,
+) -> None:
+    answer = await opened.client.images.generate(
+        model="images_generate", prompt="a cup on marble", response_format="b64_json"
+    )
+
+    assert answer.data is not None
+    assert stored_media.sniff(base64.b64decode(answer.data[0].b64_json or "")[:64]) == "image/png"
+
+
+async def test_edit_when_pictures_and_a_mask_are_sent_then_the_vendor_edits_them_paid_once_however_often_it_is_asked(
+    opened: Opened,
+) -> None:
+    before = opened.payments()
+    named = {"Idempotency-Key": "edit-1"}
+
+    async def edit() -> Any:
+        return await opened.client.images.with_raw_response.edit(
+            model="images_edit",
+            image=[("dress.png", media.png("dress")), ("coat.webp", media.webp("coat"))],
+            mask=media.png("mask"),
+            prompt="the dress under the coat",
+            n=2,
+            size="64x128",
+            extra_headers=named,
+        )
+
+    raw, again = await edit(), await edit()
+
+    answer = raw.parse()
+    run = await gateway_site.run_of(raw.headers["x-request-id"])
+    pictures = [(await opened.client._client.get(each.url)).content for each in answer.data]
+    sizes = [stored_media.picture_size("image/png", memoryview(each)) for each in pictures]
+    assert [(size.width_px, size.height_px) for size in sizes if size] == [(64, 128)] * 2
+    assert answer.usage.input_tokens_details.image_tokens > 0
+    assert again.headers["x-request-id"] == raw.headers["x-request-id"]
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert run.cost_nano_usd > 0
+    assert [each.operation for each in opened.paid()[before:]] == ["images_edit"]
+
+
+async def test_edit_when_one_picture_is_sent_then_it_may_come_back_in_base64(opened: Opened) -> None:
+    before = opened.payments()
+
+    answer = await opened.client.images.edit(
+        model="images_edit",
+        image=media.jpeg("dress"),
+        prompt="in linen",
+        output_format="jpeg",
+        response_format="b64_json",
+    )
+
+    assert answer.data is not None
+    assert stored_media.sniff(base64.b64decode(answer.data[0].b64_json or "")[:64]) == "image/jpeg"
+    assert opened.payments() == before + 1
+
+
+async def test_edit_when_the_model_has_a_shape_of_its_own_then_it_is_filled_from_the_form(opened: Opened) -> None:
+    before = opened.payments()
+    garment = await scene.in_thread(lambda: wiring.client().upload(media.png("garment")))
+
+    answer = await opened.client.images.edit(
+        model="tryon",
+        image=media.png("person"),
+        prompt="try it on",
+        size="64x64",
+        extra_body={"garment": garment.id},
+    )
+
+    assert answer.data is not None
+    found = await opened.client._client.get(answer.data[0].url or "")
+    assert found.headers["content-type"] == "image/png"
+    assert [each.operation for each in opened.paid()[before:]] == ["images_edit"]
+
+
+async def test_edit_when_the_vendor_refuses_then_the_client_is_told_and_nothing_is_paid(opened: Opened) -> None:
+    before = opened.payments()
+
+    with pytest.raises(openai.BadRequestError, match="moderation_blocked"):
+        await opened.client.images.edit(model="images_edit", image=media.png("dress"), prompt="forbidden")
+
+    assert opened.payments() == before
+
+
+@pytest.mark.parametrize(("model", "operation"), [("responses", "responses"), ("chat", "chat")])
+async def test_response_when_the_model_takes_them_or_chats_then_the_client_has_its_text_paid_once(
+    opened: Opened, model: str, operation: str
+) -> None:
+    before = opened.payments()
+    named = {"Idempotency-Key": f"response-of-{model}"}
+
+    async def respond() -> Any:
+        return await opened.client.responses.with_raw_response.create(
+            model=model,
+            input=[{"role": "user", "content": [{"type": "input_text", "text": "What is on the table?"}]}],
+            instructions="Be brief.",
+            max_output_tokens=64,
+            extra_headers=named,
+        )
+
+    raw, again = await respond(), await respond()
+
+    answer = raw.parse()
+    run = await gateway_site.run_of(raw.headers["x-request-id"])
+    assert answer.output_text
+    assert answer.output_text == again.parse().output_text
+    assert answer.usage.total_tokens > 0
+    assert (answer.object, answer.instructions) == ("response", "Be brief.")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert run.cost_nano_usd > 0
+    assert [each.operation for each in opened.paid()[before:]] == [operation]
+
+
+async def test_response_when_it_is_cut_off_by_its_bound_then_both_kinds_of_models_say_so(opened: Opened) -> None:
+    found = [
+        await opened.client.responses.create(model=model, input="Tell all.", max_output_tokens=2)
+        for model in ("responses", "chat")
+    ]
+
+    assert [each.status for each in found] == ["incomplete"] * 2
+    assert [each.incomplete_details.reason for each in found if each.incomplete_details] == ["max_output_tokens"] * 2
+
+
+async def test_response_when_it_is_to_be_streamed_then_it_is_refused_and_nothing_is_paid(opened: Opened) -> None:
+    before = opened.payments()
+
+    with pytest.raises(openai.BadRequestError, match="not streamed") as caught:
+        await opened.client.responses.create(model="responses", input="x", stream=True)
+
+    assert caught.value.param == "stream"
+    assert opened.payments() == before

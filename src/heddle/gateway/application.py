@@ -17,8 +17,10 @@ def make(made: house.House) -> web.Application:
     application.add_routes(
         [
             web.post("/v1/chat/completions", openai_door.chat),
+            web.post("/v1/responses", openai_door.respond),
             web.post("/v1/embeddings", openai_door.embeddings),
             web.post("/v1/images/generations", openai_door.images),
+            web.post("/v1/images/edits", openai_door.image_edits),
             web.get("/v1/models", openai_door.models),
             web.get("/v1/models/{name}", openai_door.model),
             web.post("/v1/predictions", replicate_door.create),

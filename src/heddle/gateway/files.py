@@ -12,11 +12,11 @@ import re
 import time
 from typing import Any
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from heddle.client import links, media, values
 from heddle.core import artifact
-from heddle.gateway import asking, refusals
+from heddle.gateway import asking, refusals, uploads
 from heddle.gateway import house as house_module
 from heddle.ports import records
 from heddle.telemetry import recorder
@@ -26,6 +26,7 @@ DATA_CHARACTERS_LEAST = 2_048
 """Shorter data URLs stay in the body: a row of the database holds them as well as a file."""
 TOKEN_CHARACTERS_MAX = 600
 FILES_MAX = 64
+UPLOADED = "content"
 _DATA = re.compile(r"data:([a-zA-Z0-9.+/\-]{1,100})?(?:;[a-zA-Z0-9=\-]{1,50})*;base64,")
 
 
@@ -89,7 +90,11 @@ async def stored(
 ) -> artifact.Artifact:
     """Keep bytes as an artifact of the tenant. Raises BlobRefused."""
     claimed = None if media_type in (None, "application/octet-stream") else media_type
-    return await house.threads.ask(lambda: house.heddle.upload(content, media_type=claimed, tenant=tenant))
+    reference = await house.threads.ask(lambda: house.heddle.upload(content, media_type=claimed, tenant=tenant))
+    recorder.event(events.ARTIFACT_STORED, size_bytes=reference.size_bytes)
+    recorder.count(metrics.ARTIFACTS, 1, direction="stored")
+    recorder.count(metrics.ARTIFACT_BYTES, reference.size_bytes, direction="stored")
+    return reference
 
 
 # Out
@@ -147,24 +152,14 @@ async def upload(request: web.Request) -> web.Response:
     """Take a file in Replicate's form: one part named ``content``; what comes back names it in later bodies."""
     house = house_module.of(request)
     view = await asking.caller(request, "write")
-    if not request.content_type.startswith("multipart/"):
-        raise refusals.invalid("send the file as the part `content` of a multipart body", field="content")
-    try:
-        content, media_type = await _content_part(request)
-    except (ValueError, RuntimeError) as error:
-        raise refusals.invalid(f"the body is no multipart body: {error}"[:300], field="content") from error
-    reference = await stored(house, view.tenant, content, media_type=media_type)
-    recorder.event(events.ARTIFACT_STORED, size_bytes=reference.size_bytes)
+    limits = house.limits
+    within = uploads.bounds(limits, text_bytes_max=limits.artifact_bytes_max, files_max=FILES_MAX)
+    sent = await uploads.parts(request, within=within, field=UPLOADED)
+    part = next((each for each in sent if each.name == UPLOADED), None)
+    if part is None:
+        raise refusals.invalid(f"the body has no part named {UPLOADED}", field=UPLOADED)
+    reference = await stored(house, view.tenant, part.content, media_type=part.media_type)
     return web.json_response(_shown(house, view.tenant, reference), status=201)
-
-
-async def _content_part(request: web.Request) -> tuple[bytes, str | None]:
-    """Read the part named content. Raises ValueError and RuntimeError for what cannot be taken apart or decoded."""
-    async for part in await request.multipart():
-        if isinstance(part, BodyPartReader) and part.name == "content":
-            content = await part.read(decode=True)
-            return bytes(content), (part.headers.get("Content-Type") or "").partition(";")[0].strip() or None
-    raise refusals.invalid("the body has no part named content", field="content")
 
 
 def _shown(house: house_module.House, tenant: records.Tenant, reference: artifact.Artifact) -> dict[str, Any]:

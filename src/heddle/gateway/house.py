@@ -16,6 +16,7 @@ from heddle.engine import calls
 from heddle.engine import parts as parts_module
 from heddle.gateway import refusals
 from heddle.ports import records
+from heddle.providers.openai import operations
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
@@ -75,6 +76,13 @@ class House:
             for model in endpoint.row.models:
                 found.setdefault(model, set()).add(endpoint.row.adapter)
         return {model: frozenset(adapters) for model, adapters in sorted(found.items())}
+
+    def takes_responses(self, model: str) -> bool:
+        """Tell whether an endpoint behind a model is asked for responses, and not to chat."""
+        rows = [endpoint.row for endpoint in self.parts.endpoints.values() if model in endpoint.row.models]
+        return any(
+            row.adapter == "openai" and row.options.get("operation") == operations.Operation.RESPONSES for row in rows
+        )
 
     def find_model(self, named: object, *, field: str = "model", known: Collection[str] | None = None) -> str:
         """Give our name of a model that a caller named, a configured prefix taken off. Raises Refusal.

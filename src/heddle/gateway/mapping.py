@@ -11,14 +11,17 @@ from typing import Any
 from heddle.core import artifact
 from heddle.gateway import refusals
 
-VENDOR_ADAPTERS = frozenset({"openai", "http"})
+OPENAI = "openai"
+VENDOR_ADAPTERS = frozenset({OPENAI, "http"})
 """Adapters whose models take OpenAI's bodies: our adapter for it, and an address that was configured by hand."""
 TEXT_NAMES = ("text", "output", "content", "completion", "generated_text", "response")
 VECTOR_NAMES = ("embedding", "embeddings", "vectors", "output")
 _OURS = frozenset({"model", "stream", "stream_options"})
+FORM = "response_format"
+"""Of pictures: as links or in base64."""
 _RENAMED_CHAT = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 _RENAMED_IMAGES = {"n": "num_outputs"}
-_OF_THE_SHAPE = frozenset({"messages", "service_tier", "user", "store", "metadata", "response_format"})
+_OF_THE_SHAPE = frozenset({"messages", "service_tier", "user", "store", "metadata", FORM})
 
 Given = Mapping[str, Any]
 
@@ -62,6 +65,20 @@ def images_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
     mapped = _renamed(rest, _RENAMED_IMAGES)
     width, _, height = str(size or "").partition("x")
     return {**mapped, **({"width": int(width), "height": int(height)} if width.isdigit() and height.isdigit() else {})}
+
+
+def edits_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
+    """Give the input of an edit: pictures as they came, one or a list, and the rest as for an image call."""
+    rest = {name: value for name, value in without_form(given).items() if name not in _OURS}
+    return images_input(rest, is_vendor_shaped=is_vendor_shaped)
+
+
+def without_form(given: Given) -> dict[str, Any]:
+    """Leave out in which form the answer's pictures are told, where every form is kept as files and told by us.
+
+    OpenAI's models of today refuse to be asked (openai 3.57.0, ``types/image_generate_params.py``).
+    """
+    return {name: value for name, value in given.items() if name != FORM}
 
 
 def _renamed(given: Given, names: Mapping[str, str]) -> dict[str, Any]:

@@ -1,17 +1,18 @@
-"""Serve OpenAI's shape: chat completions with streaming, embeddings, images, models.
+"""Serve OpenAI's shape: chat completions with streaming, responses, embeddings, images made and edited, models.
 
 Thin: a body is read and mapped, ``carry`` does the work, ``openai_form`` writes the answer.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from heddle.core import run
+from heddle.core import artifact, run
 from heddle.engine import calls
-from heddle.gateway import asking, carry, files, mapping, openai_form, openai_stream, refusals
+from heddle.gateway import asking, carry, edits, files, mapping, openai_form, openai_stream, refusals, responses
 from heddle.gateway import house as house_module
 from heddle.ports import records
 
@@ -40,7 +41,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/chat/completions."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.chat_input, usual=run.Priority.INTERACTIVE)
+    asked, given = await _asked(request, house, mapping.chat_input)
     async with carry.place(house):
         if given.get("stream") is True:
             pieces = openai_stream.Pieces()
@@ -55,11 +56,35 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 @_handled
+async def respond(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/responses: by a model that takes responses, or by one that chats."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    view = await asking.caller(request, "write")
+    given = await asking.body(request)
+    model_name = house.find_model(given.get("model"))
+    responses.check(given)
+    taken, has_artifacts = await files.taken_in(house, view.tenant, given)
+    if house.takes_responses(model_name):
+        made = responses.passed_on(taken)
+    else:
+        is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
+        made = mapping.chat_input(responses.as_chat(taken), is_vendor_shaped=is_vendor_shaped)
+    asked = _call(request, view, given, model=model_name, made=made, has_artifacts=has_artifacts)
+    async with carry.place(house):
+        watch = await carry.admit(house, asked)
+        output = await carry.output(house, watch, asked)
+        body = responses.response(output, run_id=str(watch.run_id), model=asked.model, given=given)
+        body["output"] = [await _with_bytes(house, asked, item) for item in body["output"]]
+        return await _answer(house, asked, watch, body, started_s)
+
+
+@_handled
 async def embeddings(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/embeddings."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.embeddings_input, usual=run.Priority.INTERACTIVE)
+    asked, given = await _asked(request, house, mapping.embeddings_input)
     async with carry.place(house):
         watch = await carry.admit(house, asked)
         output = await carry.output(house, watch, asked)
@@ -73,13 +98,28 @@ async def images(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/images/generations."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.images_input, usual=run.Priority.INTERACTIVE)
+    asked, given = await _asked(request, house, mapping.images_input)
+    if mapping.OPENAI in house.models()[asked.model]:
+        asked = dataclasses.replace(asked, input=mapping.without_form(asked.input))
     async with carry.place(house):
-        watch = await carry.admit(house, asked)
-        output = await carry.output(house, watch, asked)
-        is_base64 = given.get("response_format") == "b64_json"
-        body = await _images(house, asked, output, run_id=str(watch.run_id), is_base64=is_base64)
-        return await _answer(house, asked, watch, body, started_s)
+        return await _pictured(house, asked, given, started_s)
+
+
+@_handled
+async def image_edits(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/images/edits; what is open is bounded while files come in, too."""
+    started_s = time.perf_counter()
+    house = house_module.of(request)
+    view = await asking.caller(request, "write")
+    asking.idempotency_key(request, house)
+    async with carry.place(house):
+        given, pictures = await edits.sent(house, request)
+        model_name = house.find_model(given.get("model"))
+        edits.check(given, pictures)
+        taken = await edits.kept(house, view.tenant, given, pictures)
+        made = mapping.edits_input(taken, is_vendor_shaped=mapping.is_vendor(house.models()[model_name]))
+        asked = _call(request, view, given, model=model_name, made=made, has_artifacts=True)
+        return await _pictured(house, asked, given, started_s)
 
 
 @_handled
@@ -106,24 +146,36 @@ async def _servable(house: house_module.House, view: records.ApiKeyView) -> list
 
 
 async def _asked(
-    request: web.Request, house: house_module.House, input_of: _InputOf, *, usual: run.Priority
+    request: web.Request, house: house_module.House, input_of: _InputOf
 ) -> tuple[carry.Asked, Mapping[str, Any]]:
     view = await asking.caller(request, "write")
     given = await asking.body(request)
     model_name = house.find_model(given.get("model"))
-    is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
     taken, has_artifacts = await files.taken_in(house, view.tenant, given)
-    asked = carry.Asked(
+    made = input_of(taken, is_vendor_shaped=mapping.is_vendor(house.models()[model_name]))
+    return _call(request, view, given, model=model_name, made=made, has_artifacts=has_artifacts), given
+
+
+def _call(
+    request: web.Request,
+    view: records.ApiKeyView,
+    given: Mapping[str, Any],
+    *,
+    model: str,
+    made: Mapping[str, Any],
+    has_artifacts: bool,
+) -> carry.Asked:
+    """Say what is asked for: a call of a model with the input that was made of what was given."""
+    return carry.Asked(
         tenant=view.tenant,
-        model=model_name,
+        model=model,
         door=DOOR,
-        input=input_of(taken, is_vendor_shaped=is_vendor_shaped),
-        priority=asking.priority_of(given, usual=usual),
-        key=asking.idempotency_key(request, house),
+        input=made,
+        priority=asking.priority_of(given, usual=run.Priority.INTERACTIVE),
+        key=asking.idempotency_key(request, house_module.of(request)),
         traceparent=request.headers.get("traceparent"),
         has_artifacts=has_artifacts,
     )
-    return asked, given
 
 
 async def _answer(
@@ -137,6 +189,24 @@ async def _answer(
     if watch.is_replay:
         headers["Idempotent-Replayed"] = "true"
     return web.json_response(body, headers=headers)
+
+
+async def _with_bytes(house: house_module.House, asked: carry.Asked, item: Any) -> Any:
+    """Give an item of a response with the picture that a tool made in base64, as the vendor gives it."""
+    result = item.get("result") if isinstance(item, dict) else None
+    if not isinstance(result, dict) or not artifact.is_artifact(result):
+        return item
+    return {**item, "result": await files.in_base64(house, asked.tenant, artifact.Artifact.from_json(result))}
+
+
+async def _pictured(
+    house: house_module.House, asked: carry.Asked, given: Mapping[str, Any], started_s: float
+) -> web.Response:
+    watch = await carry.admit(house, asked)
+    output = await carry.output(house, watch, asked)
+    is_base64 = given.get(mapping.FORM) == "b64_json"
+    body = await _images(house, asked, output, run_id=str(watch.run_id), is_base64=is_base64)
+    return await _answer(house, asked, watch, body, started_s)
 
 
 async def _images(

@@ -89,14 +89,20 @@ def of_exception(error: Exception, *, has_key: bool) -> Refusal:
         case doors.RunMissing():
             return not_found("There is no such prediction.")
         case blobs.BlobRefused():
-            status = 413 if error.code.startswith("too_") else 422
-            return Refusal(status=status, code=error.code, message=f"A file was refused: {error}", may_repeat=False)
+            return of_blob(error)
         case blobs.BlobMissing():
             return not_found("There is no such file.")
         case store.StoreLost():
             return database_lost(has_key=has_key)
         case _:
             return _of_stranger(error, has_key=has_key)
+
+
+def of_blob(error: blobs.BlobRefused, *, field: str | None = None) -> Refusal:
+    """Say why a file was not kept. ``field``: what of the body it came as."""
+    status = 413 if error.code.startswith("too_") else 422
+    message = f"A file was refused: {error}"
+    return Refusal(status=status, code=error.code, message=message, field=field, may_repeat=False)
 
 
 def _of_stranger(error: Exception, *, has_key: bool) -> Refusal:

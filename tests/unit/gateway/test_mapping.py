@@ -50,6 +50,23 @@ def test_images_when_the_model_does_not_speak_the_shape_then_size_becomes_two_nu
 
 
 @pytest.mark.parametrize(
+    ("is_vendor_shaped", "expected"),
+    [
+        (True, {"prompt": "a", "size": "1024x512", "n": 2, "image": ["A", "B"], "mask": "M", "user": "u"}),
+        (False, {"prompt": "a", "width": 1024, "height": 512, "num_outputs": 2, "image": ["A", "B"], "mask": "M"}),
+    ],
+)
+def test_edits_when_mapped_or_not_then_pictures_keep_their_names_and_the_form_of_the_answer_is_ours(
+    is_vendor_shaped: bool, expected: dict[str, Any]
+) -> None:
+    given = {"model": "m", "prompt": "a", "size": "1024x512", "n": 2, "image": ["A", "B"], "mask": "M", "user": "u"}
+
+    found = mapping.edits_input({**given, "response_format": "url", "stream": False}, is_vendor_shaped=is_vendor_shaped)
+
+    assert found == expected
+
+
+@pytest.mark.parametrize(
     ("output", "text"),
     [
         ("a", "a"),

@@ -95,6 +95,9 @@ class MediaRoutes:
             id_prefix="img-",
             is_job=False,
         )
+        if not model.startswith("dall-e") and body.get("response_format") is not None:
+            message = "Unknown parameter: 'response_format'."
+            raise calls.Refused(400, "unknown_parameter", message, field="response_format")
         is_linked = model.startswith("dall-e") and body.get("response_format", "url") == "url"
         tokens_in = texts.tokens_in(prompt)
         tokens = tokens_in + tokens_in_pictures + _OUTPUT_TOKENS * count
