@@ -108,6 +108,7 @@ def _held(document: Document) -> dict[str, str]:
         svg.Panel(title="steps finished a second", ys=series["finished_per_s"]),
         svg.Panel(title="wait from submission to the step's claim, p99, ms", ys=series["start_p99_ms"]),
         svg.Panel(title="buffers that a claim of 50 reads", ys=series["claim_buffers"]),
+        svg.Panel(title="buffers read by all statements, a step", ys=series["step_buffers"]),
         svg.Panel(title="dead rows in the queue", ys=series["ready_dead_rows"]),
     ]
     text = svg.lines(
