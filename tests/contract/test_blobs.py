@@ -205,6 +205,8 @@ async def test_picture_when_damaged_then_refused(store: blobs.FilesystemBlobs) -
     [
         (MP4, None, "video/mp4"),
         (WEBM, "video/webm", "video/webm"),
+        (WEBM, "audio/webm;codecs=opus", "audio/webm"),
+        (WEBM, None, "video/webm"),
         (b"RIFF\x04\x00\x00\x00WAVE", "audio/x-wav", "audio/wav"),
         (b"ID3\x04\x00\x00", "audio/mp3", "audio/mpeg"),
         (b"\xff\xfb\x90\x64" + b"\x00" * 400, None, "audio/mpeg"),
@@ -240,6 +242,10 @@ async def test_media_type_when_claimed_and_sniffed_agree_then_taken(
         (b"\x00\x00\x00\x18ftypqt  ", None),
         (b"\x1a\x45\xdf\xa3matroska", None),
         (OGG + b"\x01\x2a\x80theora", "audio/ogg"),
+        (OGG + b"\x01\x13OpusHead", "audio/webm"),
+        (MP4, "audio/webm"),
+        (b"\x00\x01\x02", "audio/webm"),
+        (b"\x1a\x45\xdf\xa3matroska", "audio/webm"),
     ],
 )
 async def test_media_type_when_it_does_not_fit_then_refused_and_nothing_stays(

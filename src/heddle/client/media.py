@@ -16,6 +16,7 @@ _SHOWN = frozenset(
         "image/avif",
         "video/mp4",
         "video/webm",
+        "audio/webm",
         "audio/wav",
         "audio/mpeg",
         "audio/ogg",

@@ -253,10 +253,12 @@ class Incoming:
         if sniffed is not None and sniffed not in media.ACCEPTED:
             raise _refused_type(f"the bytes are {sniffed}, which is not taken")
         if sniffed is not None:
+            if claimed is not None and media.NARROWED.get(claimed) == sniffed:
+                return claimed
             if claimed not in (None, "application/octet-stream", sniffed):
                 raise _refused_type(f"{claimed} was claimed, but the bytes are {sniffed}")
             return sniffed
-        if claimed in media.SNIFFED:
+        if claimed in media.SNIFFED or claimed in media.NARROWED:
             raise _refused_type(f"{claimed} was claimed, but the bytes are none")
         is_text = self._text.is_text()
         if claimed in ("text/plain", "application/json") and not is_text:

@@ -42,7 +42,10 @@ SNIFFED: Final = frozenset(
     }
 )
 UNSNIFFED: Final = frozenset({"application/json", "text/plain", "application/octet-stream"})
-ACCEPTED: Final = SNIFFED | UNSNIFFED
+# What the bytes of a container leave open: whether there is film in it is written past its beginning, so a claim that
+# there is only sound is believed (RFC 9559 has one header for both).
+NARROWED: Final[Mapping[str, str]] = {"audio/webm": "video/webm"}
+ACCEPTED: Final = SNIFFED | UNSNIFFED | frozenset(NARROWED)
 
 # ISO base media brands of MP4 (ISO/IEC 14496-12 and -14, DASH, CMAF); HEIC, QuickTime and others are not taken.
 _MP4_BRANDS: Final = frozenset(

@@ -28,6 +28,7 @@ _SUFFIXES: Final[Mapping[str, str]] = {
     "image/gif": "gif",
     "video/mp4": "mp4",
     "video/webm": "webm",
+    "audio/webm": "webm",
     "audio/wav": "wav",
     "audio/mpeg": "mp3",
     "audio/flac": "flac",
