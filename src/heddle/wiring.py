@@ -187,7 +187,7 @@ def operating() -> client_operating.Operating:
 
     made = operators_store.DjangoOperators(cleanup_s=house_settings().cleanup_s)
     return client_operating.Operating(
-        operators=made, tenants=lambda name: made.tenant(name=name), limits=house_settings()
+        operators=made, tenants=lambda name: made.known_tenant(name=name), limits=house_settings()
     )
 
 

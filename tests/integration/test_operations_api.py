@@ -11,10 +11,9 @@ import pytest
 from heddle import client, wiring
 from heddle.client import needs
 from heddle.config import deployment, settings
-from heddle.ports import records
+from heddle.ports import operators, records
 from heddle.store import apply
 from heddle.store import django as django_store
-from heddle.store import operators as operators_store
 from tests import pg
 
 TOML = """
@@ -33,7 +32,6 @@ endpoint = "one"
 def house(database: pg.Database, monkeypatch: pytest.MonkeyPatch) -> client.Heddle:
     """Build clients on this file's database, as the wiring does."""
     limits = settings.Settings(secret_key="a secret")
-    doors = operators_store.DjangoOperators()
     made = client.Heddle(
         doors=django_store.DjangoDoors(),
         media=None,  # type: ignore[arg-type]
@@ -42,9 +40,7 @@ def house(database: pg.Database, monkeypatch: pytest.MonkeyPatch) -> client.Hedd
         verify_callback=None,  # type: ignore[arg-type]
         checks={},
     )
-    operating = client.Operating(operators=doors, tenants=lambda name: doors.tenant(name=name), limits=limits)
     monkeypatch.setattr(wiring, "client", lambda: made)
-    monkeypatch.setattr(wiring, "operating", lambda: operating)
     from django.db import connection, transaction
 
     with transaction.atomic(), connection.cursor() as cursor:
@@ -230,3 +226,22 @@ def test_dead_letters_when_runs_failed_then_they_are_listed_in_pages_and_replaye
     assert found == [str(run_id) for run_id in sorted(made, reverse=True)]
     assert counted.json()["matched"] == 3
     assert (started.status_code, started.json()["action"]) == (202, "retry")
+
+
+@pytest.mark.parametrize("ask", ["dead_letters", "preview", "start", "stop"])
+def test_operating_when_a_tenant_is_mistyped_then_refused_by_name_and_none_is_made(
+    ask: str, database: pg.Database
+) -> None:
+    operating, request = wiring.operating(), client.BulkRequest(action="cancel", workflow="shoot")
+    asked = {
+        "dead_letters": lambda: operating.dead_letters(tenant="nobdy"),
+        "preview": lambda: operating.preview(request, tenant="nobdy"),
+        "start": lambda: operating.start(request, tenant="nobdy", actor="tests"),
+        "stop": lambda: operating.stop(uuid.uuid4(), tenant="nobdy", actor="tests"),
+    }[ask]
+
+    with pytest.raises(operators.SubjectMissing, match="there is no tenant 'nobdy'"):
+        asked()
+
+    with database.connect() as connection:
+        assert not connection.execute("select 1 from heddle_tenant where name = 'nobdy'").fetchall()

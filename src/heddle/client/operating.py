@@ -47,7 +47,9 @@ class BulkRequest:
 
 
 class Operating:
-    """Operate one installation. ``actor`` of every change is who the audit trail names."""
+    """Operate one installation. ``actor`` of every change is who the audit trail names. A tenant is named, and made by
+    nothing here: every method that takes one raises SubjectMissing where there is none of its name.
+    """
 
     def __init__(
         self,
