@@ -10,8 +10,7 @@ import json
 from typing import Final
 
 from heddle.core import identity
-from heddle.twins.kit import callbacks, calls, jobs, painter
-from heddle.twins.simulator import studio
+from heddle.twins.kit import callbacks, calls, jobs, painter, studio
 
 CLIENT_JOB_ID_CHARACTERS_MAX: Final = 200
 PROMPT_CHARACTERS_MAX: Final = 4_000

@@ -2,7 +2,7 @@
 
 It honours the idempotency class it was given and holds the limit of open jobs; payment, time and faults are the kit's.
 Between two awaits nothing else runs, which is the only lock. Before it: ``kit.server``. After it: ``submission`` on the
-way in; ``wire`` and ``studio`` on the way out.
+way in; ``wire`` and ``kit.studio`` on the way out.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from heddle.core import attempt
-from heddle.twins.kit import answers, callbacks, calls, jobs, options, server
-from heddle.twins.simulator import studio, submission, terms, wire
+from heddle.twins.kit import answers, callbacks, calls, jobs, options, server, studio
+from heddle.twins.simulator import submission, terms, wire
 
 KEY_CHARACTERS_MAX: Final = 200
 ITEMS_MAX: Final = 100

@@ -10,8 +10,7 @@ import json
 from heddle.core import identity
 from heddle.core.policy import price
 from heddle.providers import signing
-from heddle.twins.kit import callbacks, jobs
-from heddle.twins.simulator import studio
+from heddle.twins.kit import callbacks, jobs, studio
 
 _LOST = "The machine that drew the picture was lost. The price was given back; submit a new job."
 
