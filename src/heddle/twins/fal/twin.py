@@ -8,11 +8,12 @@ Sources: fal_client 1.0.3; fal.ai/docs/documentation/model-apis, read 2026-11-29
 
 import json
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from heddle.twins.fal import wire
-from heddle.twins.kit import answers, callbacks, calls, faults, jobs, server
+from heddle.twins.kit import answers, callbacks, calls, faults, jobs, options, server, studio
 
 TIMEOUT_LEAST_S = 1.0
 
@@ -23,6 +24,10 @@ class FalTwin(server.CallbackTwin):
     name: ClassVar[str] = "fal"
     is_failure_refunded = True
     is_cancel_refunded = True
+
+    def __init__(self, given: options.Options, *, now_s: Callable[[], float] = time.time) -> None:
+        super().__init__(given, now_s=now_s)
+        self._studio = studio.Studio()
 
     def routes(self) -> Sequence[server.Route]:
         """List the routes; the model of a submission may be any path, so it comes last."""
@@ -65,9 +70,15 @@ class FalTwin(server.CallbackTwin):
         """Leave the submission's answer true: the lie is the job's, which says COMPLETED and holds an error."""
         return answer
 
-    def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
-        """Write and sign the callback of a job that is over."""
-        body = json.dumps(wire.told(job, wire.end_of(job, now_s=now_s), url=self.url)).encode()
+    async def letter(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
+        """Write and sign the callback of a job that is over, with the picture that its result holds."""
+        end = wire.end_of(job, now_s=now_s)
+        holds = (end is None or end.is_well) and wire.is_inline(job)
+        return self.sign(job, now_s, scene=await self._scene(job) if holds else None)
+
+    def sign(self, job: jobs.Job, now_s: float, *, scene: bytes | None = None) -> callbacks.Letter:
+        """Write and sign the callback of a job that is over. scene: the picture that its result holds."""
+        body = json.dumps(wire.told(job, wire.end_of(job, now_s=now_s), url=self.url, scene=scene)).encode()
         headers = wire.signed(secret=self.options.webhook_secret, request_id=wire.name_of(job), body=body, now_s=now_s)
         return callbacks.Letter(headers=headers, body=body)
 
@@ -114,7 +125,8 @@ class FalTwin(server.CallbackTwin):
             raise calls.Refused(
                 400, "", "Request is still in progress", headers={"X-Fal-Request-Id": wire.name_of(job)}
             )
-        body = wire.payload(job, url=self.url) if end.is_well else end.body()
+        scene = await self._scene(job) if end.is_well and wire.is_inline(job) else None
+        body = wire.payload(job, url=self.url, scene=scene) if end.is_well else end.body()
         return answers.json_answer(end.status, body, headers={"X-Fal-Request-Id": wire.name_of(job), **end.headers})
 
     async def _cancel(self, call: calls.Call) -> answers.Answer:
@@ -129,11 +141,17 @@ class FalTwin(server.CallbackTwin):
 
     async def _file(self, call: calls.Call) -> answers.Answer:
         job = self.jobs.find(call.parameters["id"])
-        found = None if job is None else wire.file(job, call.parameters["name"])
-        if found is None:
+        number = None if job is None else wire.number_of(job, call.parameters["name"])
+        if job is None or number is None:
             raise calls.Refused(404, "", "File not found")
-        data, media_type = found
+        scene = await self._scene(job)
+        data, media_type = wire.drawn(job, number) if scene is None else (scene, "image/png")
         return answers.Answer(status=200, pieces=(data,), media_type=media_type)
+
+    async def _scene(self, job: jobs.Job) -> bytes | None:
+        """Draw what a job's files show, away from the loop; None for files that are nothing to look at."""
+        wanted = wire.scene_of(job)
+        return None if wanted is None else await self._studio.draw(wanted)
 
     def _found(self, call: calls.Call) -> jobs.Job:
         job = self.jobs.find(call.parameters["id"].replace("-", ""))

@@ -13,7 +13,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from heddle.core import identity
-from heddle.twins.kit import jobs, media
+from heddle.twins.kit import jobs, media, studio
 
 PRICE_NANO_USD: Final = 25_000_000
 FILES_MAX: Final = 4
@@ -134,18 +134,38 @@ def shown(job: jobs.Job, *, place: int, end: End | None, url: str) -> dict[str, 
     return {"status": "IN_PROGRESS", **body}
 
 
-def payload(job: jobs.Job, *, url: str) -> dict[str, identity.JsonValue]:
-    """Make the result of a job that ended well, as image and video models word theirs."""
+def scene_of(job: jobs.Job) -> studio.Picture | None:
+    """Give the picture that a job's files are, where they are to be looked at; None for small ones and for films."""
+    if not job.paid.data.get("is_scenic") or _is_video(job):
+        return None
+    width_px, height_px = _sides(job)
+    return studio.scene(job.paid.data["input"], output_format="png", width_px=width_px, height_px=height_px)
+
+
+def is_inline(job: jobs.Job) -> bool:
+    """Tell whether a job's result holds its files (``sync_mode``) instead of links to them."""
+    return job.paid.data["input"].get("sync_mode") is True and not _is_video(job)
+
+
+def payload(job: jobs.Job, *, url: str, scene: bytes | None) -> dict[str, identity.JsonValue]:
+    """Make the result of a job that ended well, as image and video models word theirs. scene: the file of ``scene_of``,
+    where the result holds it.
+    """
     given = job.paid.data["input"]
     seed = given.get("seed")
     if _is_video(job):
-        data, media_type = _drawn(job, 0)
+        data, media_type = drawn(job, 0)
         name = f"{url}/files/{job.id}/0.mp4"
         size = len(data)
         return {"video": {"url": name, "content_type": media_type, "file_name": "output.mp4", "file_size": size}}
     width_px, height_px = _sides(job)
     images = [
-        {"url": _place(job, number, url=url), "content_type": "image/png", "width": width_px, "height": height_px}
+        {
+            "url": _place(job, number, url=url, scene=scene),
+            "content_type": "image/png",
+            "width": width_px,
+            "height": height_px,
+        }
         for number in range(_count(job))
     ]
     return {
@@ -157,20 +177,20 @@ def payload(job: jobs.Job, *, url: str) -> dict[str, identity.JsonValue]:
     }
 
 
-def file(job: jobs.Job, name: str) -> tuple[bytes, str] | None:
-    """Give a file of a job that ended well, and its media type; None when there is none of this name."""
+def number_of(job: jobs.Job, name: str) -> int | None:
+    """Give which file of a job that ended well has a name; None when none has it."""
     number, _, form = name.partition(".")
     is_known = form == ("mp4" if _is_video(job) else "png") and number.isascii() and number.isdigit()
     if job.status is not jobs.Status.SUCCEEDED or not is_known or int(number) >= _count(job):
         return None
-    return _drawn(job, int(number))
+    return int(number)
 
 
-def told(job: jobs.Job, end: End | None, *, url: str) -> dict[str, identity.JsonValue]:
-    """Word the callback of a job that is over."""
+def told(job: jobs.Job, end: End | None, *, url: str, scene: bytes | None) -> dict[str, identity.JsonValue]:
+    """Word the callback of a job that is over. scene: as for ``payload``."""
     body: dict[str, identity.JsonValue] = {"request_id": name_of(job), "gateway_request_id": name_of(job)}
     if end is None or end.is_well:
-        return {**body, "status": "OK", "error": None, "payload": payload(job, url=url)}
+        return {**body, "status": "OK", "error": None, "payload": payload(job, url=url, scene=scene)}
     return {**body, "status": "ERROR", "error": end.error, "payload": end.body()}
 
 
@@ -202,20 +222,20 @@ def _key(secret: str, name: str) -> ed25519.Ed25519PrivateKey:
     return ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{name}/{secret}".encode()).digest())
 
 
-def _place(job: jobs.Job, number: int, *, url: str) -> str:
+def _place(job: jobs.Job, number: int, *, url: str, scene: bytes | None) -> str:
     """Give a file's link, or with ``sync_mode`` the file itself."""
-    if job.paid.data["input"].get("sync_mode") is True:
-        return f"data:image/png;base64,{base64.b64encode(_drawn(job, number)[0]).decode()}"
+    if is_inline(job):
+        data = drawn(job, number)[0] if scene is None else scene
+        return f"data:image/png;base64,{base64.b64encode(data).decode()}"
     return f"{url}/files/{job.id}/{number}.png"
 
 
-def _drawn(job: jobs.Job, number: int) -> tuple[bytes, str]:
+def drawn(job: jobs.Job, number: int) -> tuple[bytes, str]:
+    """Give a file that is nothing to look at, and its media type."""
     seed = f"{job.paid.digest}/{number}"
     if _is_video(job):
         return media.mp4(seed), "video/mp4"
     width_px, height_px = _sides(job)
-    if job.paid.data.get("is_scenic"):
-        return media.scene(job.paid.data["input"], form="png", width_px=width_px, height_px=height_px), "image/png"
     return media.png(seed, width_px=width_px, height_px=height_px), "image/png"
 
 

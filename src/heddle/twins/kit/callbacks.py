@@ -8,7 +8,7 @@ Before it: ``jobs`` has seen a job start or end. After it: the receiver's own ve
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib import parse
 
@@ -36,7 +36,7 @@ class Letter:
 
 
 # Writes and signs what a job's callback says at a time (seconds since 1970). The same job and status give the same id.
-Signer = Callable[[jobs.Job, float], Letter]
+Signer = Callable[[jobs.Job, float], Awaitable[Letter]]
 
 
 class Callbacks:
@@ -100,12 +100,12 @@ class Callbacks:
     async def _forge(self, job: jobs.Job, url: str) -> None:
         """Claim the opposite of what happened, with a body that no signature fits."""
         lie = jobs.Status.SUCCEEDED if job.status is jobs.Status.FAILED else jobs.Status.FAILED
-        letter = self._signer(jobs.Job(paid=job.paid, status=lie, over_at_s=job.over_at_s), self._now_s())
+        letter = await self._signer(jobs.Job(paid=job.paid, status=lie, over_at_s=job.over_at_s), self._now_s())
         await self._post(url, Letter(headers=letter.headers, body=letter.body + b"\n"))
 
     async def _post_until_taken(self, job: jobs.Job, url: str) -> None:
         for number in range(TRIES_MAX):
-            if await self._post(url, self._signer(job, self._now_s())):
+            if await self._post(url, await self._signer(job, self._now_s())):
                 return
             if number + 1 < TRIES_MAX:
                 await asyncio.sleep(min(RETRY_MAX_S, RETRY_FIRST_S * 2**number))

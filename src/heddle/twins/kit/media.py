@@ -9,9 +9,6 @@ import io
 import struct
 import wave
 import zlib
-from collections.abc import Mapping
-
-from heddle.twins.kit import painter
 
 SIDE_MAX_PX = 2_048
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp", "mp4": "video/mp4", "wav": "audio/wav"}
@@ -45,22 +42,6 @@ def webp(seed: str, *, width_px: int = 64, height_px: int = 64) -> bytes:
 def picture(seed: str, *, form: str = "png", width_px: int = 64, height_px: int = 64) -> bytes:
     """Make a picture: form is png, jpeg or webp."""
     return {"png": png, "jpeg": jpeg, "webp": webp}[form](seed, width_px=width_px, height_px=height_px)
-
-
-def scene(given: Mapping[str, object], *, form: str, width_px: int, height_px: int) -> bytes:
-    """Draw the set for a product that ``given`` asks for by ``prompt`` and ``seed``: something to look at, for demos.
-
-    width_px, height_px: brought into 64 to 1024. Raises ImportError without what the extra ``demo`` installs.
-    """
-    seed = given.get("seed")
-    sides = [min(painter.SIDE_MAX_PX, max(painter.SIDE_MIN_PX, side)) for side in (width_px, height_px)]
-    return painter.draw(
-        prompt=str(given.get("prompt", "")),
-        seed=seed if isinstance(seed, int) and seed >= 0 else 0,
-        width_px=sides[0],
-        height_px=sides[1],
-        output_format="png" if form == "png" else "jpeg",
-    )
 
 
 def mp4(seed: str, *, size_bytes: int = 4_096) -> bytes:

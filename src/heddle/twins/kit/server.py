@@ -195,6 +195,10 @@ class CallbackTwin(Twin):
     def sign(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
         """Write and sign the callback that tells of a job's state; called only for jobs with a callback URL."""
 
+    async def letter(self, job: jobs.Job, now_s: float) -> callbacks.Letter:
+        """Write and sign the callback when what it holds has been made: by default there is nothing to wait for."""
+        return self.sign(job, now_s)
+
     async def watch(self, job: jobs.Job) -> None:
         """Take note that a job began to run or ended: by default its callback URL is told of the end."""
         if job.status.is_over:
@@ -217,7 +221,7 @@ class Running:
             stack.push_async_callback(book.close)
             book.start()
             if isinstance(twin, CallbackTwin):
-                twin.callbacks = callbacks.Callbacks(plan=given.plan, signer=twin.sign, now_s=twin.now_s)
+                twin.callbacks = callbacks.Callbacks(plan=given.plan, signer=twin.letter, now_s=twin.now_s)
                 await twin.callbacks.start()
                 stack.push_async_callback(twin.callbacks.close)
             twin.jobs = jobs.Jobs(

@@ -5,6 +5,7 @@ It refuses a request when too many wait. Before it: the twin, when a result is f
 
 import asyncio
 import collections
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heddle.twins.kit import calls, painter
@@ -28,6 +29,22 @@ class Picture:
     def media_type(self) -> str:
         """Give the media type of the file."""
         return painter.MEDIA_TYPES[self.output_format]
+
+
+def scene(given: Mapping[str, object], *, output_format: str, width_px: int, height_px: int) -> Picture:
+    """Read the set for a product that ``given`` asks for by ``prompt`` and ``seed``: something to look at, for demos.
+
+    width_px, height_px: brought into what the painter draws.
+    """
+    seed = given.get("seed")
+    sides = [min(painter.SIDE_MAX_PX, max(painter.SIDE_MIN_PX, side)) for side in (width_px, height_px)]
+    return Picture(
+        prompt=str(given.get("prompt", "")),
+        seed=seed if isinstance(seed, int) and seed >= 0 else 0,
+        width_px=sides[0],
+        height_px=sides[1],
+        output_format=output_format,
+    )
 
 
 class Studio:

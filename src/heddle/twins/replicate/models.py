@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heddle.core import identity
-from heddle.twins.kit import calls, media
+from heddle.twins.kit import calls, media, studio
 
 PICTURES_MAX: Final = 4
 NAMED: Final = re.compile(r"[A-Za-z0-9._-]{1,100}/[A-Za-z0-9._-]{1,100}\Z")
@@ -38,7 +38,6 @@ class Kind(enum.StrEnum):
 class File:
     """One file of an output, as it is served."""
 
-    name: str
     media_type: str
     data: bytes
 
@@ -78,34 +77,34 @@ def price_nano_usd(model: str, given: Mapping[str, identity.JsonValue]) -> int:
     return 1_000_000 if kind_of(model) is Kind.TEXT else 150_000_000
 
 
-def files_of(seed: str, model: str, given: Mapping[str, identity.JsonValue], *, is_scenic: bool = False) -> list[File]:
-    """Make the files of a prediction; none for a model of texts. seed: names the prediction."""
+def names_of(model: str, given: Mapping[str, identity.JsonValue], *, is_scenic: bool) -> list[str]:
+    """Name the files of a prediction; none for a model of texts. is_scenic: it is one picture to be looked at."""
     match kind_of(model):
         case Kind.TEXT:
             return []
         case Kind.VIDEO:
-            return [File(name="out.mp4", media_type="video/mp4", data=media.mp4(seed))]
+            return ["out.mp4"]
         case Kind.PICTURES:
-            form = _form(given)
-            if is_scenic:
-                return [_scene(given, form=form)]
-            width_px, height_px = _SIDE_PX.get(str(given.get("aspect_ratio", "1:1")), (64, 64))
-            return [
-                File(
-                    name=f"out-{number}.{'jpg' if form == 'jpeg' else form}",
-                    media_type=media.MEDIA_TYPES[form],
-                    data=media.picture(f"{seed}/{number}", form=form, width_px=width_px, height_px=height_px),
-                )
-                for number in range(_count(given))
-            ]
+            form = scene_of(given).output_format if is_scenic else _form(given)
+            suffix = "jpg" if form == "jpeg" else form
+            return [f"out-{number}.{suffix}" for number in range(1 if is_scenic else _count(given))]
 
 
-def _scene(given: Mapping[str, identity.JsonValue], *, form: str) -> File:
-    """Draw one picture to be looked at, of the sides that the input names."""
-    form = "png" if form == "png" else "jpeg"
+def file_of(seed: str, model: str, given: Mapping[str, identity.JsonValue], *, number: int) -> File:
+    """Make one file of a prediction, which is nothing to look at. seed: names the prediction."""
+    if kind_of(model) is Kind.VIDEO:
+        return File(media_type="video/mp4", data=media.mp4(seed))
+    form = _form(given)
+    width_px, height_px = _SIDE_PX.get(str(given.get("aspect_ratio", "1:1")), (64, 64))
+    data = media.picture(f"{seed}/{number}", form=form, width_px=width_px, height_px=height_px)
+    return File(media_type=media.MEDIA_TYPES[form], data=data)
+
+
+def scene_of(given: Mapping[str, identity.JsonValue]) -> studio.Picture:
+    """Give the picture to be looked at that an input asks for, of the sides that it names."""
+    form = "png" if _form(given) == "png" else "jpeg"
     sides = [side if isinstance(side := given.get(name), int) else 512 for name in ("width", "height")]
-    data = media.scene(given, form=form, width_px=sides[0], height_px=sides[1])
-    return File(name=f"out-0.{form.replace('jpeg', 'jpg')}", media_type=media.MEDIA_TYPES[form], data=data)
+    return studio.scene(given, output_format=form, width_px=sides[0], height_px=sides[1])
 
 
 def tokens_of(seed: str, model: str, given: Mapping[str, identity.JsonValue]) -> list[str]:

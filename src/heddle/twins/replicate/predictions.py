@@ -92,8 +92,8 @@ def output_of(job: jobs.Job, *, url: str) -> identity.JsonValue:
     if models.kind_of(paid.model) is models.Kind.TEXT:
         return models.tokens_of(job.id, paid.model, paid.data["input"])
     is_scenic = bool(paid.data.get("is_scenic"))
-    files = models.files_of(job.id, paid.model, paid.data["input"], is_scenic=is_scenic)
-    links = [f"{url}/delivery/{job.id}/{file.name}" for file in files]
+    names = models.names_of(paid.model, paid.data["input"], is_scenic=is_scenic)
+    links = [f"{url}/delivery/{job.id}/{name}" for name in names]
     return links[0] if models.kind_of(paid.model) is models.Kind.VIDEO else links
 
 

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from heddle.core import identity
 from heddle.providers import signing
-from heddle.twins.kit import answers, callbacks, calls, jobs, options, server
+from heddle.twins.kit import answers, callbacks, calls, jobs, options, server, studio
 from heddle.twins.replicate import files, models, predictions
 
 PAGE_PREDICTIONS: Final = 100
@@ -39,6 +39,7 @@ class ReplicateTwin(server.CallbackTwin):
     def __init__(self, given: options.Options, *, now_s: Callable[[], float] = time.time) -> None:
         super().__init__(given, now_s=now_s)
         self.files = files.Files()
+        self._studio = studio.Studio()
         self._deadlines: set[asyncio.Task[None]] = set()
         self._models: collections.OrderedDict[str, str] = collections.OrderedDict()
 
@@ -254,11 +255,16 @@ class ReplicateTwin(server.CallbackTwin):
 
     async def _deliver(self, call: calls.Call) -> answers.Answer:
         job = await self._seen(call)
+        model, given, name = job.paid.model, job.paid.data["input"], call.parameters["file"]
         is_scenic = bool(job.paid.data.get("is_scenic"))
-        made = models.files_of(job.id, job.paid.model, job.paid.data["input"], is_scenic=is_scenic)
-        file = next((each for each in made if each.name == call.parameters["file"]), None)
-        if file is None or job.status is not jobs.Status.SUCCEEDED:
+        names = models.names_of(model, given, is_scenic=is_scenic)
+        if name not in names or job.status is not jobs.Status.SUCCEEDED:
             raise calls.Refused(404, "not_found", "The requested resource could not be found.")
+        if is_scenic and models.kind_of(model) is models.Kind.PICTURES:
+            wanted = models.scene_of(given)
+            data, media_type = await self._studio.draw(wanted), wanted.media_type
+            return answers.Answer(status=200, pieces=(data,), media_type=media_type)
+        file = models.file_of(job.id, model, given, number=names.index(name))
         return answers.Answer(status=200, pieces=(file.data,), media_type=file.media_type)
 
     async def _model(self, call: calls.Call) -> answers.Answer:
