@@ -34,6 +34,7 @@ _WORDED = (
     ("heddle.program.errors", "RegistrationRefused", Exit.REFUSED),
     ("heddle.service.up", "StartRefused", Exit.REFUSED),
     ("heddle.service.ports", "NoFreePort", Exit.REFUSED),
+    ("heddle.service.ports", "PortTaken", Exit.REFUSED),
     ("heddle.service.supervisor", "SupervisorError", Exit.UNWELL),
     ("heddle.service.postgres_home", "PostgresUnavailable", Exit.UNREACHABLE),
     ("heddle.ports.store", "StoreLost", Exit.UNREACHABLE),

@@ -4,7 +4,9 @@ import argparse
 import os
 
 from heddle.cli import complaints
-from heddle.service import database, setup
+from heddle.service import database, ports, setup
+
+_OTHERWISE = "stop what listens there (`heddle up` runs a gateway, too), or name another port with HEDDLE_GATEWAY_PORT"
 
 
 def run(given: argparse.Namespace) -> int:
@@ -14,7 +16,8 @@ def run(given: argparse.Namespace) -> int:
         raise complaints.CommandRefused(
             "HEDDLE_GATEWAY_PORT is 0; `heddle gateway` needs a port of its own to listen on"
         )
-    with database.using(limits) as address:
+    taken = ports.taken(port=limits.gateway_port, host=limits.gateway_host, otherwise=_OTHERWISE)
+    with taken, database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
         setup.logs(limits)
         setup.django()

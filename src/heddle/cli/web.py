@@ -3,11 +3,15 @@
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
 
 from heddle.cli import complaints
 from heddle.config import settings
 from heddle.service import database, ports, setup
+
+_OTHERWISE = (
+    "stop what listens there (`heddle up` serves the web, too), name another port with HEDDLE_WEB_PORT, or share it, "
+    "each server getting some of the requests, with HEDDLE_WEB_PORT_SHARED=true"
+)
 
 
 def run(_given: argparse.Namespace) -> int:
@@ -26,17 +30,8 @@ def run(_given: argparse.Namespace) -> int:
     return complaints.Exit.DONE
 
 
-@contextlib.contextmanager
-def _port(limits: settings.Settings) -> Iterator[None]:
-    """Have the port to ourselves, unless it may be shared. Raises CommandRefused."""
+def _port(limits: settings.Settings) -> contextlib.AbstractContextManager[None]:
+    """Have the port to ourselves, unless it may be shared. Raises PortTaken when it is entered."""
     if limits.web_port_shared:
-        yield
-        return
-    try:
-        with ports.taken(port=limits.web_port, host=limits.web_host):
-            yield
-    except ports.PortTaken as error:
-        raise complaints.CommandRefused(
-            f"{error}: stop what listens there (`heddle up` serves the web, too), name another port with "
-            "HEDDLE_WEB_PORT, or share it, each server getting some of the requests, with HEDDLE_WEB_PORT_SHARED=true"
-        ) from error
+        return contextlib.nullcontext()
+    return ports.taken(port=limits.web_port, host=limits.web_host, otherwise=_OTHERWISE)

@@ -102,7 +102,8 @@ async def _serve_http(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+        # The port is kept from a second gateway by whoever has taken it for this one (``service.ports``).
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=True)
         await site.start()
         bound = made.port = runner.addresses[0][1]
         recorder.event(events.GATEWAY_LISTENING, address=f"{host}:{bound}", worker=made.parts.name)

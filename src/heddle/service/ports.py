@@ -20,7 +20,7 @@ class NoFreePort(RuntimeError):
 
 
 class PortTaken(RuntimeError):
-    """Say that something listens on a port already, or holds it."""
+    """Say that something listens on a port already, or holds it, and what to do."""
 
 
 def is_free(*, port: int, host: str = "127.0.0.1") -> bool:
@@ -51,8 +51,9 @@ def held(*, port: int, host: str = "127.0.0.1") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def taken(*, port: int, host: str) -> Iterator[None]:
-    """Take a port for a server that would share it, so that a second one is refused instead. Raises PortTaken.
+def taken(*, port: int, host: str, otherwise: str) -> Iterator[None]:
+    """Take a port for a server that would share it, so that a second one is refused instead. ``otherwise``: what to do
+    where it is taken. Raises PortTaken, one sentence with that.
 
     The socket is bound as one that shares with nobody, and only then lets our own server in beside it; it never
     listens. Of two that start at once the later one is refused.
@@ -64,7 +65,7 @@ def taken(*, port: int, host: str) -> Iterator[None]:
             holder.bind((host, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise PortTaken(f"port {port} of {host} is taken") from error
+                raise PortTaken(f"port {port} of {host} is taken: {otherwise}") from error
             raise
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

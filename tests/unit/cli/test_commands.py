@@ -128,17 +128,30 @@ def test_help_then_neither_django_nor_a_driver_is_loaded() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_web_when_its_port_is_taken_then_refused_with_the_port_and_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "variable", "words"),
+    [
+        ("web", "HEDDLE_WEB_PORT", "HEDDLE_WEB_PORT_SHARED=true"),
+        ("gateway", "HEDDLE_GATEWAY_PORT", "name another port with HEDDLE_GATEWAY_PORT"),
+    ],
+)
+def test_server_when_its_port_is_taken_then_refused_in_one_sentence_with_the_port_and_what_to_do(
+    command: str,
+    variable: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:
         port = other.getsockname()[1]
-        monkeypatch.setenv("HEDDLE_WEB_PORT", str(port))
+        monkeypatch.setenv(variable, str(port))
         monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path))
 
-        status = cli.main(["web"])
+        status = cli.main([command])
 
     told = capsys.readouterr().err
     assert status == complaints.Exit.REFUSED
     assert f"port {port} of 127.0.0.1 is taken" in told
-    assert "HEDDLE_WEB_PORT_SHARED=true" in told
+    assert words in told
+    assert len(told.splitlines()) == 1

@@ -60,4 +60,4 @@ def test_port_when_the_server_before_left_connections_then_it_can_be_taken() -> 
 
 
 def second(port: int) -> contextlib.AbstractContextManager[None]:
-    return ports.taken(port=port, host="127.0.0.1")
+    return ports.taken(port=port, host="127.0.0.1", otherwise="stop it")
