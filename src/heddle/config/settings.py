@@ -83,7 +83,14 @@ class Settings:
 
     # Workers
     workers: int = _setting(2, "Worker processes that `heddle up` runs.", unit="processes", low=1, high=64)
-    worker_in_flight_max: int = _setting(1_000, "Most model calls one worker holds.", unit="calls", low=1, high=20_000)
+    worker_in_flight_max: int = _setting(
+        1_000,
+        "Most model calls one worker has claimed to send at a time; asking after jobs, and asking or sending anew "
+        "after an unknown outcome, come beside them, at most worker_batch.",
+        unit="calls",
+        low=1,
+        high=20_000,
+    )
     worker_steps_max: int = _setting(200, "Most async steps one worker runs at once.", unit="steps", low=1, high=10_000)
     worker_batch: int = _setting(400, "Most steps of one claim or settle.", unit="steps", low=1, high=1_000)
     compute_processes: int = _setting(

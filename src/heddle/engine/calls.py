@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from heddle.core import identity
@@ -149,7 +149,7 @@ class Calls:
             return
         batch.sort(key=lambda asked: asked.call.run_id)
         started_s = self._parts.clock.monotonic_s()
-        offer = self._parts.claiming.offer_calls()
+        offer = self._parts.claiming.offer_calls(wanted=len(batch))
         try:
             found = await self._parts.store.submit_calls(calls=[asked.call for asked in batch], offer=offer)
         except BaseException as error:
@@ -162,19 +162,14 @@ class Calls:
         recorder.observe(metrics.STAGE_DURATION, self._parts.clock.monotonic_s() - started_s, stage="admit")
         recorder.observe(metrics.BATCH_SIZE, len(batch), stage="admit")
         recorder.count(metrics.COMMITS, stage="admit")
-        self._take({asked.call.run_id: asked.call.run for asked in batch}, found.taken, started_s)
+        if offer is not None:
+            runs = {asked.call.run_id: asked.call.run for asked in batch}
+            claimed = [_claimed(each, runs[each.run_id]) for each in found.taken]
+            self._parts.claiming.take_calls(offer, claimed, asked_at_s=started_s)
         if len(found.taken) < len(batch):
             self._wake()
         for asked, outcome in zip(batch, found.outcomes, strict=True):
             self._admitted(asked, outcome)
-
-    def _take(
-        self, runs: Mapping[uuid.UUID, records.NewRun], taken: Sequence[calls_port.TakenCall], asked_at_s: float
-    ) -> None:
-        """Begin what was leased with the admission."""
-        if taken:
-            claimed = [_claimed(each, runs[each.run_id]) for each in taken]
-            self._parts.claiming.take(claimed, asked_at_s=asked_at_s)
 
     def _admitted(self, asked: _Asked, outcome: records.Submission | Exception) -> None:
         if isinstance(outcome, Exception):

@@ -106,6 +106,8 @@ class Claimer:
         self._lines: Mapping[str, Sequence[int]] = {}
         self._unknown: set[uuid.UUID] = set()
         self._unsent: set[uuid.UUID] = set()
+        # Places for sends that a claim or an admission was told of and has not answered for yet.
+        self._promised = 0
         self._empty_in_row = 0
         self._steps_per_activation = _STEPS_PER_ACTIVATION
         self._has_step_backlog = False
@@ -136,12 +138,15 @@ class Claimer:
             worker=parts.worker, claim_id=claim_id, lanes=self._step_groups, places=self._free_step_places()
         )
 
-    def offer_calls(self) -> calls_port.Offer | None:
-        """Offer this worker to calls that are about to be admitted; None while nothing more is taken."""
+    def offer_calls(self, *, wanted: int) -> calls_port.Offer | None:
+        """Offer this worker to as many calls that are about to be admitted; None while nothing more is taken. The
+        places are kept until ``take_calls`` or ``doubt_calls``.
+        """
         parts = self._parts
-        places = parts.settings.worker_in_flight_max - parts.hold.count("send")
+        places = min(wanted, self._free_sends())
         if parts.is_draining or not parts.is_alive.is_set() or places <= 0:
             return None
+        self._promised += places
         return calls_port.Offer(
             worker=parts.worker,
             claim_id=uuid.UUID(int=parts.clock.rng.getrandbits(128)),
@@ -150,8 +155,14 @@ class Claimer:
             places=places,
         )
 
+    def take_calls(self, offer: calls_port.Offer, claimed: Sequence[store.Claimed], *, asked_at_s: float) -> None:
+        """Hand what was leased under an offer over to its stage. ``asked_at_s``: monotonic, from before it was."""
+        self._promised -= offer.places
+        self._hand_over(claimed, asked_at_s)
+
     def doubt_calls(self, offer: calls_port.Offer) -> None:
         """Note that it is not known which calls were leased under an offer; none of them was sent."""
+        self._promised -= offer.places
         self._unsent.add(offer.claim_id)
 
     def expect(self) -> None:
@@ -172,9 +183,9 @@ class Claimer:
         if offer is not None:
             self._unknown.add(offer.claim_id)
 
-    def take(self, claimed: Sequence[store.Claimed], *, asked_at_s: float | None = None) -> None:
-        """Hand what was leased as it became due, or as it was admitted, over to its stage."""
-        self._hand_over(claimed, self._parts.clock.monotonic_s() if asked_at_s is None else asked_at_s)
+    def take(self, claimed: Sequence[store.Claimed]) -> None:
+        """Hand what was leased as it became due over to its stage."""
+        self._hand_over(claimed, self._parts.clock.monotonic_s())
 
     def note_planned(self, writes: Sequence[store.PlanWrite]) -> None:
         """Learn how many local steps an activation plans: up at once, down by half with each batch."""
@@ -204,7 +215,11 @@ class Claimer:
         if parts.is_draining or not (any(caps) or want):
             return 0
         started_s = parts.clock.monotonic_s()
-        claimed = await self._claim(caps, want, started_s)
+        self._promised += want
+        try:
+            claimed = await self._claim(caps, want, started_s)
+        finally:
+            self._promised -= want
         took_s = parts.clock.monotonic_s() - started_s
         claimed = [aged(item, by_s=took_s) if (item.deadline_in_s or 0.0) > 0 else item for item in claimed]
         recorder.observe(metrics.STAGE_DURATION, took_s, stage="claim")
@@ -231,7 +246,12 @@ class Claimer:
         caps[ASYNC_STEPS - 1] = free[ASYNC_STEPS]
         caps[SYNC_STEPS - 1] = free[SYNC_STEPS]
         caps[POLLS - 1] = max(0, batch - hold.count("poll"))
-        return [min(cap, batch) for cap in caps], min(batch, max(0, settings.worker_in_flight_max - hold.count("send")))
+        return [min(cap, batch) for cap in caps], min(batch, self._free_sends())
+
+    def _free_sends(self) -> int:
+        """Count the places for sends that are neither held nor promised to a claim or an admission under way."""
+        held = self._parts.hold.count("send") + self._promised
+        return max(0, self._parts.settings.worker_in_flight_max - held)
 
     def _free_step_places(self) -> dict[int, int]:
         settings, hold = self._parts.settings, self._parts.hold

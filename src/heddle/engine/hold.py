@@ -34,13 +34,16 @@ class Hold:
     def __init__(self) -> None:
         self._leases: dict[Key, Held] = {}
         self._counts: collections.Counter[str] = collections.Counter()
+        self._outlived: collections.Counter[str] = collections.Counter()
 
     def __len__(self) -> int:
         return len(self._leases)
 
     def count(self, kind: str) -> int:
-        """Tell how many leases of a kind (activate, async, sync, send, poll) are held."""
-        return self._counts[kind]
+        """Tell how many leases of a kind (activate, async, sync, send, poll) are held, and how many paid calls of it
+        go on whose lease was lost.
+        """
+        return self._counts[kind] + self._outlived[kind]
 
     def add(self, claimed: store.Claimed, *, kind: str, now_s: float) -> Held:
         """Note a lease just taken."""
@@ -48,6 +51,7 @@ class Hold:
         if before is not None:
             # Taken from us, made ready and claimed by us again, before we noticed: its old place is free.
             self._counts[before.kind] -= 1
+            self._outlive(before)
         held = Held(fence=claimed.fence, kind=kind, taken_at_s=now_s)
         self._leases[claimed.run_id, claimed.ordinal] = held
         self._counts[kind] += 1
@@ -98,9 +102,18 @@ class Hold:
                 held.task.cancel()
 
     def clear(self) -> None:
-        """Forget everything: the leases are somebody else's now."""
+        """Forget everything: the leases are somebody else's now. Paid calls on their way still take their places."""
+        for held in self._leases.values():
+            self._outlive(held)
         self._leases.clear()
         self._counts.clear()
+
+    def _outlive(self, held: Held) -> None:
+        """Count a paid call on its way for as long as it goes on without its lease."""
+        if held.task is None or held.task.done() or not held.is_buying:
+            return
+        self._outlived[held.kind] += 1
+        held.task.add_done_callback(lambda _: self._outlived.subtract((held.kind,)))
 
     def unknown_to(self, stored: set[tuple[uuid.UUID, int, int]], *, older_than_s: float) -> list[Held]:
         """List what is held here and no longer in the store: taken from us, or stopped with its run."""

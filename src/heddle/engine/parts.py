@@ -56,8 +56,14 @@ class Claiming(Protocol):
         """Offer the free places; None while nothing more is taken."""
         ...
 
-    def offer_calls(self) -> calls_port.Offer | None:
-        """Offer this worker to calls that are about to be admitted; None while nothing more is taken."""
+    def offer_calls(self, *, wanted: int) -> calls_port.Offer | None:
+        """Offer this worker to as many calls that are about to be admitted; None while nothing more is taken. The
+        places are kept until ``take_calls`` or ``doubt_calls``.
+        """
+        ...
+
+    def take_calls(self, offer: calls_port.Offer, claimed: Sequence[store_port.Claimed], *, asked_at_s: float) -> None:
+        """Hand what was leased under an offer over to its stage. ``asked_at_s``: monotonic, from before it was."""
         ...
 
     def doubt_calls(self, offer: calls_port.Offer) -> None:
@@ -80,8 +86,8 @@ class Claiming(Protocol):
         """Learn how many local steps an activation plans."""
         ...
 
-    def take(self, claimed: Sequence[store_port.Claimed], *, asked_at_s: float | None = None) -> None:
-        """Hand what was leased over to its stage. ``asked_at_s``: monotonic, from before it was; now when None."""
+    def take(self, claimed: Sequence[store_port.Claimed]) -> None:
+        """Hand what was leased as it became due over to its stage."""
         ...
 
 

@@ -85,7 +85,7 @@ async def desk(**limits: Any) -> AsyncIterator[Desk]:
         store=kept,
         doorbell=bell,
         hold=hold,
-        claiming=types.SimpleNamespace(expect=lambda: None, offer_calls=lambda: None),
+        claiming=types.SimpleNamespace(expect=lambda: None, offer_calls=lambda *, wanted: None),
         clock=types.SimpleNamespace(monotonic_s=lambda: now_s[0], sleep=sleep),
     )
     made = calls.Calls(cast("parts_module.Parts", parts))

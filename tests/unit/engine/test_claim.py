@@ -39,6 +39,7 @@ def _claimer(**limits: Any) -> tuple[claim.Claimer, hold.Hold]:
         is_draining=False,
         is_alive=types.SimpleNamespace(is_set=lambda: True),
         worker=5,
+        endpoints={},
     )
     claimer = claim.Claimer(cast("parts_module.Parts", parts), hand_over=lambda _claimed, _asked_at_s: None)
     claimer._steps_per_activation = 1.0
@@ -212,6 +213,47 @@ def test_direct_then_free_places_are_offered_and_a_doubted_offer_is_read_back() 
     assert (offer.worker, offer.places) == (5, {claim.ASYNC_STEPS: 19, claim.SYNC_STEPS: 3})
     claimer.doubt(offer)
     assert claimer._unknown == {offer.claim_id}
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_offer_calls_when_an_admission_has_the_places_then_nobody_else_until_it_has_answered(is_told: bool) -> None:
+    claimer, held = _claimer(worker_batch=10, worker_in_flight_max=3)
+    held.add(claims.claimed(), kind="send", now_s=0.0)
+
+    first, second, third = (claimer.offer_calls(wanted=1) for _ in range(3))
+    meanwhile = claimer._places()[1]
+    assert first is not None
+    claimer.take_calls(first, [], asked_at_s=0.0) if is_told else claimer.doubt_calls(first)
+
+    assert (first.places, third, meanwhile) == (1, None, 0)
+    assert second is not None
+    assert claimer._places()[1] == 1
+
+
+async def test_offer_calls_when_a_claim_under_way_has_the_places_then_nothing_is_offered_until_it_is_answered() -> None:
+    claimer, held = _claimer(worker_batch=10, worker_in_flight_max=1)
+    gate, asked = asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def claim_models(self, **_asked: Any) -> list[store.Claimed]:
+            asked.set()
+            await gate.wait()
+            return []
+
+    parts = cast("Any", claimer._parts)
+    endpoint = types.SimpleNamespace(row=claims.endpoint(), is_paid=True)
+    parts.store, parts.endpoints, parts.is_models_only = Slow(), {7: endpoint}, True
+    claimer.refresh()
+    claimer._asked_for_polls_at_s = 1_000.0  # nothing but models is asked for
+    claiming = asyncio.create_task(claimer._claim_and_hand_over())
+    await asked.wait()
+
+    meanwhile = claimer.offer_calls(wanted=1)
+    gate.set()
+    await claiming
+
+    assert (meanwhile, held.count("send")) == (None, 0)
+    assert claimer.offer_calls(wanted=1) is not None
 
 
 class _LosingStore:

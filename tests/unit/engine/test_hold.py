@@ -119,6 +119,33 @@ async def test_cancel_unpaid_when_a_paid_call_is_on_its_way_then_its_answer_is_a
     assert asked_to_end == [True, False]
 
 
+async def test_clear_when_a_paid_call_is_on_its_way_then_it_takes_its_place_until_it_ends() -> None:
+    hold = hold_module.Hold()
+    paid = await _started(hold, claims.claimed(ordinal=2, fence=2))
+    hold.note_buying((claims.RUN, 2), 2)
+
+    hold.clear()
+    hold.clear()
+    meanwhile = (len(hold), hold.count("send"))
+    paid.cancel()
+    await asyncio.gather(paid, return_exceptions=True)
+
+    assert (meanwhile, hold.count("send")) == ((0, 1), 0)
+
+
+async def test_add_when_a_paid_call_goes_on_whose_lease_was_lost_then_both_take_a_place() -> None:
+    hold = hold_module.Hold()
+    paid = await _started(hold, claims.claimed(fence=2))
+    hold.note_buying((claims.RUN, 3), 2)
+
+    hold.add(claims.claimed(fence=9), kind="send", now_s=2.0)
+    meanwhile = hold.count("send")
+    paid.cancel()
+    await asyncio.gather(paid, return_exceptions=True)
+
+    assert (meanwhile, hold.count("send")) == (2, 1)
+
+
 async def test_cancel_run_when_a_call_is_leased_after_the_stop_then_it_goes_on() -> None:
     hold = hold_module.Hold()
     stopped = await _started(hold, claims.claimed(ordinal=1))
