@@ -66,6 +66,37 @@ class LateSuite:
         assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.DONE
         assert house.charges() == [("charge", scene.COST_NANO_USD)]
 
+    async def test_claim_when_the_worker_that_sent_a_call_died_then_its_end_is_unknown_by_our_doing(
+        self, house: House
+    ) -> None:
+        _, asked, _ = await lost_call(house)
+
+        assert (asked.attempt_state, asked.is_cut_off) == ("unknown", True)
+
+    async def test_claim_when_the_worker_that_sent_a_call_cut_it_off_then_its_end_is_unknown_by_our_doing(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.store.mark_sending(calls=[(sent, "digest")])
+
+        await house.settle(settle_stage.cut_off(sent, delay_s=0.0))
+
+        assert (await polled(house)).is_cut_off
+
+    async def test_claim_when_the_endpoint_did_not_answer_then_its_end_is_not_unknown_by_our_doing(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.store.mark_sending(calls=[(sent, "digest")])
+
+        await house.settle(scene.unsure(sent))
+
+        assert not (await polled(house)).is_cut_off
+
     async def test_find_job_when_a_call_in_flight_has_the_handle_then_its_attempt_is_told(self, house: House) -> None:
         deploy(house)
         _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))

@@ -381,11 +381,7 @@ class Executor:
     def _note_cut(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> None:
         """Write that a paid call was cut off in flight: its facts always, its step only if the lease still is ours."""
         if endpoint.is_paid:
-            cut = settle.Reconcile(
-                delay_s=self._parts.settings.send_margin_s, message="cut off while it was being sent"
-            )
-            # That we cut it off says nothing about the endpoint.
-            self._parts.settling.put(dataclasses.replace(settle_stage.settlement(claimed, cut), breaker=0))
+            self._parts.settling.put(settle_stage.cut_off(claimed, delay_s=self._parts.settings.send_margin_s))
 
     def unclassified(self, endpoint: parts_module.Endpoint, error: Exception) -> settle.Outcome:
         """Give the outcome of an adapter or of storage that raised."""

@@ -71,7 +71,8 @@ class Scores:
             card.add(Count.AMBIGUOUS)
         if written.verdict not in ("complete", "fail", "retry", "bury"):
             return
-        _count(card, outcome)
+        if not _is_ours(claimed, outcome):
+            _count(card, outcome)
         card.add(Count.COST, _cost(written, price_nano_usd))
         if answered.is_promised and claimed.handle is not None and len(self._promises) < PROMISES_MAX:
             attempt = ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number)
@@ -108,6 +109,11 @@ def _cost(written: store.Settlement, price_nano_usd: int) -> float:
     if written.cost_nano_usd is not None:
         return float(written.cost_nano_usd)
     return float(price_nano_usd) if written.is_billed or written.verdict == "complete" else 0.0
+
+
+def _is_ours(claimed: store.Claimed, outcome: settle.Outcome) -> bool:
+    """Tell whether an outcome stays unknown only because the worker that sent the call did not wait for its answer."""
+    return claimed.is_cut_off and isinstance(outcome, settle.Unknown)
 
 
 def _count(card: Card, outcome: settle.Outcome) -> None:

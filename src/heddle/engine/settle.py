@@ -119,6 +119,16 @@ def never_sent(ref: store.LeaseRef) -> store.Settlement:
     )
 
 
+def cut_off(claimed: store.Claimed, *, delay_s: float) -> store.Settlement:
+    """Give the written form of a paid call whose worker does not wait for its answer: it is looked up after
+    ``delay_s``, and says nothing about its endpoint.
+    """
+    message = "cut off while it was being sent"
+    written = settlement(claimed, settle.Reconcile(delay_s=delay_s, message=message))
+    fault = faults.StepFault(fault=faults.Fault.CODE_CRASHED, message=message)
+    return dataclasses.replace(written, breaker=0, fault=_fault(fault))
+
+
 def parked(claimed: store.Claimed, *, delay_s: float) -> store.Settlement:
     """Put off a retry that its endpoint's budget does not allow; it has no attempt, and none is counted."""
     return store.Settlement(

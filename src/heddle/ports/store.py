@@ -65,7 +65,8 @@ class Claimed(NamedTuple):
     from being ready to this claim. A run's first activation has no journal to load: it comes with the run's ``input``,
     the ``wake_seq`` to write its plan against (otherwise None) and the store's time ``now_s`` in seconds since 1970.
     ``tier`` is its route's. The purpose ``park``: a retry beyond its endpoint's budget, without slot or attempt. Of a
-    poll besides: ``sent_for_s``, how long ago its job was sent; ``is_called_back``; ``note``, what was last told of it.
+    poll besides: ``sent_for_s``, how long ago its job was sent; ``is_called_back``; ``note``, what was last told of it;
+    ``is_cut_off``: what the endpoint answered is not known by our doing, since the worker that sent it did not wait.
     """
 
     run_id: uuid.UUID
@@ -101,6 +102,7 @@ class Claimed(NamedTuple):
     sent_for_s: float | None = None
     is_called_back: bool = False
     note: str = ""
+    is_cut_off: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +174,7 @@ class PlanReport:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Settlement:
-    """Hold one verdict in the form it is written. ``attempt_state`` None: no attempt to write (sleep, signal, child
-    run).
+    """Hold one verdict in the form it is written. ``attempt_state`` None: no attempt (sleep, signal, child run).
 
     ``is_billed``: it was paid for; what it cost is ``cost_nano_usd``, or what was reserved where that is None.
     ``verdict``: complete, fail, retry, poll, reconcile, bury or release. ``breaker``: 1 the endpoint did well, -1
@@ -378,9 +379,7 @@ class EngineStore(
         ...
 
     async def reclaim(self, *, lease_s: float | None, margin_s: float, limit: int) -> ReclaimReport:
-        """Declare workers dead that were silent for ``lease_s`` (None: nobody), and take at most ``limit`` of the
-        leases of dead ones.
-        """
+        """Declare workers dead that were silent for ``lease_s`` (None: nobody); take ``limit`` of dead ones' leases."""
         ...
 
     async def held(self, *, worker: int, grace_s: float) -> list[LeaseRef]:

@@ -76,6 +76,35 @@ def test_note_when_an_outcome_is_not_known_then_it_is_ambiguous_once() -> None:
     assert counted(unknown, verdict, attempt_state="unknown") == {}
 
 
+UNKNOWN = settle.Unknown(message="the provider can be asked neither to repeat nor to look it up")
+LOST = faults.StepFault(fault=faults.Fault.SENT_UNKNOWN, message="lost")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "cost"),
+    [
+        (settle.Bury(message="lost"), {}),
+        (settle.Fail(fault=LOST, billed_nano_usd=None), {"COST": 5}),
+        (settle.RetryAt(delay_s=1.0, fault=LOST, billed_nano_usd=None), {"COST": 5}),
+    ],
+)
+def test_note_when_our_worker_died_over_a_call_then_its_unknown_end_is_no_failure_of_the_endpoint(
+    verdict: settle.Verdict, cost: dict[str, float]
+) -> None:
+    asked = {"purpose": "poll", "attempt_state": "unknown"}
+
+    assert counted(UNKNOWN, verdict, is_cut_off=True, **asked) == cost
+    assert counted(UNKNOWN, verdict, **asked) == {"TRIED": 1, "FAILED": 1, **cost}
+
+
+def test_note_when_our_worker_died_and_the_job_is_found_then_what_it_came_to_counts() -> None:
+    asked = {"purpose": "poll", "attempt_state": "unknown", "is_cut_off": True}
+    failed = faulted(faults.Fault.REJECTED_PERMANENT)
+
+    assert counted(failed, settle.Fail(fault=failed.fault), **asked) == {"TRIED": 1, "FAILED": 1}
+    assert counted(DONE, settle.Complete(output=1, cost_nano_usd=7), **asked) == {"TRIED": 1, "OK": 1, "COST": 7}
+
+
 @pytest.mark.parametrize(
     "outcome", [faulted(faults.Fault.CANCELLED), faulted(faults.Fault.NOT_SENT, code=faults.INPUT_UNREAD)]
 )

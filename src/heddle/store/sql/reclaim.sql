@@ -3,7 +3,7 @@
 --   model call `reserved`: due again at once. A paid one was not sent and cannot be any more, since its intent needs the lease and the attempt's
 --     row, which are taken here; a free one may have been, which costs time at its endpoint and nothing else. Its slot is kept till it is due;
 --   model call `sending` that is paid for (its endpoint is, or its intent was made durable): unknown, to be reconciled after the margin; free or
---     unsent: as reserved;
+--     unsent: as reserved; that its end is not known is our doing and no failure of its endpoint, which its fault says (engine.scores);
 --     an attempt that a restore brought back as `reserved` may have been sent in the history that was lost: as sending;
 --   poll: asked again at once; a job whose run was stopped is put in line again to be asked to stop.
 -- A step that was stopped while it was being leased stays as it is, and its slot is let go.
@@ -35,6 +35,8 @@ with moment as materialized (
   update heddle_attempt a set
     state = case when f.attempt_state = 'reserved' or not f.is_paid then 'abandoned' else 'unknown' end,
     unknown_at = case when f.attempt_state = 'sending' and f.is_paid then coalesce(a.unknown_at, now) end,
+    fault = case when f.attempt_state = 'sending' and f.is_paid then jsonb_build_object('fault', 'code_crashed', 'message',
+      'the worker that sent it did not wait for its answer', 'where', '') else a.fault end,
     finished_at = case when f.attempt_state = 'reserved' or not f.is_paid then now end
   from fact f cross join moment
   where f.purpose = 'send' and f.attempt_state in ('reserved', 'sending') and a.run_id = f.run_id and a.ordinal = f.ordinal and a.number = f.number

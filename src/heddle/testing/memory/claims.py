@@ -256,13 +256,16 @@ def lease(
     return (*row, *_told_of(step, number, now)) if purpose == "poll" and step is not None else row
 
 
-def _told_of(step: StepRow, number: int, now: float) -> tuple[float | None, bool, str]:
-    """Give how long ago an attempt was sent, whether its provider called back, and what was last told of it."""
+def _told_of(step: StepRow, number: int, now: float) -> tuple[float | None, bool, str, bool]:
+    """Give how long ago an attempt was sent, whether its provider called back, what was last told of it, and whether
+    its worker did not wait for the answer.
+    """
     tried = step.tries.get(number)
     if tried is None:
-        return None, False, step.note
+        return None, False, step.note, False
     sent_at = tried.started_at if tried.sent_at is None else tried.sent_at
-    return now - sent_at, tried.called_back_at is not None, step.note
+    is_cut_off = tried.fault is not None and tried.fault["fault"] == "code_crashed"
+    return now - sent_at, tried.called_back_at is not None, step.note, is_cut_off
 
 
 def _asked_after(step: StepRow, number: int, now: float) -> tuple[int, tuple[Any, ...]]:

@@ -181,6 +181,9 @@ def _write_attempt(tables: Tables, item: _Taken, *, is_death: bool) -> None:
         is_gone = tried.state == "reserved" or not item.is_paid
         tried.unknown_at = None if is_gone else tried.unknown_at or now
         tried.finished_at = now if is_gone else None
+        if not is_gone:
+            message = "the worker that sent it did not wait for its answer"
+            tried.fault = {"fault": "code_crashed", "message": message, "where": ""}
         tables.move_attempt(tried, "abandoned" if is_gone else "unknown", of=step)
     if item.lease.purpose == "execute" and is_death and item.lease.number not in step.tries:
         step.tries[item.lease.number] = AttemptRow(
