@@ -259,6 +259,33 @@ class RouteSuite:
         }
         assert all(item.sent_for_s is not None and item.sent_for_s >= 0 for item in polled)
 
+    async def test_called_back_when_it_came_late_to_an_account_s_address_then_it_is_told_by_its_job(
+        self, house: House
+    ) -> None:
+        deploy(house, [endpoint("one"), endpoint("two")], tiers=[0, 1])
+        await admit(house, 2)
+        worker, taken = await house.worker(), await claimed(house)
+        await house.settle(*(scene.accepted(item, handle=f"job-{place}") for place, item in enumerate(taken)))
+        house.due_now()
+        await house.pump(worker)
+        polled = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
+        await house.settle(*(scene.done(item) for item in polled))
+        attempts = [ids.AttemptId(run_id=item.run_id, ordinal=item.ordinal, number=item.number) for item in taken]
+
+        for name, job in (
+            ("one", "job-0"),
+            ("one", "job-0"),
+            ("two", "job-1"),
+            ("none", "job-1"),
+            ("one", "x" * 2_000),
+        ):
+            await scene.in_thread(lambda name=name, job=job: house.doors().note_stray(endpoint=name, handle=job))
+
+        assert await house.store.called_back(attempts=attempts) == {attempts[0]}
+        assert await house.store.prune(idempotency_hours=1, limit=10) == 0
+        assert await house.store.prune(idempotency_hours=0, limit=10) >= 2
+        assert await house.store.called_back(attempts=attempts) == frozenset()
+
     async def test_called_back_when_the_callback_came_after_the_end_then_it_is_told_all_the_same(
         self, house: House
     ) -> None:

@@ -49,6 +49,7 @@ MOVING_TABLES = [
     "webhook_secret",
     "signal",
     "inbox",
+    "stray",
     "result",
     "ledger",
     "spend_day",

@@ -360,14 +360,14 @@ class Heddle(schedules.Schedules, calls.Calling):
         event = self._verify_callback(endpoint=endpoint, headers=headers, body=body, now_s=self._now().timestamp())
         if read is None and not event.is_verified:
             raise provider.CallbackRefused(f"{endpoint}: without a token in its address a callback must be signed")
-        attempt_id = None if read is None else str(read)
-        if attempt_id is None and event.handle is not None:
-            attempt_id = self._doors.find_job(endpoint=endpoint, handle=event.handle)
+        handle, attempt_id = event.handle, None if read is None else str(read)
+        if attempt_id is None and handle is not None:
+            attempt_id = self._doors.find_job(endpoint=endpoint, handle=handle)
+            if attempt_id is None:
+                self._doors.note_stray(endpoint=endpoint, handle=handle)
         if attempt_id is None:
             return None
-        return self._doors.callback(
-            endpoint=endpoint, attempt_id=attempt_id, event_id=event.event_id, handle=event.handle
-        )
+        return self._doors.callback(endpoint=endpoint, attempt_id=attempt_id, event_id=event.event_id, handle=handle)
 
     def _replay_of_refused(self, new: records.NewRun, *, before: int = 0) -> records.Submission | None:
         """Give the run that a request stands for already, when it would be refused now. Raises Refused otherwise."""

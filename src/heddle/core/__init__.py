@@ -38,6 +38,7 @@ event        what a customer is told of a run; named by the run and by the numbe
 outbox       events that customers do not have yet
 receiver     where one tenant's webhooks go: scheme, host and port; what stands or falls together
 inbox        verified callbacks that no step has consumed yet
+stray        a verified callback to an account's one address of a job that no call in flight has: late, or not ours
 doorbell     a hint that work may be ready; losing one costs time, never work
 dead letter  a step that ended in failure and can be replayed
 ledger       every reservation, release, charge, refund and adjustment

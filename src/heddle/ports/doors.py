@@ -123,6 +123,13 @@ class Doors(Protocol):
         """Give the id of the attempt in flight at an endpoint whose job has this handle; None when there is none."""
         ...
 
+    def note_stray(self, *, endpoint: str, handle: str) -> None:
+        """Note a verified callback whose job no attempt in flight has: one that has ended counts as called back.
+
+        A second call changes nothing.
+        """
+        ...
+
     def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:
         """Note that a tenant owns an artifact. A second call changes nothing."""
         ...

@@ -83,5 +83,5 @@ class OperatingStore(Protocol):
         ...
 
     async def prune(self, *, idempotency_hours: int, limit: int) -> int:
-        """Remove idempotency keys and inbox rows past their time, in small batches; give how many went."""
+        """Remove idempotency keys, inbox rows and strays past their time, in small batches; give how many went."""
         ...

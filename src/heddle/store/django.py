@@ -236,6 +236,10 @@ class DjangoDoors(admitting.Admitting):
         run_id, ordinal, number = rows[0]
         return str(ids.AttemptId(run_id=run_id, ordinal=ordinal, number=number))
 
+    def note_stray(self, *, endpoint: str, handle: str) -> None:
+        """Note a callback whose job no attempt in flight has."""
+        self._rows("callback_stray", {"endpoint": endpoint, "handle": handle})
+
     # Artifacts, tenants, keys
 
     def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:

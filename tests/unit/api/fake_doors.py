@@ -37,6 +37,7 @@ class FakeDoors:
         self.signals: list[tuple[uuid.UUID, str, Any, str | None]] = []
         self.callbacks: set[tuple[str, str, str]] = set()
         self.jobs: dict[tuple[str, str], str] = {}
+        self.strays: list[tuple[str, str]] = []
         self.shown_endpoints: list[records.EndpointView] = []
         self.shown_lanes: list[lineup.LaneLoad] = []
         self.uses: dict[str, quota.Use] = {}
@@ -150,6 +151,9 @@ class FakeDoors:
 
     def find_job(self, *, endpoint: str, handle: str) -> str | None:
         return self.jobs.get((endpoint, handle))
+
+    def note_stray(self, *, endpoint: str, handle: str) -> None:
+        self.strays.append((endpoint, handle))
 
     def artifact_record(self, *, tenant: records.Tenant, reference: artifact.Artifact) -> None:
         self.owned[tenant.name, reference.sha256] = reference

@@ -1,6 +1,6 @@
--- Purpose: remove idempotency keys, inbox rows and pointers to results past their time, in small batches. Caller: engine.sweep, the leader.
+-- Purpose: remove idempotency keys, inbox rows, strays and pointers to results past their time, in small batches. Caller: engine.sweep, the leader.
 -- A pointer to a result goes when the result is too old, or has come to nothing. Of a call that has not ended, or ended lately, it is put off.
--- Rows: deletes idempotency and inbox; deletes or puts off result; reads step and attempt of those. Indexes: their times, keys. Locks: the rows.
+-- Rows: deletes idempotency, inbox and stray; deletes or puts off result; reads step and attempt of those. Indexes: their times, keys. Locks: the rows.
 with moment as materialized (
   select clock_timestamp() as now
 ), old_keys as (
@@ -16,6 +16,13 @@ with moment as materialized (
     where at < clock_timestamp() - make_interval(hours => %(hours)s) order by at limit %(limit)s
   ) o
   where i.endpoint_id = o.endpoint_id and i.event_id = o.event_id
+  returning 1
+), old_strays as (
+  delete from heddle_stray y using (
+    select endpoint_id, handle from heddle_stray
+    where at < clock_timestamp() - make_interval(hours => %(hours)s) order by at limit %(limit)s
+  ) o
+  where y.endpoint_id = o.endpoint_id and y.handle = o.handle
   returning 1
 ), looked as materialized (
   select r.tenant_id, r.key, r.run_id, r.ordinal, case
@@ -40,4 +47,5 @@ with moment as materialized (
     and r.tenant_id = l.tenant_id and r.key = l.key and r.run_id = l.run_id and r.ordinal = l.ordinal
   returning 1
 )
-select (select count(*) from old_keys)::int + (select count(*) from old_events)::int + (select count(*) from old_results)::int as removed
+select (select count(*) from old_keys)::int + (select count(*) from old_events)::int + (select count(*) from old_strays)::int
+  + (select count(*) from old_results)::int as removed

@@ -70,7 +70,7 @@ def idempotency_answer(
 
 
 def prune(tables: Tables, *, hours: int, limit: int) -> Rows:
-    """Remove keys and callbacks past their time."""
+    """Remove keys, callbacks and strays past their time."""
     until = tables.now_s() - hours * 3_600.0
     keys = [key for key, row in tables.idempotency.items() if row["at"] < until][:limit]
     events = [key for key, row in tables.inbox.items() if row[3] < until][:limit]
@@ -78,7 +78,10 @@ def prune(tables: Tables, *, hours: int, limit: int) -> Rows:
         del tables.idempotency[key]
     for event in events:
         del tables.inbox[event]
-    return [(len(keys) + len(events),)]
+    strays = [key for key, at in tables.strays.items() if at < until][:limit]
+    for stray in strays:
+        del tables.strays[stray]
+    return [(len(keys) + len(events) + len(strays),)]
 
 
 def api_key(tables: Tables, *, key_hash: str, now: datetime.datetime) -> Rows:

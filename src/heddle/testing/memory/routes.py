@@ -26,7 +26,9 @@ def score_called_back(
     for run_id, ordinal, number in sorted(zip(run_ids, ordinals, numbers, strict=True)):
         step = tables.step(run_id, ordinal)
         tried = None if step is None else step.tries.get(number)
-        if tried is not None and tried.called_back_at is not None:
+        if tried is None:
+            continue
+        if tried.called_back_at is not None or (tried.endpoint_id, tried.handle) in tables.strays:
             found.append((run_id, ordinal, number))
     return found
 

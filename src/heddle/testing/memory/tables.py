@@ -255,6 +255,7 @@ class Tables:
         self.tenants: dict[int, deployed.TenantRow] = {1: deployed.TenantRow(id=1, name="default")}
         self.results: dict[tuple[int, str], results.ResultRow] = {}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
+        self.strays: dict[tuple[int, str], float] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
         self.ledger: dict[tuple[uuid.UUID, int, int, str], LedgerRow] = {}
         self.workflows: dict[str, deployed.WorkflowRow] = {}

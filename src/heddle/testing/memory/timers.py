@@ -141,6 +141,14 @@ def callback_find(tables: Tables, *, endpoint: str, handle: str) -> Rows:
     return sorted(found, reverse=True)[:1]
 
 
+def callback_stray(tables: Tables, *, endpoint: str, handle: str) -> Rows:
+    """Note a callback whose job no attempt in flight has."""
+    for row in tables.endpoints.values():
+        if row.name == endpoint and len(handle) <= 1_000:
+            tables.strays.setdefault((row.id, handle), tables.now_s())
+    return []
+
+
 def take_timers(
     tables: Tables,
     *,
@@ -252,5 +260,6 @@ STATEMENTS: dict[str, Statement] = {
     "signal_add": signal_add,
     "callback_add": callback_add,
     "callback_find": callback_find,
+    "callback_stray": callback_stray,
     "take_timers": take_timers,
 }
