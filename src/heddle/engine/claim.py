@@ -30,6 +30,8 @@ _POLLS_EVERY_S = 0.1
 # What an activation is taken to plan before the first is seen: a guess too low floods the queue once, at the start.
 _STEPS_PER_ACTIVATION = 32.0
 _MOMENT_S = 1e-6
+DOUBTS_MAX = 1_000
+"""Admissions of unknown outcome that a worker remembers; of more, the oldest is forgotten."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,8 @@ class Claimer:
         self._step_groups: dict[int, int] = {}
         self._lines: Mapping[str, Sequence[int]] = {}
         self._unknown: set[uuid.UUID] = set()
-        self._unsent: set[uuid.UUID] = set()
+        self._unsent: dict[uuid.UUID, None] = {}
+        self._is_doubt_new = False
         # Places for sends that a claim or an admission was told of and has not answered for yet.
         self._promised = 0
         self._empty_in_row = 0
@@ -163,7 +166,10 @@ class Claimer:
     def doubt_calls(self, offer: calls_port.Offer) -> None:
         """Note that it is not known which calls were leased under an offer; none of them was sent."""
         self._promised -= offer.places
-        self._unsent.add(offer.claim_id)
+        self._unsent[offer.claim_id] = None
+        self._is_doubt_new = True
+        if len(self._unsent) > DOUBTS_MAX:
+            del self._unsent[next(iter(self._unsent))]
 
     def expect(self) -> None:
         """Learn that a call of a model has just become ready: the next claim need not ask whether one is."""
@@ -329,7 +335,8 @@ class Claimer:
 
     async def _read_back(self) -> None:
         """Give back what claims of unknown outcome took, except what was handed over after all."""
-        await self._read_back_unsent()
+        if self._is_doubt_new:
+            await self.let_go_unsent()
         if not self._unknown:
             return
         parts, asked = self._parts, set(self._unknown)
@@ -338,11 +345,21 @@ class Claimer:
         await parts.store.give_back(leases=strangers)
         self._unknown -= asked
 
-    async def _read_back_unsent(self) -> None:
-        """Let go of calls that an admission of unknown outcome leased: their intent stands, and nothing was sent."""
+    async def let_go_unsent(self) -> set[store.LeaseRef]:
+        """Let go of calls that admissions of unknown outcome leased, and give them: their intents stand, and none was
+        sent.
+
+        A commit may come after the look before the next claim, so admissions are remembered: a lease that nobody here
+        holds is looked for under them before it is given back, where it would be one that may have been sent.
+        """
         if not self._unsent:
-            return
-        parts, asked = self._parts, set(self._unsent)
-        for ref in await parts.store.readback(worker=parts.worker, claim_ids=sorted(asked)):
+            return set()
+        parts, self._is_doubt_new = self._parts, False
+        try:
+            found = await parts.store.readback(worker=parts.worker, claim_ids=sorted(self._unsent))
+        except BaseException:
+            self._is_doubt_new = True
+            raise
+        for ref in found:
             parts.settling.put(settle.never_sent(ref))
-        self._unsent -= asked
+        return set(found)

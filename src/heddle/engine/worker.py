@@ -339,6 +339,9 @@ class Worker:
         stored = await parts.store.held(worker=parts.worker, grace_s=_RECONCILE_HOLD_S)
         strangers = [ref for ref in stored if parts.hold.get((ref.run_id, ref.ordinal)) is None]
         if strangers:
+            unsent = await self._claimer.let_go_unsent()
+            strangers = [ref for ref in strangers if ref not in unsent]
+        if strangers:
             recorder.event(events.LEASE_RELEASED, worker=parts.name)
             await parts.store.give_back(leases=strangers)
         keys = {(ref.run_id, ref.ordinal, ref.fence) for ref in stored}
@@ -366,6 +369,8 @@ class Worker:
         try:
             await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
             await parts.store.give_back(leases=refs)
+            await self._claimer.let_go_unsent()
+            await asyncio.wait_for(parts.settling.drained(), timeout=max(1.0, parts.settings.drain_s))
             await asyncio.to_thread(self._heartbeat.close)
             await parts.store.retire(worker=parts.worker)
         except (store.StoreLost, TimeoutError) as error:
