@@ -210,6 +210,7 @@ class ProviderSuite:
         outcome = await adapter_under_test.send(request_of)
 
         assert fault_of(outcome) is self.malformed_outcome
+        assert getattr(outcome, "billed_nano_usd", None) is None  # what was delivered is paid for, as reserved
         assert len(message_of(outcome)) < 600
 
     async def test_send_when_the_answer_is_too_large_then_classified(
@@ -223,6 +224,7 @@ class ProviderSuite:
         outcome = await adapter_under_test.send(request_of)
 
         assert fault_of(outcome) is self.too_large_outcome
+        assert getattr(outcome, "billed_nano_usd", None) is None
 
     async def test_send_when_the_endpoint_echoes_the_secret_then_no_message_holds_it(
         self,

@@ -192,6 +192,26 @@ class TakeSuite:
         assert second.id == first.id
         assert second.fence > first.fence
 
+    async def test_take_when_an_earlier_end_of_the_run_is_not_told_of_then_the_later_one_waits_for_it(
+        self, house: House
+    ) -> None:
+        run_id = (await house.admit(webhook_url=URL)).run_id
+        await finish(house, run_id, ending=scene.raised())
+        (first,) = await take(house)
+        await write(house, first, law.EventState.DUE, delay_s=100.0)
+        await house.retry(run_id)
+        await finish(house, run_id, ending=returned())
+
+        early, overdue_s = await take(house), (await house.store.count_events(limit=10)).overdue_s
+        house.later(101)
+        (again,), during = await take(house), await take(house)
+        await write(house, again, law.EventState.DELIVERED)
+        (second,) = await take(house)
+
+        assert (early, during, overdue_s) == ((), (), 0.0)
+        assert again.id == first.id
+        assert (second.id.run_id, second.type) == (run_id, "run.succeeded")
+
     async def test_write_when_the_lease_was_lost_then_only_that_it_was_delivered_counts(self, house: House) -> None:
         await ended(house)
         (first,) = await take(house)

@@ -152,25 +152,27 @@ class TestReplicateModel(replicate.ReplicateReplies):
         assert scripted_server.paths(server.requests) == [("GET", f"/v1/predictions/{replicate.ID}")]
 
     @pytest.mark.parametrize(
-        ("ended", "fault"),
+        ("ended", "fault", "billed"),
         [
-            (replicate.prediction("failed", error="NSFW content detected"), "rejected_permanent"),
+            (replicate.prediction("failed", error="NSFW content detected"), "rejected_permanent", 0),
             (
                 replicate.prediction("failed", error="Prediction interrupted (code: E6716)"),
                 "rejected_transient",
+                0,
             ),
-            (replicate.prediction("failed", error="CUDA out of memory E1001"), "too_large"),
-            (replicate.prediction("canceled"), "cancelled"),
+            (replicate.prediction("failed", error="CUDA out of memory E1001"), "too_large", 0),
+            (replicate.prediction("canceled"), "cancelled", 0),
             (
                 replicate.prediction(
                     "canceled", completed_at="2026-09-08T16:20:34Z", deadline="2026-09-08T16:20:33.9Z"
                 ),
                 "deadline",
+                0,
             ),
-            (replicate.prediction("aborted"), "deadline"),
-            (replicate.prediction("succeeded", data_removed=True), "bad_output"),
-            (replicate.prediction("succeeded", error="The model returned nothing."), "bad_output"),
-            (replicate.prediction("succeeded", output=["data:image/png;base64,!!"]), "bad_output"),
+            (replicate.prediction("aborted"), "deadline", 0),
+            (replicate.prediction("succeeded", data_removed=True), "bad_output", None),
+            (replicate.prediction("succeeded", error="The model returned nothing."), "bad_output", 0),
+            (replicate.prediction("succeeded", output=["data:image/png;base64,!!"]), "bad_output", None),
         ],
         ids=range(9),
     )
@@ -178,6 +180,7 @@ class TestReplicateModel(replicate.ReplicateReplies):
         self,
         ended: dict[str, Any],
         fault: str,
+        billed: int | None,
         server: scripted_server.ScriptedServer,
         adapter_under_test: provider.Provider,
         request_of: provider.ProviderRequest,
@@ -187,7 +190,7 @@ class TestReplicateModel(replicate.ReplicateReplies):
         outcome = await adapter_under_test.poll(replicate.handle(server.url), request_of)
 
         assert isinstance(outcome, settle.Faulted), outcome
-        assert (outcome.fault.fault.value, outcome.billed_nano_usd) == (fault, 0)
+        assert (outcome.fault.fault.value, outcome.billed_nano_usd) == (fault, billed)
 
     async def test_poll_when_the_prediction_is_gone_then_unknown(
         self,

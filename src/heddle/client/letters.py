@@ -40,8 +40,8 @@ def composer(
 def body(event: outbox.DueEvent, *, root: str) -> str | None:
     """Write the body of one event; None when its run is not stored any more.
 
-    The state is the one that the event tells of, also when somebody has retried the run since. A run that went on as
-    others is told of once, at the end of the chain; ``submitted_as`` is then the first, which the customer knows.
+    State and time are those that the event tells of, also when somebody has retried the run since. A run that went on
+    as others is told of once, at the end of the chain; ``submitted_as`` is then the first, which the customer knows.
     """
     view = event.view
     if view is None:
@@ -49,7 +49,7 @@ def body(event: outbox.DueEvent, *, root: str) -> str | None:
     state = event.type.removeprefix("run.")
     data: dict[str, Any] = shown.run(view, root=root, has_values=False)
     data |= {"state": state, "shown_state": state, "submitted_as": str(event.submitted_as)}
-    data["finished_at"] = data["finished_at"] or shown.instant(event.at)
+    data["finished_at"] = shown.instant(event.at)
     if state == run.RunState.SUCCEEDED.value:
         if event.is_whole:
             data["output"] = view.output
@@ -68,7 +68,7 @@ def prediction(event: outbox.DueEvent, view: records.RunView, *, places: predict
     if is_long:
         view = dataclasses.replace(view, input=None)
     state = run.RunState(event.type.removeprefix("run."))
-    ended = dataclasses.replace(view, state=state, shown_state=state.value, finished_at=view.finished_at or event.at)
+    ended = dataclasses.replace(view, state=state, shown_state=state.value, finished_at=event.at)
     return _written(predictions_module.shown(ended, places=places) | {"data_removed": is_long or not event.is_whole})
 
 

@@ -384,13 +384,13 @@ class Executor:
             self._parts.settling.put(settle_stage.cut_off(claimed, delay_s=self._parts.settings.send_margin_s))
 
     def unclassified(self, endpoint: parts_module.Endpoint, error: Exception) -> settle.Outcome:
-        """Give the outcome of an adapter or of storage that raised."""
+        """Give the outcome of an adapter or of storage that raised; a result that was refused there was delivered."""
         message = f"{type(error).__name__}: {error}"
         if isinstance(error, blobs_port.BlobRefused):
             fault = (
                 faults.Fault.TOO_LARGE if error.code in ("too_large", "too_many_pixels") else faults.Fault.BAD_OUTPUT
             )
-            return failed(fault, message, f"endpoint {endpoint.row.name}")
+            return dataclasses.replace(failed(fault, message, f"endpoint {endpoint.row.name}"), billed_nano_usd=None)
         if endpoint.is_paid:
             return settle.Unknown(message=message[:2_000])
         return failed(faults.Fault.UNCLASSIFIED, message, f"endpoint {endpoint.row.name}")

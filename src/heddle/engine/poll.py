@@ -165,6 +165,9 @@ class Poller:
         match outcome:
             case settle.Completed():
                 await self._close(claimed, attempt.AttemptState.DONE, cost=outcome.cost_nano_usd)
+            case settle.Faulted() if outcome.billed_nano_usd is None:
+                # It came to its end and is no use: paid for as reserved, like a result.
+                await self._close(claimed, attempt.AttemptState.DONE)
             case settle.Faulted():
                 await self._close(claimed, attempt.AttemptState.REJECTED, cost=outcome.billed_nano_usd or None)
             case settle.Absent() if self._is_proof(claimed, endpoint):

@@ -88,13 +88,13 @@ class Jobs(endpoints.Endpoint):
         request: provider.ProviderRequest,
         *,
         what: str,
-        billed: int = 0,
+        billed: int | None = None,
         source: fetching.Source | None = None,
     ) -> "dict[str, identity.JsonValue] | settle.Outcome":
         """Copy the media of a finished job, by link; another look when one may still come, a fault when one never will.
 
-        billed: what a fault costs all the same, in nano-dollars. source: whose links get which credential; the
-        endpoint's own when None.
+        billed: what a fault costs all the same, in nano-dollars, None where nobody tells. source: whose links get which
+        credential; the endpoint's own when None.
         """
         links = list(dict.fromkeys(found))
         if len(links) > FILES_MAX:
@@ -129,17 +129,17 @@ class Jobs(endpoints.Endpoint):
         cost_nano_usd: int | None = None,
     ) -> settle.Outcome:
         """Complete a job with the part of its answer that the options point at, its media copied."""
-        billed = cost_nano_usd or 0
         try:
             output = json_wire.follow(value, picks.output)
             for pointer in picks.output_artifacts:
                 link = _as_link(json_wire.follow(output, pointer))
-                kept = await self._copied([link], request, what=what, billed=billed)
+                kept = await self._copied([link], request, what=what, billed=cost_nano_usd)
                 if not isinstance(kept, dict):
                     return kept
                 output = json_wire.replaced(output, pointer, kept[link])
         except json_wire.WireRefused as error:
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the output of {what} {error}", billed=billed)
+            message = f"the output of {what} {error}"
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=cost_nano_usd)
         return settle.Completed(output=output, cost_nano_usd=cost_nano_usd)
 
     def _again(self, note: str, reply: transport.Reply | None = None) -> settle.StillRunning:

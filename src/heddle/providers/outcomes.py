@@ -38,9 +38,11 @@ class Outcomes:
         return self.excerpt(text.encode("utf-8", errors="replace"))
 
     def fault(
-        self, fault: faults.Fault, message: str, *, billed: int = 0, heard: told.Told = told.NOTHING
+        self, fault: faults.Fault, message: str, *, billed: int | None = 0, heard: told.Told = told.NOTHING
     ) -> settle.Faulted:
-        """Give a classified failure. ``billed``: what it costs all the same, in nano-dollars."""
+        """Give a classified failure. ``billed``: what it costs all the same, in nano-dollars; None where it costs
+        something and nobody tells how much.
+        """
         step_fault = faults.StepFault(fault=fault, message=message, where=self.where)
         return settle.Faulted(fault=step_fault, billed_nano_usd=billed, told=heard)
 
@@ -93,8 +95,8 @@ class Outcomes:
         return self.judged(fault, message, headers=reply.headers, retry_after_s=retry_after_s, heard=heard)
 
     def bad(self, message: str, body: bytes) -> settle.Faulted:
-        """Give the failure of a result that cannot be used."""
-        return self.fault(faults.Fault.BAD_OUTPUT, f"{message}: {self.excerpt(body)}")
+        """Give the failure of a result that cannot be used: it was delivered, so it is paid for as reserved."""
+        return self.fault(faults.Fault.BAD_OUTPUT, f"{message}: {self.excerpt(body)}", billed=None)
 
     def partial(self, message: str) -> settle.Outcome:
         """Judge an answer that began and did not end: nobody knows what it would have been."""
@@ -102,8 +104,10 @@ class Outcomes:
             return settle.Unknown(message=message)
         return self.fault(faults.Fault.PARTIAL, message)
 
-    def blob_refused(self, error: blobs.BlobRefused, *, billed: int = 0) -> settle.Faulted:
-        """Give the failure of a result that is no medium we take. ``billed``: what it costs all the same."""
+    def blob_refused(self, error: blobs.BlobRefused, *, billed: int | None = None) -> settle.Faulted:
+        """Give the failure of a result that is no medium we take. ``billed``: what it costs all the same, None where
+        nobody tells.
+        """
         fault = faults.Fault.TOO_LARGE if error.code == "too_large" else faults.Fault.BAD_OUTPUT
         return self.fault(fault, f"the result was not stored ({error.code}): {error}", billed=billed)
 

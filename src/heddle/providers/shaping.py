@@ -99,7 +99,7 @@ class ShapedProvider:
             return dataclasses.replace(outcome, output=templates.fill(self._shape.output, values))
         except templates.TemplateUnfilled as error:
             fault = self._fault(faults.Fault.BAD_OUTPUT, f"{error}, which shape.output asks for")
-            return dataclasses.replace(fault, billed_nano_usd=outcome.cost_nano_usd or 0, told=outcome.told)
+            return dataclasses.replace(fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
 
     def _fault(self, fault: faults.Fault, message: str) -> settle.Faulted:
         return settle.Faulted(fault=faults.StepFault(fault=fault, message=message, where=self._where))

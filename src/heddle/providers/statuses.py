@@ -88,7 +88,8 @@ def outcome_of_loss(lost: transport.Lost, *, where: str, is_paid: bool) -> settl
         message = f"answered {lost.status}, its body did not arrive whole: {lost.message}"
         return outcome_of(fault_of(lost.status), message=message, where=where, is_paid=is_paid)
     if lost.cause is transport.Cause.TOO_LARGE:
-        return outcome_of(faults.Fault.TOO_LARGE, message=lost.message, where=where, is_paid=is_paid)
+        too_large = faults.StepFault(fault=faults.Fault.TOO_LARGE, message=lost.message, where=where)
+        return settle.Faulted(fault=too_large, billed_nano_usd=None)  # delivered, so paid for, at a price nobody read
     if lost.status is not None and not is_paid:
         return outcome_of(faults.Fault.PARTIAL, message=lost.message, where=where, is_paid=False)
     return outcome_of(faults.Fault.SENT_UNKNOWN, message=lost.message, where=where, is_paid=is_paid)

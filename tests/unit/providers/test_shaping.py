@@ -68,13 +68,16 @@ async def test_send_when_the_input_lacks_what_the_shape_asks_for_then_nothing_is
     assert outcome.fault.fault is faults.Fault.REJECTED_PERMANENT
 
 
-async def test_poll_when_the_answer_lacks_what_the_shape_asks_for_then_bad_output_that_was_billed() -> None:
-    made, _ = shaped(settle.Completed(output={"images": []}, cost_nano_usd=5))
+@pytest.mark.parametrize("cost", [5, None], ids=["told", "not told"])
+async def test_poll_when_the_answer_lacks_what_the_shape_asks_for_then_bad_output_that_was_billed(
+    cost: int | None,
+) -> None:
+    made, _ = shaped(settle.Completed(output={"images": []}, cost_nano_usd=cost))
 
     outcome = await made.poll("job", request(INPUT))
 
     assert isinstance(outcome, settle.Faulted)
-    assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.BAD_OUTPUT, 5)
+    assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.BAD_OUTPUT, cost)
 
 
 async def test_poll_when_the_job_still_runs_then_that_is_passed_on() -> None:

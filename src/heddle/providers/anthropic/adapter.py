@@ -147,7 +147,7 @@ class AnthropicProvider(synchronous.Synchronous):
         self, why: str, usage: json_wire.JsonObject, message: json_wire.JsonObject, headers: Mapping[str, str]
     ) -> settle.Faulted:
         faulted = self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer cannot be read: {why}")
-        billed = _cost(message, usage) or 0
+        billed = _cost(message, usage)
         return dataclasses.replace(faulted, billed_nano_usd=billed, told=self._told(headers, usage))
 
     def _broken_off(self, gathering: stream.Gathering, headers: Mapping[str, str]) -> settle.Outcome:
@@ -159,7 +159,7 @@ class AnthropicProvider(synchronous.Synchronous):
         heard = self._told(headers, gathering.usage)
         if gathering.has_content:
             faulted = self._outcomes.fault(faults.Fault.PARTIAL, message)
-            billed = _cost(gathering.message, gathering.usage) or 0
+            billed = _cost(gathering.message, gathering.usage)
             return dataclasses.replace(faulted, billed_nano_usd=billed, told=heard)
         status = anthropic_faults.STATUSES.get(codes[-1] if codes else "", 500)
         return self._outcomes.judged(anthropic_faults.fault_of(status, codes), message, heard=heard)

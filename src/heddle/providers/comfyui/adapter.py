@@ -232,7 +232,8 @@ class ComfyuiProvider(endpoints.Endpoint):
                     stored.append(kept.as_json())
                 output[part.name] = part.value if part.value is not None else stored if part.is_list else stored[0]
         except wire.AnswerRefused as error:
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the job's result cannot be used: {error}")
+            message = f"the job's result cannot be used: {error}"
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=None)
         return settle.Completed(output=output)
 
     async def _kept(
@@ -245,14 +246,14 @@ class ComfyuiProvider(endpoints.Endpoint):
                 return self._again(f"{name} is not here yet: {opened.message}")
             if opened.status in (400, 403, 404):
                 message = f"the job is done and its file {name} cannot be had: answered {opened.status}"
-                return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
+                return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=None)
             if opened.status != 200:
                 return self._again(f"{name} is not here yet: answered {opened.status}")
             kept = await fetching.store(opened, artifacts=request.artifacts)
         if isinstance(kept, artifact.Artifact):
             return kept
         message = f"{name}: {kept.message}"
-        return self._again(message) if kept.is_passing else self._outcomes.fault(kept.fault, message)
+        return self._again(message) if kept.is_passing else self._outcomes.fault(kept.fault, message, billed=None)
 
     def _accepted(self, prompt_id: str, there: conversation.Conversation, *, is_open: bool) -> settle.Accepted:
         """Give the job's address as its handle, so that it is found wherever the endpoint's url leads later on."""

@@ -197,7 +197,8 @@ class FalProvider(jobs.Jobs):
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._outcomes.fault(faults.Fault.TOO_LARGE, f"the result of {job.request_id}: {reply.message}")
+                message = f"the result of {job.request_id}: {reply.message}"
+                return self._outcomes.fault(faults.Fault.TOO_LARGE, message, billed=None)
             return self._again(f"the result of {job.request_id} is not here yet: {reply.message}")
         if reply.status == 404:
             return settle.Unknown(message=f"fal no longer has the result of {job.request_id}")
@@ -219,13 +220,12 @@ class FalProvider(jobs.Jobs):
         if reply.media_type in ("text/html", "application/xhtml+xml"):
             return self._again(f"the result of {job.request_id} is not here yet: a page came", reply)
         cost = self._cost_nano_usd(reply.headers, self._model(request))
-        billed = cost or 0
         try:
             output = json_wire.parse_json(reply.body)
         except json_wire.WireRefused as error:
             message = f"the result of {job.request_id} {error}; it begins: {self._outcomes.excerpt(reply.body)}"
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=billed)
-        kept = await self._copied(wire.files_in(output), request, what=job.request_id, billed=billed)
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=cost)
+        kept = await self._copied(wire.files_in(output), request, what=job.request_id, billed=cost)
         if not isinstance(kept, dict):
             return kept
         heard = dataclasses.replace(limits.read(reply.headers, now_s=time.time()), images=len(kept) or None)

@@ -188,7 +188,8 @@ class HuggingfaceProvider(synchronous.Synchronous):
         except transport.BodyLost as error:
             return self._outcomes.loss(error.lost)
         except (sse.StreamRefused, wire.AnswerRefused, json_wire.WireRefused) as error:
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the stream cannot be used: {error}")
+            message = f"the stream cannot be used: {error}"
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=None)
         return self._outcomes.partial("the stream ended before its text was whole")
 
     async def _medium(

@@ -238,7 +238,7 @@ class KserveProvider(synchronous.Synchronous):
         return self._outcomes.refused(reply, kserve_faults.fault_of(reply.status, is_guarded=self._terms.is_paid))
 
     def _bad(self, message: str) -> settle.Faulted:
-        return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
+        return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=None)
 
 
 def _is_end_marked(headers: Mapping[str, str]) -> bool:

@@ -168,7 +168,8 @@ class Batches:
             if isinstance(stored, fetching.NotCopied):
                 if stored.is_passing:
                     return self._line.again(f"the batch is over and its {name} are not here yet: {stored.message}")
-                return self._line.fault(stored.fault, f"the {name} of the batch: {stored.message}")
+                message = f"the {name} of the batch: {stored.message}"
+                return self._line.fault(stored.fault, message, billed_nano_usd=None)
             kept[name] = None if stored is None else stored.as_json()
         heard = self._line.told({}, usage.read(batch))
         if status == "cancelled":

@@ -47,7 +47,7 @@ class Completions:
             return self._line.refused(reply)
         answer = self._line.object_of(reply)
         if isinstance(answer, str):
-            return self._line.fault(faults.Fault.BAD_OUTPUT, answer)
+            return self._line.fault(faults.Fault.BAD_OUTPUT, answer, billed_nano_usd=None)
         return await self._judged(answer, request, opened.headers)
 
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
@@ -125,13 +125,12 @@ class Completions:
                 is_whole = isinstance(answer.get("output"), list)
         if not is_whole:
             body = self._line.excerpt(json_wire.write_json(answer))
-            return self._line.fault(
-                faults.Fault.BAD_OUTPUT, f"the answer is none of {self._operation}: {body}", heard=heard
-            )
+            message = f"the answer is none of {self._operation}: {body}"
+            return self._line.fault(faults.Fault.BAD_OUTPUT, message, billed_nano_usd=cost, heard=heard)
         try:
             output = await _fitted(await pictures.kept(answer, artifacts=request.artifacts), request.artifacts)
         except blobs.BlobRefused as error:
-            return self._line.outcomes.blob_refused(error, billed=cost or 0)
+            return self._line.outcomes.blob_refused(error, billed=cost)
         except OSError as error:
             return self._line.outcomes.not_stored(error)
         return settle.Completed(output=output, cost_nano_usd=cost, told=heard)
@@ -145,14 +144,15 @@ class Completions:
             handle = f"{self._line.base_url}/responses/{wire.quoted(name)}"
             return settle.Accepted(handle=handle, poll_after_s=self._line.options.poll_after_s)
         if status == "cancelled":
-            return self._line.fault(faults.Fault.CANCELLED, f"the response {name} was cancelled", billed_nano_usd=cost)
+            message = f"the response {name} was cancelled"
+            return self._line.fault(faults.Fault.CANCELLED, message, billed_nano_usd=cost or 0)
         if status == "failed":
             code = wire.code_of(answer.get("error"))
             said = self._line.excerpt(wire.text(answer.get("error"), "message").encode())
             return self._line.fault(
                 openai_faults.job_fault_of(code),
                 f"the response {name} failed ({code or 'no code'}): {said}",
-                billed_nano_usd=cost,
+                billed_nano_usd=cost or 0,
             )
         return None
 

@@ -115,11 +115,11 @@ class Line:
         fault: faults.Fault,
         message: str,
         *,
-        billed_nano_usd: int | None = None,
+        billed_nano_usd: int | None = 0,
         heard: told.Told = told.NOTHING,
     ) -> settle.Faulted:
-        """Word a fault of this endpoint."""
-        return self.outcomes.fault(fault, message, billed=billed_nano_usd or 0, heard=heard)
+        """Word a fault of this endpoint. ``billed_nano_usd``: None where it is paid for and nobody tells how much."""
+        return self.outcomes.fault(fault, message, billed=billed_nano_usd, heard=heard)
 
     def not_sent(self, error: Exception) -> settle.Faulted:
         """Word that a request could not be written."""

@@ -42,18 +42,17 @@ class Pictures:
             return self._line.refused(reply)
         answer = self._line.object_of(reply)
         if isinstance(answer, str):
-            return self._line.fault(faults.Fault.BAD_OUTPUT, answer)
+            return self._line.fault(faults.Fault.BAD_OUTPUT, answer, billed_nano_usd=None)
         used = usage.read(answer)
-        heard = self._line.told(reply.headers, used)
+        cost, heard = self._line.cost_nano_usd(request, used), self._line.told(reply.headers, used)
         data = answer.get("data")
         if not isinstance(data, list) or not 0 < len(data) <= PICTURES_MAX or not all(map(_has_picture, data)):
             message = f"the answer has no pictures, or more than {PICTURES_MAX}: {self._line.excerpt(reply.body)}"
-            return self._line.fault(faults.Fault.BAD_OUTPUT, message, heard=heard)
-        cost = self._line.cost_nano_usd(request, used)
+            return self._line.fault(faults.Fault.BAD_OUTPUT, message, billed_nano_usd=cost, heard=heard)
         try:
             answer = await kept(answer, artifacts=request.artifacts)
         except blobs.BlobRefused as error:
-            return self._line.outcomes.blob_refused(error, billed=cost or 0)
+            return self._line.outcomes.blob_refused(error, billed=cost)
         except OSError as error:
             return self._line.outcomes.not_stored(error)
         outcome = await self._fetched(answer, request, cost=cost)

@@ -63,7 +63,7 @@ class Videos:
             return settle.Completed(output={**job, "video": stored.as_json()})
         if stored.is_passing:
             return self._line.again(f"the video is made and not here yet: {stored.message}")
-        return self._line.fault(stored.fault, stored.message)
+        return self._line.fault(stored.fault, stored.message, billed_nano_usd=None)
 
     async def _copied(self, handle: str, request: provider.ProviderRequest) -> artifact.Artifact | fetching.NotCopied:
         return await fetching.copy(

@@ -161,7 +161,7 @@ class ReplicateProvider(endpoints.Endpoint):
             return self._ended(replicate_faults.ended_fault_of(prediction), message, prediction)
         if prediction.is_removed and prediction.output is None:
             message = f"{about} was deleted at Replicate before it was copied"
-            return self._ended(faults.Fault.BAD_OUTPUT, message, prediction)
+            return self._ended(faults.Fault.BAD_OUTPUT, message, prediction, is_delivered=True)
         if prediction.output is None and prediction.error:
             message = (
                 f"{about} is said to be there, beside an error: {self._outcomes.excerpt(prediction.error.encode())}"
@@ -176,10 +176,16 @@ class ReplicateProvider(endpoints.Endpoint):
                 cost_nano_usd=self._cost(prediction, images=found.images),
                 told=told.Told(images=found.images or None),
             )
-        return self._again(found.message) if found.is_passing else self._ended(found.fault, found.message, prediction)
+        if found.is_passing:
+            return self._again(found.message)
+        return self._ended(found.fault, found.message, prediction, is_delivered=True)
 
-    def _ended(self, fault: faults.Fault, message: str, prediction: wire.Prediction) -> settle.Faulted:
-        return self._outcomes.fault(fault, message, billed=self._cost(prediction, images=0) or 0)
+    def _ended(
+        self, fault: faults.Fault, message: str, prediction: wire.Prediction, *, is_delivered: bool = False
+    ) -> settle.Faulted:
+        # What was delivered is paid for, also where it is gone or no use; of how many pictures nobody can tell.
+        cost = self._cost(prediction, images=0) or (None if is_delivered else 0)
+        return self._outcomes.fault(fault, message, billed=cost)
 
     def _cost(self, prediction: wire.Prediction, *, images: int) -> int | None:
         return pricing.cost_nano_usd(prediction, model_name=self._options.model_name, images=images)

@@ -136,7 +136,8 @@ class RunPodProvider(jobs.Jobs):
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._outcomes.fault(faults.Fault.TOO_LARGE, f"the result of {place}: {reply.message}")
+                message = f"the result of {place}: {reply.message}"
+                return self._outcomes.fault(faults.Fault.TOO_LARGE, message, billed=None)
             return self._again(reply.message)
         if reply.status == 404:
             return settle.Unknown(

@@ -105,7 +105,7 @@ class _Endpoint(jobs.Jobs):
             message = f"the result of {what}: {kept.message}"
             if kept.is_passing:
                 return transport.MaybeSent(cause=transport.Cause.CUT, message=message, status=opened.status)
-            return self._outcomes.fault(kept.fault, message)
+            return self._outcomes.fault(kept.fault, message, billed=None)
         reply = await transport.whole(opened)
         if not isinstance(reply, transport.Reply):
             return reply
@@ -113,7 +113,7 @@ class _Endpoint(jobs.Jobs):
             value = json_wire.parse_json(reply.body)
         except json_wire.WireRefused as error:
             message = f"the result of {what} {error}; it begins: {self._outcomes.excerpt(reply.body)}"
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=None)
         return await self._picked(value, request, picks=self._options.picks, what=what)
 
 
@@ -311,7 +311,7 @@ class AsynchronousEndpoint(_Endpoint):
                 outcome = await self._result(opened, request, what=str(job.output))
                 if isinstance(outcome, transport.NotSent | transport.MaybeSent):
                     if outcome.cause is transport.Cause.TOO_LARGE:
-                        return self._outcomes.fault(faults.Fault.TOO_LARGE, outcome.message)
+                        return self._outcomes.fault(faults.Fault.TOO_LARGE, outcome.message, billed=None)
                     return self._again(outcome.message)
                 return outcome
             return None if opened.status in (403, 404) else self._again(f"asked for output: answered {opened.status}")

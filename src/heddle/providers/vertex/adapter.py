@@ -140,7 +140,8 @@ class VertexProvider(jobs.Jobs):
         reply = await self._transport.exchange(call)
         if not isinstance(reply, transport.Reply):
             if reply.cause is transport.Cause.TOO_LARGE:
-                return self._outcomes.fault(faults.Fault.TOO_LARGE, f"the result of {name}: {reply.message}")
+                message = f"the result of {name}: {reply.message}"
+                return self._outcomes.fault(faults.Fault.TOO_LARGE, message, billed=None)
             return self._again(reply.message)
         if reply.status == 404 and wire.read_error_code(reply.body) == "NOT_FOUND":
             return settle.Unknown(message=f"Vertex AI no longer knows the operation {name} it had started")
@@ -218,7 +219,7 @@ class VertexProvider(jobs.Jobs):
             value = json_wire.parse_json(reply.body)
         except json_wire.WireRefused as error:
             message = f"the answer {error}; it begins: {self._outcomes.excerpt(reply.body)}"
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message)
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, message, billed=None)
         outcome = await self._kept(value, request, what="the prediction")
         if isinstance(outcome, settle.StillRunning):  # there is no job to ask again
             return self._not_kept(outcome.note)
@@ -230,7 +231,7 @@ class VertexProvider(jobs.Jobs):
             found = wire.links_in(value, storage_url=self._options.storage_url)
             headers = await self._tokens.headers() if any(not link.startswith("data:") for link in found) else {}
         except wire.AnswerRefused as error:
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}")
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}", billed=None)
         except tokens.TokenMissing as error:
             return self._again(str(error))
         source = fetching.Source(home=self._options.storage_url, headers=headers)
@@ -241,7 +242,7 @@ class VertexProvider(jobs.Jobs):
         try:
             output = json_wire.follow(whole, self._options.output)
         except json_wire.WireRefused as error:
-            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}")
+            return self._outcomes.fault(faults.Fault.BAD_OUTPUT, f"the answer of {what} {error}", billed=None)
         return settle.Completed(output=output)
 
     def _not_kept(self, message: str) -> settle.Outcome:

@@ -4,6 +4,7 @@
 -- Rows: reads receiver, webhook_disabled, webhook_secret, run, step, tenant; updates outbox, receiver (the lease of its probe).
 -- Locks in order: outbox (skip locked), then receiver (skip locked): waits for nobody. Indexes: heddle_outbox_receiver, keys.
 -- A receiver that is left alone gives nothing; one with `failures_max` failures gives one event, its probe.
+-- An end of a run waits until nobody has to be told of the ends before it, so that whoever acts on the last one told acts on the last one.
 -- Nothing matches: one row whose events are null.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -37,6 +38,7 @@ with recursive moment as materialized (
   cross join lateral (
     select o.run_id, o.seq, o.next_at from heddle_outbox o
     where o.state = 'due' and o.tenant_id = r.tenant_id and o.receiver = r.receiver and o.next_at <= now
+      and not exists (select 1 from heddle_outbox p where p.run_id = o.run_id and p.seq < o.seq and p.state = 'due')
     order by o.next_at limit r.room
     for no key update skip locked
   ) e

@@ -47,6 +47,16 @@ def _due(tables: Tables) -> list[OutboxRow]:
     return list(tables.outbox_due.values())
 
 
+def _first(tables: Tables) -> list[OutboxRow]:
+    """Give the due events that wait for no earlier end of their run."""
+    first: dict[uuid.UUID, OutboxRow] = {}
+    for row in _due(tables):
+        known = first.setdefault(row.run_id, row)
+        if row.seq < known.seq:
+            first[row.run_id] = row
+    return list(first.values())
+
+
 def outbox_next(tables: Tables) -> Rows:
     """Tell in how many seconds the next event is due."""
     first = min((row.next_at for row in _due(tables)), default=None)
@@ -79,7 +89,7 @@ def outbox_take(
     now = tables.now_s()
     busy = dict(zip(zip(busy_tenants, busy_addresses, strict=True), busy_counts, strict=True))
     lines: dict[ReceiverKey, list[OutboxRow]] = {}
-    for row in _due(tables):
+    for row in _first(tables):
         # Receivers with nothing due are passed over: looking at one by one, as the statement does, changes nothing.
         if row.next_at <= now and (row.tenant_id, row.receiver) > (after_tenant, after_address):
             lines.setdefault((row.tenant_id, row.receiver), []).append(row)
@@ -179,7 +189,7 @@ def webhook_disable(tables: Tables, *, tenants: Sequence[int], urls: Sequence[st
 def outbox_counts(tables: Tables, *, limit: int) -> Rows:
     """Count what is not delivered."""
     states = [row.state for row in tables.outbox.values()]
-    well = [row for row in _due(tables) if tables.receivers.get((row.tenant_id, row.receiver), (0, 0.0, 0.0))[0] == 0]
+    well = [row for row in _first(tables) if tables.receivers.get((row.tenant_id, row.receiver), (0, 0.0, 0.0))[0] == 0]
     overdue_s = max((tables.now_s() - row.next_at for row in well), default=None)
     counts = (min(limit, states.count(state)) for state in ("due", "dead", "disabled"))
     return [(*counts, overdue_s if overdue_s is not None and overdue_s > 0 else None)]
