@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from heddle import wiring
 from heddle.config import deployment
@@ -30,7 +29,7 @@ from heddle.twins import registry as twins
 from heddle.twins.kit import faults, ledger, options, server
 from heddle.twins.simulator import terms, twin
 from tests import pg
-from tests.integration import canary_child, site, working
+from tests.integration import callback_door, canary_child, site, working
 from tests.races import invariants, scene
 
 ENVIRON = {"KEY": options.DEFAULT_API_KEY, "HOOK": options.DEFAULT_WEBHOOK_SECRET}
@@ -217,7 +216,7 @@ async def opened(
             name: await stack.enter_async_context(server.Running(seller.twin(folder, name)))
             for name, seller in sellers.items()
         }
-        door_url = await stack.enter_async_context(_door(adapters))
+        door_url = await stack.enter_async_context(callback_door.serving(adapters))
         house = scene.House(database=database, connection=connection, store=scene.engine_store(database))
         house.wipe()
         connection.execute("delete from heddle_canary; delete from heddle_score_delta; delete from heddle_score")
@@ -230,34 +229,3 @@ async def opened(
         house.tenant = await town.tenant("default")
         wiring.client.cache_clear()
         yield town
-
-
-@contextlib.asynccontextmanager
-async def _door(adapters: Mapping[str, provider.Provider]) -> AsyncIterator[str]:
-    """Take callbacks as the product's door does: verified by the adapter, then kept with the job that they name."""
-
-    async def take(request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        body, endpoint = await request.read(), request.match_info["endpoint"]
-        try:
-            event = adapters[endpoint].verify_callback(headers=headers, body=body, now_s=time.time())
-        except provider.CallbackRefused:
-            return web.Response(status=401)
-        keep = lambda: django_store.DjangoDoors().callback(  # noqa: E731
-            endpoint=endpoint,
-            attempt_id=request.match_info["attempt"],
-            event_id=event.event_id,
-            handle=event.handle,
-        )
-        await scene.in_thread(keep)
-        return web.Response(status=202)
-
-    application = web.Application()
-    application.router.add_post("/callbacks/{endpoint}/{attempt}", take)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()

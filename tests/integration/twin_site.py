@@ -7,12 +7,9 @@ import asyncio
 import contextlib
 import dataclasses
 import pathlib
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
-
-from aiohttp import web
 
 from heddle.config import deployment
 from heddle.engine import parts as parts_module
@@ -23,6 +20,7 @@ from heddle.store import django as django_store
 from heddle.twins import registry as twins
 from heddle.twins.kit import ledger, options, server
 from tests import pg
+from tests.integration import callback_door
 from tests.integration import site as site_module
 from tests.races import scene
 from tests.twins import invented
@@ -74,10 +72,10 @@ async def selling(
     **plan: Any,
 ) -> AsyncIterator[TwinSite]:
     """An installation whose model ``twin_model`` leads to a vendor's twin with these faults; no worker runs yet."""
-    adapters: list[provider.Provider] = []
+    adapters: dict[str, provider.Provider] = {}
     async with (
         server.Running(twins.load(vendor)(invented.given(folder, **plan))) as there,
-        _door(adapters) as door_url,
+        callback_door.serving(adapters) as door_url,
     ):
         endpoint = deployment.Endpoint(
             name="there",
@@ -89,7 +87,7 @@ async def selling(
             price_nano_usd=price_nano_usd,
             options=given,
         )
-        adapters.append(registry.build(endpoint, ENVIRON))
+        adapters[endpoint.name] = made = registry.build(endpoint, ENVIRON)
         with database.connect() as connection:
             house = scene.House(database=database, connection=connection, store=scene.engine_store(database))
             house.wipe()
@@ -104,42 +102,11 @@ async def selling(
                 connection=connection,
                 folder=folder,
                 tenant=tenant,
-                made=adapters[0],
+                made=made,
                 there=there,
                 door_url=door_url,
             )
-        await adapters[0].close()
-
-
-@contextlib.asynccontextmanager
-async def _door(adapters: list[provider.Provider]) -> AsyncIterator[str]:
-    """Take callbacks as the product's door does: verified by the adapter, then kept with the job that they name."""
-
-    async def take(request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        body = await request.read()
-        try:
-            event = adapters[0].verify_callback(headers=headers, body=body, now_s=time.time())
-        except provider.CallbackRefused:
-            return web.Response(status=401)
-        keep = lambda: django_store.DjangoDoors().callback(  # noqa: E731
-            endpoint=request.match_info["endpoint"],
-            attempt_id=request.match_info["attempt"],
-            event_id=event.event_id,
-            handle=event.handle,
-        )
-        await scene.in_thread(keep)
-        return web.Response(status=202)
-
-    application = web.Application()
-    application.router.add_post("/callbacks/{endpoint}/{attempt}", take)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+        await made.close()
 
 
 async def until(is_so: Callable[[], bool]) -> None:
