@@ -63,8 +63,8 @@ test-fault: env ## Kill, cut, fill and skew things, and print what was measured 
 	@FAULT_FULL=$(FULL) $(PYTEST) tests/fault -ra --no-fold-skipped $(ARGS)
 	@$(BIN)/python -m tests.fault.figures
 
-quick: check ## Run the checks and the fast tests; for every commit.
-	@$(PYTEST) tests/unit tests/property tests/contract -m "not slow" -ra --no-fold-skipped $(ARGS)
+quick: check ## Run the checks and the fast tests, two minutes at most; for every commit.
+	@$(PYTEST) tests/unit tests/property -m "not slow" $(BESIDE) -ra --no-fold-skipped $(ARGS)
 
 check: env ## Check style, types, layers, sizes and lock files.
 	@$(BIN)/ruff check .
