@@ -21,14 +21,14 @@ SIMULATOR = "simulator"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Payments beside the steps that wanted them. Duplicates are payments beyond one for a step, refunds left out;
-    ``texts``: those that name no step. ``providers``: who was paid, and how often.
+    """Payments beside the steps that wanted them. Duplicates name each step that was paid for more than once,
+    and the jobs, refunds left out; ``texts``: those that name no step. ``providers``: who was paid, and how often.
     """
 
     steps: int
     paid_jobs: int
     refunded_jobs: int
-    duplicates: int
+    duplicates: abc.Sequence[str]
     unpaid_steps: int
     texts: int
     paid_nano_usd: int
@@ -37,12 +37,13 @@ class Account:
     @property
     def is_good(self) -> bool:
         """Tell whether no step was paid for twice."""
-        return self.duplicates == 0
+        return not self.duplicates
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _Payment:
     provider: str
+    id: str
     key: str | None
     digest: str
     callback_url: str | None
@@ -64,7 +65,7 @@ def compare(
         for run_id, ordinal in wanted
         for epoch in range(EPOCHS_MAX)
     }
-    kept: collections.Counter[object] = collections.Counter()
+    kept: dict[tuple[str, str | int], list[str]] = collections.defaultdict(list)
     providers: collections.Counter[str] = collections.Counter()
     paid = refunded = spent_nano_usd = texts = 0
     for payment in _payments(ledgers):
@@ -78,14 +79,14 @@ def compare(
             continue
         texts += is_text
         providers[payment.provider] += 1
-        kept[(payment.provider, payment.digest) if is_text else step] += 1
+        kept[(payment.provider, payment.digest) if is_text else step].append(f"{payment.provider} {payment.id}")
         spent_nano_usd += payment.amount_nano_usd
     return Account(
         steps=len(wanted),
         paid_jobs=paid,
         refunded_jobs=refunded,
-        duplicates=sum(count - 1 for count in kept.values()),
-        unpaid_steps=sum(1 for step in wanted if kept[step] == 0),
+        duplicates=tuple(f"{what[0]}, {what[1]}: {', '.join(made)}" for what, made in kept.items() if len(made) > 1),
+        unpaid_steps=sum(step not in kept for step in wanted),
         texts=texts,
         paid_nano_usd=spent_nano_usd,
         providers=dict(providers),
@@ -98,6 +99,7 @@ def _payments(ledgers: abc.Mapping[str, pathlib.Path]) -> abc.Iterator[_Payment]
         for paid in books.paid:
             yield _Payment(
                 provider=name,
+                id=paid.id,
                 key=paid.idempotency_key,
                 digest=paid.digest,
                 callback_url=paid.callback_url,

@@ -76,7 +76,7 @@ def _figures(shoot: demo.Shoot) -> str:
         ("Median run", f"{statistics.median(durations):.1f} s" if durations else "none"),
     ]
     if shoot.account is not None:
-        figures.append(("Paid twice", str(shoot.account.duplicates)))
+        figures.append(("Paid twice", str(len(shoot.account.duplicates))))
     cells = "".join(f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>" for name, value in figures)
     return f'<dl class="figures">{cells}</dl>'
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from heddle.store import media as stored_media
-from heddle.twins.kit import answers, calls, faults, jobs, ledger, media, server
+from heddle.twins.kit import answers, callbacks, calls, faults, jobs, ledger, media, server
 from tests.twins import invented
 
 ASKED = {"say": "hello"}
@@ -268,6 +268,20 @@ async def test_callback_when_refused_then_sent_again(tmp_path: pathlib.Path) -> 
     async with invented.Receiver(500, 302) as receiver, server.Running(twin) as running:
         await invented.post(f"{running.url}/jobs", {"callback": receiver.url})
         await receiver.wait(4)
+
+    assert len({body for _, body in receiver.letters}) == 2
+
+
+async def test_callback_when_refused_for_long_then_sent_again_as_long_as_a_vendor_would(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(callbacks, "RETRY_MAX_S", 0.002)
+    twin = invented.InventedTwin(invented.given(tmp_path, latency_s=0.0))
+    # With the real times between them the eleventh comes after more than half a minute.
+    async with invented.Receiver(*[503] * 10) as receiver, server.Running(twin) as running:
+        await invented.post(f"{running.url}/jobs", {"callback": receiver.url})
+        await receiver.wait(12)
 
     assert len({body for _, body in receiver.letters}) == 2
 

@@ -150,6 +150,8 @@ def _conclude(outcome: _Outcome, *, demo: Any, out: pathlib.Path, console_url: s
     for each in outcome.shoot.finished:
         if each.state != "succeeded":
             print(f"heddle: run {each.run_id} ({each.photo.name}) {each.state}: {each.error}", file=sys.stderr)
+    for payment in () if outcome.shoot.account is None else outcome.shoot.account.duplicates:
+        print(f"heddle: paid twice: {payment}", file=sys.stderr)
     return complaints.Exit.DONE if outcome.shoot.is_good else complaints.Exit.UNWELL
 
 
@@ -179,7 +181,7 @@ def _summary(shoot: Any, *, out: pathlib.Path, console_url: str) -> dict[str, An
             "paid_jobs": account.paid_jobs,
             "refunded_jobs": account.refunded_jobs,
             "paid_texts": account.texts,
-            "paid_twice": account.duplicates,
+            "paid_twice": len(account.duplicates),
             "paid_usd": f"{account.paid_nano_usd / 1e9:.2f}",
             "providers": ", ".join(f"{name} {count}" for name, count in sorted(account.providers.items())),
         }

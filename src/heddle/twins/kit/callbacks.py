@@ -16,9 +16,11 @@ import aiohttp
 
 from heddle.twins.kit import faults, jobs
 
-TRIES_MAX = 4
+# For about a minute: Replicate tries again for so long, https://replicate.com/docs/topics/webhooks/receive-webhook, fal
+# for two hours. A receiver that starts anew must find what was paid meanwhile.
+TRIES_MAX = 16
 RETRY_FIRST_S = 0.5
-RETRY_MAX_S = 2.0
+RETRY_MAX_S = 4.0
 TIMEOUT_S = 5.0
 CONNECTIONS_MAX = 16
 WAITING_MAX = 10_000
