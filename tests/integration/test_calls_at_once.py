@@ -9,6 +9,7 @@ import pytest
 from heddle.config import deployment
 from heddle.engine import calls as calls_stage
 from heddle.engine import settle as settle_stage
+from heddle.store import calling
 from tests import pg
 from tests.contract import store_waited_suite
 from tests.integration import at_once
@@ -215,7 +216,7 @@ STANDS_IN_THE_WAY = {
     "news of a failure": NEWS % ("0, 1, 0, null::timestamptz, null::int, null::int", 1),
     "news of a freeze": NEWS % ("0, 0, 0, now() + interval '9 s', null::int, null::int", 1),
     "news of too little left": NEWS % ("0, 0, -1, null::timestamptz, 1, 2", 1),
-    "more news than are read": NEWS % ("1, 0, 0, null::timestamptz, null::int, null::int", 65),
+    "more news than are read": NEWS % ("1, 0, 0, null::timestamptz, null::int, null::int", calling.DELTAS_MAX + 1),
 }
 
 
@@ -261,3 +262,41 @@ async def test_submit_when_what_was_told_is_no_less_than_ours_then_calls_go_at_o
     _, admitted = await admit(house)
 
     assert len(admitted.taken) == 1
+
+
+LOCK_SCOPE = "select 1 from heddle_limit_state for no key update"
+
+
+@pytest.mark.parametrize(
+    ("held", "taken"), [("in_flight = 5", 1), ("in_flight = 99", 0), ("paused_until = now() + interval '1 h'", 0)]
+)
+async def test_submit_when_its_scope_is_locked_for_a_moment_then_it_waits_and_counts_what_was_written(
+    house: scene.House, monkeypatch: pytest.MonkeyPatch, held: str, taken: int
+) -> None:
+    monkeypatch.setattr(calling, "LOCK_TIMEOUT_MS", 10_000)
+    deploy(house)
+    offered = offer(house, await house.worker())
+    with house.database.connect() as holder, holder.transaction():
+        holder.execute(SCOPE + held)  # type: ignore[arg-type]
+        admission = asyncio.create_task(admit(house, offered=offered))
+        await until_blocked(house)
+    _, admitted = await admission
+
+    assert (len(admitted.taken), house.count("ready")) == (taken, 1 - taken)
+
+
+async def test_submit_when_its_scope_stays_locked_then_the_call_is_put_in_line(house: scene.House) -> None:
+    deploy(house)
+    offered = offer(house, await house.worker())
+    with house.database.connect() as holder, holder.transaction():
+        holder.execute(LOCK_SCOPE)
+        _, admitted = await admit(house, offered=offered)
+
+    assert list(admitted.taken) == []
+    assert (house.count("ready"), house.count("lease"), house.count("attempt")) == (1, 0, 0)
+
+
+async def until_blocked(house: scene.House) -> None:
+    async with asyncio.timeout(10):
+        while one(house, "select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == (0,):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -159,6 +159,7 @@ def at_once() -> dict[str, Any]:
         "claim_id": RUN,
         "send_window_s": 5.0,
         "deltas_max": calling.DELTAS_MAX,
+        "lock_timeout": f"{calling.LOCK_TIMEOUT_MS}ms",
         "ramp_s": limits.LAW["ramp_s"],
     }
 

@@ -10,14 +10,20 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import psycopg
+
 from heddle.core import identity, lanes
 from heddle.core import step as step_law
 from heddle.ports import calls as calls_port
 from heddle.ports import records
 from heddle.store import connections, keys, limits, partitions, schedule
 
-DELTAS_MAX = 64
-"""Reports of a scope that call_now reads; with more of them a claim has its turn, and folds them."""
+DELTAS_MAX = 1_024
+"""Reports of a scope that call_now reads; with more of them a claim has its turn, and folds them. The leader folds them
+every second or two.
+"""
+LOCK_TIMEOUT_MS = 50
+"""How long call_now waits for a row of limits; claims and folds hold one for milliseconds, a frozen worker for ever."""
 
 
 class _Store(Protocol):
@@ -35,11 +41,17 @@ class Calling:
     ) -> calls_port.Admitted:
         """Write runs of one call in one transaction, and lease what may go at once."""
 
-        async def work(transaction: connections.Transaction) -> _Written:
-            return await _write(transaction, calls, offer, send_window_s=self._send_window_s)
+        async def written_by(offer: calls_port.Offer | None) -> _Written:
+            return await self._connections.run(
+                lambda transaction: _write(transaction, calls, offer, send_window_s=self._send_window_s),
+                stage="admit",
+                suffix=partitions.suffix_of([call.run_id for call in calls]),
+            )
 
-        suffix = partitions.suffix_of([call.run_id for call in calls])
-        written = await self._connections.run(work, stage="admit", suffix=suffix)
+        try:
+            written = await written_by(offer)
+        except psycopg.errors.LockNotAvailable:
+            written = await written_by(None)
         holders = {} if written.read is None else {row[:3]: row[3:] for row in await written.read.fetchall()}
         leased = () if written.leased is None else await written.leased.fetchall()
         return calls_port.Admitted(
@@ -141,6 +153,7 @@ def _offered(calls: Sequence[calls_port.NewCall], offer: calls_port.Offer) -> di
         "worker": offer.worker,
         "claim_id": offer.claim_id,
         "deltas_max": DELTAS_MAX,
+        "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
         "ramp_s": limits.LAW["ramp_s"],
     }
 

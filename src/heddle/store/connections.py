@@ -91,7 +91,8 @@ class Connections:
         }
 
     async def run(self, work: Callable[["Transaction"], Awaitable[Result]], *, stage: str, suffix: str = "") -> Result:
-        """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away.
+        """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away,
+        psycopg.errors.LockNotAvailable where a statement bounds its wait for a lock.
 
         ``stage``: whose transaction it is, for the count of deadlocks. ``suffix``: that of the partitions it keeps to
         (``partitions.suffix_of``), empty for all.
@@ -105,6 +106,8 @@ class Connections:
                 _LOG.warning("transaction.retried attempt=%d error=%s", attempt, type(error).__name__)
                 if attempt == _RETRIES_MAX:
                     raise
+            except psycopg.errors.LockNotAvailable:
+                raise
             except _TIMED_OUT as error:
                 raise store.StoreLost(str(error)) from error
             except _LOST as error:

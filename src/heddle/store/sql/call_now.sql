@@ -1,6 +1,6 @@
 -- Purpose: lease model calls to the worker that is admitting them, and make the intent of paid ones durable, in the commit of the admission: what
 --   claim_model and mark_sending would come to, where nobody is ahead of them and nothing stands in their way (docs/adr/0038).
--- Caller: engine.calls, after idempotency_take and before new_runs in the same transaction; new_runs puts no call in line that is leased. Waits for nothing.
+-- Caller: engine.calls, after idempotency_take and before new_runs in the same transaction; new_runs puts no call in line that is leased.
 -- Rows: locks limit_state and takes slots and rates there; inserts lease, slot, attempt ('sending', or 'reserved' where it costs nothing) and ledger;
 --   reads tenant, model, workflow, lineage, idempotency, ready, route, endpoint and limit_delta without a lock.
 -- Only the plain case is taken, and everything else is left to new_runs, claim_model and mark_sending: no call of the model is in line in any class;
@@ -8,8 +8,13 @@
 --   more room there than the calls need; and what has been told since the last fold, `deltas_max` reports at most, is nothing but calls that went
 --   well. Slots that were let go count only after a fold, so a claim has its turn when they seem used up.
 -- A delta is never subtracted here: one that was folded meanwhile would count twice. What is owed for tokens is added.
--- Locks: limit rows by id (skip locked). Indexes: keys, ready's and limit_delta's. Nothing matches: no row comes back.
-with moment as materialized (
+-- Locks: limit rows by id. It waits for them, since they are held for milliseconds and a claim takes longer; `lock_timeout` bounds each wait,
+--   and that of the rest of the transaction: 55P03, and the caller admits without it. What is read besides may be older than the rows that were
+--   waited for: a report that was folded meanwhile is then owed once more, which leaves less room and never more.
+-- Indexes: keys, ready's and limit_delta's. Nothing matches: no row comes back.
+with bound as materialized (
+  select set_config('lock_timeout', %(lock_timeout)s, true)
+), moment as materialized (
   select clock_timestamp() as now
 ), n as materialized (
   select n.*, t.rule, coalesce(n.asked_tokens, m.tokens) as known_tokens, coalesce(n.asked_images, m.images, 1) as known_images
@@ -17,6 +22,7 @@ with moment as materialized (
     %(ids)s::uuid[], %(tenants)s::int[], %(workflows)s::text[], %(models)s::text[], %(lanes)s::bigint[], %(operations)s::text[], %(keys)s::text[],
     %(digests)s::text[], %(tokens)s::bigint[], %(images)s::bigint[]
   ) as n (id, tenant_id, workflow, model, lane, operation, key, digest, asked_tokens, asked_images)
+  cross join bound
   join heddle_tenant t on t.id = n.tenant_id
   left join heddle_model m on m.name = n.model
   where t.paused_at is null and m.paused_at is null and t.budget_nano_usd_per_day is null and t.budget_nano_usd_per_month is null
@@ -52,7 +58,7 @@ with moment as materialized (
     and coalesce(s.tokens_told_until <= clock_timestamp() or s.tokens_told >= s.tokens_per_min, s.tokens_told_until is null)
     and coalesce(s.images_told_until <= clock_timestamp() or s.images_told >= s.images_per_min, s.images_told_until is null)
   order by s.id
-  for no key update skip locked
+  for no key update
 ), calm as materialized (
   select s.*, coalesce(d.tokens, 0) as tokens_owed, coalesce(d.images, 0) as images_owed
   from scope s
