@@ -136,6 +136,7 @@ def _added(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "cells": len(cells),
         **{name: sum(each[name] for each in measured) for name in COUNTED},
         "deaths_of_workers": sum(each["deaths"] for each in measured),
+        "recovered_late": sum(each["recovered_late"] for each in measured),
         "longest_lease_of_the_dead_s": max(each["recovered_max_s"] for each in measured),
     }
 

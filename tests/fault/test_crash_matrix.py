@@ -16,7 +16,7 @@ import pytest
 
 from heddle.twins.kit import callbacks
 from tests import pg
-from tests.fault import figures, harness, matrix, sellers
+from tests.fault import figures, harness, matrix, programs, sellers
 from tests.races import scene
 
 POINTS = ("K1", "K2", "K3", "K4", "K5", "K6", "K7", "K8")
@@ -32,6 +32,8 @@ KILLS_PER_CLASS = int(os.environ.get("FAULT_MATRIX_KILLS", "50"))
 SHARES = collections.Counter((sellers.SELLERS[name].kind, point) for name, point in CELLS)
 # Workers that die beside each other in one cell; each holds one purchase.
 WORKERS = 3
+# B3: 99 of 100 deaths are got over by then; the tests' lease is two seconds.
+RECOVERED_WITHIN_S = float(programs.SETTINGS["HEDDLE_LEASE_S"]) + 5.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -141,11 +143,14 @@ def test_purchases_when_processes_are_killed_at_one_point_then_they_are_paid_as_
     [result] = cell.run(count=kills // 2 + 1, first=first, until_spent=point, more=2 * WORKERS)
     unknown, shown = site.value("select count(*) from heddle_step where state = 'unknown'"), unknown_counted(database)
     broken = broken_promises(result, kills_after_sending=sum(cell.kills(each) for each in AFTER_SENDING))
+    deaths, late = len(cell.recovered_s), sum(each_s > RECOVERED_WITHIN_S for each_s in cell.recovered_s)
+    if late > max(1, deaths // 100):
+        broken.append(f"after {late} of {deaths} deaths something was held for more than {RECOVERED_WITHIN_S:g} s")
     if unknown != shown:
         broken.append(f"{unknown} are unknown, {shown} are shown")
     note(
         [result], bar=bar, kills=cell.kills(point), broken=broken, kind=kind, seller=name, point=point,
-        deaths=len(cell.recovered_s), recovered_max_s=max(cell.recovered_s, default=0.0),
+        deaths=deaths, recovered_late=late, recovered_max_s=max(cell.recovered_s, default=0.0),
         took_s=time.monotonic() - started_s,
     )  # fmt: skip
 
