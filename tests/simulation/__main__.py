@@ -9,6 +9,8 @@ import time
 from tests import pg
 from tests.simulation import living
 
+TOLD_EVERY = 250
+
 
 def show(seed: int) -> int:
     """Show one day, move by move, and what it broke."""
@@ -39,6 +41,10 @@ def many(first: int, count: int, workers: int) -> int:
             if lived.problem:
                 bad.append(lived.seed)
                 print(lived.problem, flush=True)
+            done = lived.seed - first + 1
+            if done % TOLD_EVERY == 0 and done < count:
+                took_s = time.monotonic() - started_s
+                print(f"{done} of {count} days lived in {took_s:.0f} s; bad days: {bad or 0}", flush=True)
     took_s = time.monotonic() - started_s
     print(f"seeds {first} to {first + count - 1}: {transactions} transactions in {took_s:.1f} s; bad days: {bad or 0}")
     return 1 if bad else 0

@@ -127,7 +127,8 @@ class Worker:
             await self._close()
             return False
         finally:
-            stopping.cancel()
+            for task in (opening, stopping):
+                task.cancel()
 
     async def _open(self) -> None:
         parts = self._parts
