@@ -66,6 +66,22 @@ class LateSuite:
         assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.DONE
         assert house.charges() == [("charge", scene.COST_NANO_USD)]
 
+    async def test_settle_when_a_job_is_found_after_its_call_was_given_up_then_it_takes_its_slot_again(
+        self, house: House
+    ) -> None:
+        _, asked, sent = await lost_call(house)
+        await house.settle(scene.unsure(asked, verdict="bury"))
+        given_up = house.count("slot")
+
+        await house.callback(sent, "event", handle="job-9")
+        await house.settle(scene.accepted(await polled(house)))
+        await house.settle(scene.accepted(await polled(house)))
+        found, drift = house.count("slot"), await house.store.recount()
+        await house.settle(scene.done(await polled(house), "picture"))
+
+        assert (given_up, found, house.count("slot")) == (0, 1, 0)
+        assert (drift, await house.store.recount()) == ([], [])
+
     async def test_claim_when_the_worker_that_sent_a_call_died_then_its_end_is_unknown_by_our_doing(
         self, house: House
     ) -> None:

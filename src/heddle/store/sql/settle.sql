@@ -9,6 +9,8 @@
 --   would be left out of the books when it is found.
 -- Locks in order: run (held) -> step -> ready -> lease; limit_delta, event and ledger are insert-only; limit rows are never touched.
 -- What it says of a call of unknown outcome ends the wait for it: the step is looked after at once (`salvaged`).
+-- A job that is found after its call was given up takes a slot again, above the limit if it must: it is there (`retaken`). Its scopes are told so
+--   by a report that gives back less than nothing.
 -- A call that was stopped while it was being sent keeps its slot; the answer that comes all the same lets go of it here (`is_end`).
 -- What a callback made due while a job was being sent or asked after goes with the lease, when the job is over (`unasked`).
 -- A local step that became due goes to the settling worker at once, as in plan.sql: where nothing is ready in its lane and a place is offered.
@@ -178,6 +180,16 @@ with recursive moment as materialized (
       where t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind in ('poll', 'reconcile') offset 0
     ) t
     where not f.is_local and f.verdict not in ('poll', 'reconcile')))
+), retaken as (
+  insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at)
+  select f.run_id, f.ordinal, f.endpoint_id, now from freed f cross join moment
+  where f.verdict = 'poll' and not f.is_over and not exists (select 1 from heddle_slot k where k.run_id = f.run_id and k.ordinal = f.ordinal)
+  returning endpoint_id
+), recounted as (
+  insert into heddle_limit_delta (scope_id, epoch, released, ok, failed)
+  select l.id, l.breaker_epoch, -count(*), 0, 0
+  from retaken u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
+  group by l.id, l.breaker_epoch
 ), unslotted as (
   delete from heddle_slot k where k.ctid = any(array(select tid from slotted where is_final))
 ), released as (

@@ -158,6 +158,8 @@ def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]
     for item in freed.values():
         if not item.is_local:
             verdicts.give_back(tables, item)
+            if item.verdict == "poll" and not item.is_over:
+                _take_slot_again(tables, item)
             if item.verdict not in ("poll", "reconcile"):
                 # What a callback made due while the job was sent or asked after goes with the lease.
                 tables.timers.pop((*item.key, "poll"), None)
@@ -167,6 +169,17 @@ def _let_go(tables: Tables, facts: Sequence[_Fact], freed: Mapping[Key, Verdict]
             key = (fact.step.run_id, fact.step.ordinal)
             tables.free_slot(key, is_claimed=True, shown=_SILENT)
             tables.timers.pop((*key, "reconcile"), None)
+
+
+def _take_slot_again(tables: Tables, item: Verdict) -> None:
+    """Take a slot for a job that is found after its call was given up, above the limit if it must."""
+    tried = tables.runs[item.run_id].steps[item.ordinal].tries.get(item.number)
+    if item.key in tables.slots or tried is None or tried.endpoint_id is None:
+        return
+    tables.slots[item.key] = deployed.SlotRow(endpoint_id=tried.endpoint_id)
+    for scope_id in tables.endpoints[tried.endpoint_id].scope_ids:
+        epoch = tables.scopes[scope_id].breaker_epoch
+        tables.deltas.append(deployed.Delta(scope_id=scope_id, epoch=epoch, at=tables.now_s(), released=-1))
 
 
 def holds(lease: tables_module.LeaseRow, fence: int) -> bool:
