@@ -95,7 +95,7 @@ class ReplicateProvider(endpoints.Endpoint):
         try:
             named = self._read_handle(handle)
         except json_wire.AnswerRefused as error:
-            return self._outcomes.fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
+            return settle.Unknown(message=f"the prediction cannot be asked after: {error}")
         reply = await self._transport.exchange(self._call("GET", named.get_url, timeout_s=left_s()))
         if not isinstance(reply, transport.Reply):
             return self._again(reply.message)
