@@ -43,6 +43,11 @@ def error(status: int, kind: str, *, code: str | None = None, text: str = "no") 
     return scripted_server.json_reply(status, value, headers={"retry-after": "7"} if status in (429, 529) else {})
 
 
+def iteration(kind: str = "message") -> dict[str, Any]:
+    """An entry of ``usage.iterations`` (anthropic 2.14.0, ``types/beta/beta_iterations_usage.py``)."""
+    return {"type": kind, **USAGE}
+
+
 def event(kind: str, **data: object) -> str:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n"
 

@@ -67,6 +67,10 @@ def chunk(delta: dict[str, Any], *, index: int = 0, **more: Any) -> dict[str, An
     }
 
 
+def stopped(*, index: int = 0) -> dict[str, Any]:
+    return chunk({}, index=index, finish_reason="stop")
+
+
 def stream(*events: Any, status: int = 200) -> scripted_server.Answer:
     """A stream of events; a text stands for itself, such as ``[DONE]``."""
     texts = [each if isinstance(each, str) else json.dumps(each) for each in events]

@@ -296,6 +296,18 @@ class ProviderSuite:
 
         assert type(outcome) is self.done_outcome
 
+    async def test_poll_when_the_job_was_taken_while_the_endpoint_was_another_then_it_is_not_taken_for_failed(
+        self,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        server.script(scripted_server.json_reply(404, {"error": {"code": "not_found", "message": "no such job"}}))
+
+        outcome = await adapter_under_test.poll('{"job": "of the adapter before"}', request_of)
+
+        self.check_unproven(adapter_under_test, outcome)
+
 
 def fault_of(outcome: settle.Outcome) -> faults.Fault | None:
     """The fault of an outcome; None for one that is unknown."""

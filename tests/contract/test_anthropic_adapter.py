@@ -90,8 +90,11 @@ class TestAnthropic(AnthropicReplies):
             {"usage": {**recorded.USAGE, "speed": "fast"}},
             {"usage": {**recorded.USAGE, "inference_geo": "us"}},
             {"usage": {**recorded.USAGE, "server_tool_use": {"web_search_requests": 1}}},
+            {"usage": {**recorded.USAGE, "iterations": [recorded.iteration("compaction"), recorded.iteration()]}},
+            {"usage": {**recorded.USAGE, "iterations": [recorded.iteration(), recorded.iteration("fallback_message")]}},
+            {"usage": {**recorded.USAGE, "fallback_credit": {"status": {"type": "redeemed"}}}},
         ],
-        ids=range(7),
+        ids=range(10),
     )
     async def test_send_when_no_price_is_listed_for_it_then_a_result_all_the_same(
         self,
@@ -248,6 +251,38 @@ class TestAnthropicStream(AnthropicReplies):
         assert (outcome.cost_nano_usd, outcome.told.tokens) == (recorded.COST_NANO_USD, 110)
         assert [piece["delta"]["text"] for piece in pieces if "text" in piece["delta"]] == ["A quiet ", "espresso."]
         assert server.requests[0].json["stream"] is True
+
+    async def test_send_when_the_context_was_compacted_then_the_message_is_whole_and_not_priced_by_its_top_alone(
+        self,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        begun, *_, stopped = recorded.events()
+        summed = {"type": "compaction_delta", "content": "Espresso was spoken of.", "encrypted_content": "c2Vhb"}
+        iterations = [recorded.iteration("compaction"), recorded.iteration()]
+        server.script(
+            recorded.streamed(
+                [
+                    begun,
+                    recorded.event("content_block_start", index=0, content_block={"type": "compaction"}),
+                    recorded.event("content_block_delta", index=0, delta=summed),
+                    recorded.event("content_block_stop", index=0),
+                    recorded.event(
+                        "message_delta",
+                        delta={"stop_reason": "compaction"},
+                        usage={"output_tokens": 10, "iterations": iterations},
+                    ),
+                    stopped,
+                ]
+            )
+        )
+
+        outcome = await adapter_under_test.send(request_of)
+
+        assert isinstance(outcome, settle.Completed), outcome
+        assert outcome.output["content"] == [{**summed, "type": "compaction"}]
+        assert outcome.cost_nano_usd is None
 
     async def test_send_when_the_stream_ends_without_its_last_event_then_unknown(
         self,

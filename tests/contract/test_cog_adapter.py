@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from heddle.core import artifact, attempt, faults, settle
+from heddle.core import artifact, attempt, settle
 from heddle.ports import provider
 from heddle.providers import options, transport
 from heddle.providers.cog import adapter, wire
@@ -156,7 +156,7 @@ class TestCogWaiting(CogReplies):
 
         outcome = await adapter_under_test.poll(text, request_of)
 
-        assert provider_suite.fault_of(outcome) is faults.Fault.UNCLASSIFIED
+        assert isinstance(outcome, settle.Unknown), outcome
         assert not await adapter_under_test.cancel(text, request_of)
         assert server.requests == []
 

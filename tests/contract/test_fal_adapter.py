@@ -161,8 +161,11 @@ class TestFal(provider_suite.ProviderSuite):
     ) -> None:
         picture = provider_suite.picture()
         inline = f"data:image/png;base64,{base64.b64encode(provider_suite.picture(size_px=(4, 4))).decode()}"
+        link = f"{server.url}/files/a.png"
         result = {
-            "images": [{"url": f"{server.url}/files/a.png", "content_type": "image/png", "width": 8, "height": 6}],
+            "images": [{"url": link, "content_type": "image/png", "width": 8, "height": 6}],
+            "video": {"url": link, "content_type": None, "fps": 24.0, "duration": 5.0, "num_frames": 120},
+            "audio": {"url": link, "duration": 5.0, "channels": 2, "sample_rate": 44_100, "bitrate": "192k"},
             "mask": {"url": inline},
             "seed": 7,
             "source": {"url": "https://elsewhere.example/page", "title": "no file"},
@@ -178,7 +181,7 @@ class TestFal(provider_suite.ProviderSuite):
         assert isinstance(outcome, settle.Completed), outcome
         kept = artifact.Artifact.from_json(outcome.output["images"][0])
         assert await request_of.artifacts.read(kept) == picture
-        assert artifact.is_artifact(outcome.output["mask"])
+        assert all(artifact.is_artifact(outcome.output[name]) for name in ("mask", "video", "audio"))
         assert (outcome.output["seed"], outcome.output["source"]) == (7, result["source"])
         assert (outcome.cost_nano_usd, outcome.told.images) == (37_500_000, 2)
         assert server.requests[2].headers["authorization"] == self.credential[1]

@@ -62,6 +62,19 @@ class TestPaidHttpWithKey(HttpReplies):
         assert adapter_under_test.capabilities.idempotency is attempt.IdempotencyClass.A
         assert server.requests[0].headers["idempotency-key"] == "key_0190"
 
+    async def test_send_when_the_first_send_is_still_at_work_then_unknown_and_no_refusal(
+        self,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        conflict = {"error": {"code": "idempotency_key_in_use", "message": "a request under this key is in progress"}}
+        server.script(scripted_server.cut(), scripted_server.json_reply(409, conflict))
+
+        outcomes = [await adapter_under_test.send(request_of) for _ in range(2)]
+
+        assert [type(each) for each in outcomes] == [settle.Unknown, settle.Unknown]
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[scripted_server.ScriptedServer]:
@@ -224,6 +237,7 @@ async def test_medium_when_refused_by_the_storage_then_a_fault(
         (503, "other", faults.Fault.REJECTED_TRANSIENT),
         (400, "try_later", faults.Fault.REJECTED_TRANSIENT),
         (400, "other", faults.Fault.REJECTED_PERMANENT),
+        (409, "other", faults.Fault.REJECTED_PERMANENT),
         (500, "other", None),
     ],
 )

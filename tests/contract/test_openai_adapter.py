@@ -49,7 +49,7 @@ class TestStreamedChat(ChatReplies):
     """The same promises hold while somebody listens."""
 
     def replies(self) -> provider_suite.Replies:
-        done = openai_replies.stream(openai_replies.chunk({"content": "hi"}), "[DONE]")
+        done = openai_replies.stream(openai_replies.chunk({"content": "hi"}), openai_replies.stopped(), "[DONE]")
         cut = f"data: {json.dumps(openai_replies.chunk({'content': 'hi'}))}\n\n".encode() * 3
         replies = openai_replies.replies(done, cut=cut)
         inside = scripted_server.cut_inside(200, cut, media_type="text/event-stream")
@@ -255,10 +255,10 @@ async def test_stream_when_it_ends_then_assembled_and_each_piece_passed_on(
         openai_replies.chunk({"content": " on marble."}, logprobs={"content": [{"token": "hand"}]}),
         openai_replies.chunk({"tool_calls": [call]}, index=1),
         openai_replies.chunk({"tool_calls": [more]}, index=1),
-        {**openai_replies.chunk({}), "service_tier": "default"},
+        {**openai_replies.stopped(), "service_tier": "default"},
+        openai_replies.stopped(index=1),
         {**openai_replies.chunk({}), "choices": [], "usage": openai_replies.USAGE},
     ]
-    pieces[5]["choices"][0]["finish_reason"] = "stop"
     server.script(openai_replies.stream(*pieces, "[DONE]"))
     heard: list[Any] = []
 
@@ -289,7 +289,7 @@ async def test_stream_when_it_ends_then_assembled_and_each_piece_passed_on(
                     {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
                 ],
             },
-            "finish_reason": None,
+            "finish_reason": "stop",
         },
     ]
     assert outcome.cost_nano_usd == 240_000
@@ -305,8 +305,25 @@ async def test_stream_when_it_ends_then_assembled_and_each_piece_passed_on(
         [openai_replies.chunk({"content": "hi"}), "{no json"],
         ["[DONE]"],
         [openai_replies.chunk({"content": "hi"}, index=10_000), "[DONE]"],
+        [openai_replies.chunk({"content": "hi"}), "[DONE]"],
+        [openai_replies.stopped(), openai_replies.chunk({"content": "hi"}, index=1), "[DONE]"],
+        [
+            openai_replies.chunk({"content": "hi"}),
+            {"error": "the upstream is gone"},
+            openai_replies.stopped(),
+            "[DONE]",
+        ],
     ],
-    ids=["no end", "error inside", "no JSON", "no choice", "wrong index"],
+    ids=[
+        "no end",
+        "error inside",
+        "no JSON",
+        "no choice",
+        "wrong index",
+        "no reason to stop",
+        "one choice cut",
+        "error in words",
+    ],
 )
 @pytest.mark.parametrize("is_paid", [True, False])
 async def test_stream_when_it_does_not_end_well_then_never_done(

@@ -317,6 +317,24 @@ async def test_batch_when_it_ended_badly_then_said_why(
     assert provider_suite.fault_of(outcome) is expected
 
 
+async def test_batch_when_cancelled_midway_then_what_was_done_is_charged_and_its_results_are_named(
+    server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts
+) -> None:
+    over = {**BATCH, "status": "cancelled", "output_file_id": "file-2"}
+    results = b'{"custom_id":"0"}\n'
+    server.script(
+        scripted_server.json_reply(200, over),
+        scripted_server.reply(200, results, media_type="application/octet-stream"),
+    )
+
+    outcome = await polled(server.url, f"{server.url}/batches/batch_1", request(artifacts, {}), operation="batch")
+
+    assert isinstance(outcome, settle.Faulted), outcome
+    assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.CANCELLED, None)
+    stored = await artifacts.write(results, media_type="text/plain")
+    assert stored.id in outcome.fault.message
+
+
 async def test_poll_when_it_tells_nothing_then_asked_again(
     server: scripted_server.ScriptedServer, artifacts: tenant_artifacts.TenantArtifacts
 ) -> None:

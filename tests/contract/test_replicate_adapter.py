@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from heddle.core import artifact, attempt, faults, settle
+from heddle.core import artifact, attempt, settle
 from heddle.ports import provider
 from tests.contract import provider_suite, scripted_server
 from tests.contract import replicate_replies as replicate
@@ -60,6 +60,22 @@ class TestReplicateModel(replicate.ReplicateReplies):
 
         sent = [(each.headers["prefer"], each.headers.get("cancel-after")) for each in server.requests]
         assert sent == [("wait=9", None), ("wait=9", "5s"), ("wait=9", "91s")]
+
+    @pytest.mark.parametrize(("timeout_s", "wish"), [(10.5, "wait=8"), (3.5, "wait=1"), (2.5, None)])
+    async def test_send_when_less_time_is_left_than_the_wait_then_answered_before_it_is_over(
+        self,
+        timeout_s: float,
+        wish: str | None,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        server.script(self.replies().done)
+
+        outcome = await adapter_under_test.send(dataclasses.replace(request_of, timeout_s=timeout_s))
+
+        assert server.requests[0].headers.get("prefer") == wish
+        assert isinstance(outcome, settle.Accepted)
 
     async def test_send_when_it_succeeds_within_the_wait_then_completed_with_files_stored_and_priced(
         self,
@@ -223,7 +239,7 @@ class TestReplicateModel(replicate.ReplicateReplies):
 
         outcome = await adapter_under_test.poll(text, request_of)
 
-        assert provider_suite.fault_of(outcome) is faults.Fault.UNCLASSIFIED
+        assert isinstance(outcome, settle.Unknown), outcome
         assert not await adapter_under_test.cancel(text, request_of)
         assert server.requests == []
 

@@ -29,6 +29,7 @@ of the provider's API with faults from a seed, for tests and demonstrations: `he
 """
 TABLES: Final[Mapping[str, str]] = {
     "FAULTS": "Answers",
+    "KEYED_FAULTS": "Answers with an `idempotency_header`",
     "SUBMIT_FAULTS": "Answers to a submission",
     "JOB_FAULTS": "Jobs that failed",
     "ENDED": "Jobs by the state they ended in",

@@ -45,6 +45,12 @@ def resolved(claimed: store.Claimed) -> dict[str, Any]:
     return dict(value)
 
 
+def fitted(claimed: store.Claimed) -> dict[str, Any]:
+    """Give a model call's arguments as its declaration takes them, with defaults. Raises FaultRaised."""
+    definition, arguments = results.model(claimed.name or ""), resolved(claimed)
+    return arguments if definition is None else dict(definition.validate_arguments(arguments))
+
+
 def facts(
     claimed: store.Claimed, *, endpoint: parts_module.Endpoint | None, unknown_at_most_s: float
 ) -> settle.AttemptFacts:
@@ -276,7 +282,7 @@ class Executor:
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:
-                request = await self.request(claimed, endpoint)
+                request = await self.request(claimed, endpoint, fitted(claimed))
             except FaultRaised as error:
                 self.conclude(claimed, settle.Faulted(fault=error.fault), endpoint, is_sent=False)
                 return
@@ -327,13 +333,11 @@ class Executor:
         held = self._parts.hold.get((claimed.run_id, claimed.ordinal))
         return 0.0 if held is None else self._parts.clock.monotonic_s() - held.taken_at_s
 
-    async def request(self, claimed: store.Claimed, endpoint: parts_module.Endpoint) -> provider_port.ProviderRequest:
-        """Build what the adapter gets: the same for every send of one attempt. Raises FaultRaised."""
+    async def request(
+        self, claimed: store.Claimed, endpoint: parts_module.Endpoint, arguments: dict[str, Any]
+    ) -> provider_port.ProviderRequest:
+        """Build what the adapter gets: the same for every send of one attempt."""
         assert claimed.name is not None, "a model call has a name"
-        arguments = resolved(claimed)
-        definition = results.model(claimed.name)
-        if definition is not None:
-            arguments = definition.validate_arguments(arguments)
         tenant = await self._parts.tenant_name(claimed.tenant_id)
         timeout_s = (claimed.options or {}).get("timeout_s") or endpoint.row.timeout_s
         attempt_id = str(ids.AttemptId(run_id=claimed.run_id, ordinal=claimed.ordinal, number=claimed.number))

@@ -7,14 +7,14 @@ Before this in the walk: claim (purpose ``poll``). After: settle.
 """
 
 import dataclasses
-from typing import assert_never
+from typing import Any, assert_never
 
 from heddle.core import attempt, faults, settle
 from heddle.engine import execute, observe, quality, results, scores
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
-from heddle.program.errors import FaultRaised
+from heddle.program.errors import ArgumentsRefused, FaultRaised
 from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events
 
@@ -51,7 +51,7 @@ class Poller:
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:
-                request = await self._executor.request(claimed, endpoint)
+                request = await self._executor.request(claimed, endpoint, _sent_arguments(claimed))
             except FaultRaised as error:
                 self._executor.conclude(claimed, settle.Faulted(fault=error.fault), endpoint)
                 return
@@ -224,6 +224,16 @@ class Poller:
         charges = await self._parts.store.close_cancelled(closings=[(_ref(claimed), state.value, cost)])
         observe.charged(charges, self._parts)
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+
+
+def _sent_arguments(claimed: store.Claimed) -> dict[str, Any]:
+    """Give the arguments of a call that may have been sent, also where its model's declaration, which newer code may
+    have made stricter, takes them no more: the job is paid for all the same. Raises FaultRaised.
+    """
+    try:
+        return execute.fitted(claimed)
+    except ArgumentsRefused:
+        return execute.resolved(claimed)
 
 
 def _ref(claimed: store.Claimed) -> store.LeaseRef:

@@ -65,10 +65,7 @@ class Reuser:
         """Give what is looked for. Raises FaultRaised when the arguments do not fit."""
         assert claimed.name is not None, "a model call has a name"
         options = plan.CallOptions.from_json(claimed.options).reuse or policy.Reuse()
-        arguments = execute.resolved(claimed)
-        definition = results.model(claimed.name)
-        if definition is not None:
-            arguments = definition.validate_arguments(arguments)
+        arguments = execute.fitted(claimed)
         key = policy.key(options, model=claimed.name, arguments=arguments)
         lease = store.LeaseRef(run_id=claimed.run_id, ordinal=claimed.ordinal, fence=claimed.fence)
         version = claimed.version or definitions.UNVERSIONED

@@ -13,9 +13,9 @@ class Synchronous(endpoints.Endpoint):
     """Speak to one endpoint that accepts no jobs."""
 
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer as for a job that cannot be: this endpoint accepts none."""
-        message = f"a synchronous endpoint was asked after the job {handle!r}"
-        return self._outcomes.fault(faults.Fault.UNCLASSIFIED, message)
+        """Answer that nothing is learnt: the job was accepted when the endpoint was another, and may be paid for."""
+        message = f"a synchronous endpoint was asked after the job {handle[:200]!r}"
+        return self._outcomes.judged(faults.Fault.SENT_UNKNOWN, message)
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Answer no: nothing is to be stopped."""

@@ -102,6 +102,8 @@ class Gathering:
             self._pieces.setdefault((index, name), []).append(json_wire.read_text(delta, name))
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or []), delta.get("citation")]
+        elif kind == "compaction_delta":  # a beta's; it comes whole (types/beta/beta_compaction_content_block_delta.py)
+            block.update({key: value for key, value in delta.items() if key != "type"})
         else:
             raise json_wire.AnswerRefused(f"the stream has a delta of the unknown type {kind[:80]!r}")
 

@@ -125,7 +125,8 @@ _COUNTED: Final = ("input_tokens", "cache_creation_input_tokens", "cache_read_in
 def cost_nano_usd(usage: json_wire.JsonObject, *, model: str) -> int | None:
     """Give the list price of a usage; None for a model or a way of serving whose price is not listed.
 
-    Other tiers and speeds, a region of one's own and the server's own tools are charged by rules that are not listed.
+    Other tiers and speeds, a region of one's own, the server's own tools, and compactions, fallbacks and advisors are
+    charged by rules that are not listed.
     """
     listed = prices.of(prices.read("anthropic"), model, adapter="anthropic")
     plain, output = (json_wire.read_count(usage, key) for key in ("input_tokens", "output_tokens"))
@@ -153,4 +154,15 @@ def _is_unlisted(usage: json_wire.JsonObject) -> bool:
         or usage.get("speed") not in (None, "standard")
         or usage.get("inference_geo") not in (None, "global", "not_available")
         or any(json_wire.read_count(tools, key) for key in tools)
+        or usage.get("fallback_credit") is not None
+        or _has_other_work(usage)
     )
+
+
+def _has_other_work(usage: json_wire.JsonObject) -> bool:
+    """Tell whether more was billed than the usage says at its top: a compaction's tokens are "not included" there, and
+    a fallback's or an advisor's are another model's (anthropic 2.14.0, ``types/beta/beta_usage.py``).
+    """
+    listed = usage.get("iterations")
+    entries = listed if isinstance(listed, list) else []
+    return any(not isinstance(each, dict) or each.get("type") != "message" for each in entries)

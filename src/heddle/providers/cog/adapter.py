@@ -82,7 +82,7 @@ class CogProvider(endpoints.Endpoint):
         try:
             url = wire.read_handle(handle, home=self._base_url)
         except json_wire.AnswerRefused as error:
-            return self._outcomes.fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
+            return settle.Unknown(message=f"the prediction cannot be asked after: {error}")
         outcome = await self._put(url, request, is_attaching=True)
         match outcome:
             case settle.Unknown():

@@ -17,8 +17,14 @@ from urllib import parse
 from heddle.core import identity
 from heddle.providers import fetching, json_wire
 
-# fal's File and Image (fal.ai/docs, "toolkit"): an object that holds a link and nothing but what describes it.
-FILE_KEYS: Final = frozenset({"url", "content_type", "file_name", "file_size", "file_data", "width", "height"})
+# fal's File and Image (fal.ai/docs, "toolkit") and its models' VideoFile and AudioFile: an object that holds a link and
+# nothing but what describes it.
+FILE_KEYS: Final = frozenset(
+    {
+        *("url", "content_type", "file_name", "file_size", "file_data", "width", "height"),
+        *("fps", "num_frames", "duration", "channels", "sample_rate", "bitrate"),
+    }
+)
 NAMESPACES: Final = frozenset({"workflows", "comfy"})  # these stand before owner and app in an address
 _ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,200}\Z")
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*(?:/[A-Za-z0-9][A-Za-z0-9._\-]*)+\Z")

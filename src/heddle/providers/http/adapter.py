@@ -67,6 +67,7 @@ class HttpOptions:
 def read_options(config: provider.EndpointConfig) -> HttpOptions:
     """Read and check the endpoint's options. Raises OptionRefused naming the first one that is wrong."""
     source = options.Options(config)
+    idempotency_header = source.text("idempotency_header", default="") or None
     read = HttpOptions(
         method=source.choice("method", default=Method.POST),
         path=source.text("path", default=""),
@@ -80,8 +81,8 @@ def read_options(config: provider.EndpointConfig) -> HttpOptions:
         cost_usd=source.text("cost_usd", default="") or None,
         used_tokens=source.text("used_tokens", default="") or None,
         used_images=source.text("used_images", default="") or None,
-        faults=http_faults.read(source, "faults"),
-        idempotency_header=source.text("idempotency_header", default="") or None,
+        faults=http_faults.read(source, "faults", is_keyed=idempotency_header is not None),
+        idempotency_header=idempotency_header,
         is_paid=source.flag("paid", default=False),
         health_path=source.text("health_path", default="") or None,
         response_bytes_max=int(

@@ -16,6 +16,10 @@ Table = Mapping[tuple[int, str], faults.Fault]
 # A generic endpoint has no codes of its own; the endpoint's option adds them.
 FAULTS: Final[Table] = {}
 
+# With a key, a conflict says that the first send under it is still at work (draft-ietf-httpapi-idempotency-key-header,
+# section 2.7): what comes of it is not known yet, and taking it for a refusal would lose what is being paid for.
+KEYED_FAULTS: Final[Table] = {(409, ""): faults.Fault.SENT_UNKNOWN}
+
 # What a table of an endpoint may say; the other faults are ours to find.
 CONFIGURABLE: Final = frozenset(
     {
@@ -28,12 +32,12 @@ CONFIGURABLE: Final = frozenset(
 )
 
 
-def read(source: options.Options, key: str) -> Table:
+def read(source: options.Options, key: str, *, is_keyed: bool) -> Table:
     """Read the option ``faults``: ``"503" = "throttled"``, ``"400:queue_full" = "rejected_transient"``.
 
-    Raises OptionRefused.
+    is_keyed: requests carry an idempotency key. Raises OptionRefused.
     """
-    table: dict[tuple[int, str], faults.Fault] = dict(FAULTS)
+    table: dict[tuple[int, str], faults.Fault] = {**FAULTS, **(KEYED_FAULTS if is_keyed else {})}
     for name, value in source.table(key).items():
         status, _, code = str(name).partition(":")
         if not status.isascii() or not status.isdigit() or not 300 <= int(status) <= 599:

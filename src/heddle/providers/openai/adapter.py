@@ -8,7 +8,7 @@ After it: settle.
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from heddle.core import attempt, faults, settle
+from heddle.core import attempt, settle
 from heddle.ports import provider
 from heddle.providers import json_wire, signing, transport
 from heddle.providers.openai import batches, completions, line, operations, pictures, videos, wire
@@ -52,7 +52,7 @@ class OpenaiProvider:
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
         """Ask after an accepted job."""
         if not self.capabilities.has_poll:
-            return self._line.fault(faults.Fault.UNCLASSIFIED, "an operation without jobs was asked after one")
+            return self._line.unproven("an operation without jobs was asked after one of the operation before it")
         return await self._worker.poll(handle, request)
 
     async def lookup(self, request: provider.ProviderRequest) -> settle.Outcome:

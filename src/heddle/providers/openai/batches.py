@@ -173,9 +173,12 @@ class Batches:
             kept[name] = None if stored is None else stored.as_json()
         heard = self._line.told({}, usage.read(batch))
         if status == "cancelled":
-            return self._line.fault(
-                faults.Fault.CANCELLED, f"the batch {wire.text(batch, 'id')} was cancelled", heard=heard
-            )
+            message, results = f"the batch {wire.text(batch, 'id')} was cancelled", kept["results"]
+            if results is None:
+                return self._line.fault(faults.Fault.CANCELLED, message, heard=heard)
+            # It "will have partial results (if any) available" (reference, "Cancel batch"), which are charged for.
+            message = f"{message}; what was done until then is kept as {results['$artifact']}"
+            return self._line.fault(faults.Fault.CANCELLED, message, billed_nano_usd=None, heard=heard)
         if kept["results"] is None:
             fault = faults.Fault.DEADLINE if status == "expired" else faults.Fault.REJECTED_PERMANENT
             where = kept["errors"]["$artifact"] if kept["errors"] else "nowhere"

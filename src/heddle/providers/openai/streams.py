@@ -14,7 +14,8 @@ from heddle.providers import json_wire, sse
 DONE: Final = "[DONE]"
 CHOICES_MAX: Final = 128
 TOOL_CALLS_MAX: Final = 1_024
-# Parts of a delta that are one text in pieces; every other part is taken as it comes, the last one counting.
+# Parts of a delta that are one text in pieces. Of other parts lists grow, as pictures and thoughts come, and else the
+# last one counts, unless it is empty: some servers repeat a call's id and name as "" beside its arguments.
 _TEXTS: Final = frozenset({"content", "refusal", "reasoning_content", "reasoning", "arguments", "data", "transcript"})
 _TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 Object = dict[str, identity.JsonValue]
@@ -52,8 +53,8 @@ class ChatAssembly:
             self.whole = self._assembled()
             return None
         chunk = _object(event.data)
-        if isinstance(chunk.get("error"), dict):
-            raise StreamFailed(chunk["error"])
+        if error := chunk.get("error"):
+            raise StreamFailed(error if isinstance(error, dict) else {"message": str(error)})
         for key, value in chunk.items():
             if key not in ("choices", "object", "obfuscation") and value is not None:
                 self._head[key] = value
@@ -72,12 +73,16 @@ class ChatAssembly:
         _merge(choice["message"], delta if isinstance(delta, dict) else {})
         if isinstance(piece.get("logprobs"), dict):
             _extend(choice.setdefault("logprobs", {}), piece["logprobs"])
-        if piece.get("finish_reason") is not None:
+        if piece.get("finish_reason"):
             choice["finish_reason"] = piece["finish_reason"]
 
     def _assembled(self) -> Object:
         if not self._choices:
             raise json_wire.WireRefused("ends without a single choice")
+        # Gateways write [DONE] also behind an upstream that was cut: a reason to stop tells a whole choice from a part.
+        cut = [index for index, choice in self._choices.items() if choice["finish_reason"] is None]
+        if cut:
+            raise json_wire.WireRefused(f"ends without a reason for choice {min(cut)} to stop")
         choices = [self._choices[index] for index in sorted(self._choices)]
         return {**self._head, "object": "chat.completion", "choices": choices}
 
@@ -118,7 +123,12 @@ def _merge(message: Object, delta: Object) -> None:
         elif key in _TEXTS and isinstance(value, str):
             before = message.get(key)
             message[key] = (before if isinstance(before, str) else "") + value
-        else:
+        elif isinstance(value, list):
+            before = message.get(key)
+            if not isinstance(before, list):
+                before = message[key] = []
+            before.extend(value)
+        elif value != "" or key not in message:
             message[key] = value
 
 

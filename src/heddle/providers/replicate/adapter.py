@@ -19,6 +19,7 @@ from heddle.providers import endpoints, fetching, json_wire, limits, outcomes, s
 from heddle.providers.replicate import endpoint, inputs, pricing, wire
 from heddle.providers.replicate import faults as replicate_faults
 
+WAIT_MARGIN_S: Final = 2.0  # between the end of the wait that is asked for and our own patience
 POLL_WISH_MAX_S: Final = 60.0  # a paid prediction is not left alone for longer, whatever a poll is answered with
 
 
@@ -68,7 +69,7 @@ class ReplicateProvider(endpoints.Endpoint):
             transport.Call(
                 method="POST",
                 url=self._base_url + self._create_path(),
-                headers={**self._headers, **self._create_headers(request)},
+                headers={**self._headers, **self._create_headers(request, left_s=left_s())},
                 body=body,
                 timeout_s=left_s(),
                 is_repeatable=False,
@@ -94,7 +95,7 @@ class ReplicateProvider(endpoints.Endpoint):
         try:
             named = self._read_handle(handle)
         except json_wire.AnswerRefused as error:
-            return self._outcomes.fault(faults.Fault.UNCLASSIFIED, f"the prediction cannot be asked after: {error}")
+            return settle.Unknown(message=f"the prediction cannot be asked after: {error}")
         reply = await self._transport.exchange(self._call("GET", named.get_url, timeout_s=left_s()))
         if not isinstance(reply, transport.Reply):
             return self._again(reply.message)
@@ -201,10 +202,12 @@ class ReplicateProvider(endpoints.Endpoint):
             return f"/v1/deployments/{self._options.deployment}/predictions"
         return "/v1/predictions"
 
-    def _create_headers(self, request: provider.ProviderRequest) -> dict[str, str]:
+    def _create_headers(self, request: provider.ProviderRequest, *, left_s: float) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
-        if self._options.wait_s:
-            headers["Prefer"] = f"wait={self._options.wait_s}"
+        # Held for longer than we listen, the answer that names the prediction would be lost, and paid for all the same.
+        wait_s = min(self._options.wait_s, math.floor(left_s - WAIT_MARGIN_S))
+        if wait_s >= 1:
+            headers["Prefer"] = f"wait={wait_s}"
         if request.deadline_s is not None:
             # A prediction that nobody can wait for any more is not paid for to its end.
             headers["Cancel-After"] = f"{max(wire.CANCEL_AFTER_MIN_S, math.ceil(request.deadline_s))}s"

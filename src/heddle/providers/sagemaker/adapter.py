@@ -165,10 +165,9 @@ class RealTimeEndpoint(_Endpoint):
         return self._not_invoked(reply) if isinstance(reply, transport.Reply) else self._outcomes.loss(reply)
 
     async def poll(self, handle: str, request: provider.ProviderRequest) -> settle.Outcome:
-        """Answer as for a job that cannot be: a real-time endpoint accepts none."""
-        return self._outcomes.fault(
-            faults.Fault.UNCLASSIFIED, f"a real-time endpoint was asked after the job {handle!r}"
-        )
+        """Answer that nothing is learnt: the job was accepted when the endpoint was asynchronous."""
+        message = f"a real-time endpoint was asked after the job {handle[:200]!r}"
+        return self._outcomes.judged(faults.Fault.SENT_UNKNOWN, message)
 
     async def cancel(self, handle: str, request: provider.ProviderRequest) -> bool:
         """Answer no: nothing is to be stopped."""
