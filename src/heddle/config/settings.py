@@ -173,6 +173,9 @@ class Settings:
     unknown_at_most_s: float = _setting(
         3_600.0, "Time an unknown outcome is looked up for before a person is asked.", unit="s", low=1, high=604_800
     )
+    job_at_most_s: float = _setting(
+        604_800.0, "Time an accepted job is asked after before a person is asked.", unit="s", low=60, high=2_592_000
+    )
     poll_after_s: float = _setting(
         1.0, "Time to the first poll of an accepted job when its endpoint names none.", unit="s", low=0.05, high=3600
     )

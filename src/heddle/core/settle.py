@@ -5,6 +5,7 @@ this in the walk: execute and poll. After: deliver.
 """
 
 import dataclasses
+import math
 import random
 from typing import assert_never
 
@@ -80,8 +81,9 @@ class AttemptFacts:
     ``number`` counts from 1. ``deadline_in_s``: what is left of the step's or run's time, None for no deadline.
     ``unknown_for_s``: how long the outcome has been unknown; ``unknown_at_most_s``: how long we look before a
     person is asked; ``lookup_bound_s``: until when an absent answer is not yet proof (class B), or until when a
-    callback may tell what became of the send (class C). ``quality_tries_max``: tries in all after which a result that
-    a quality gate refused is final.
+    callback may tell what became of the send (class C). ``running_for_s``: how long ago the job was sent;
+    ``running_at_most_s``: how long it is asked after before a person is. ``quality_tries_max``: tries in all after
+    which a result that a quality gate refused is final.
     """
 
     number: int
@@ -92,6 +94,8 @@ class AttemptFacts:
     unknown_for_s: float = 0.0
     unknown_at_most_s: float = 3_600.0
     lookup_bound_s: float = 0.0
+    running_for_s: float = 0.0
+    running_at_most_s: float = math.inf
     is_local: bool = False
     quality_tries_max: int = 1
 
@@ -151,6 +155,7 @@ class Bury:
 _DEADLINES = deadline.DeadlineOptions()
 _UNKNOWN_WAIT_MAX_S = 30.0
 _QUEUED = "queued"
+_DAY_S = 86_400.0
 
 Verdict = Complete | RetryAt | PollAt | Reconcile | Fail | Bury
 
@@ -162,6 +167,9 @@ def decide(outcome: Outcome, facts: AttemptFacts, *, rng: random.Random) -> Verd
             return Complete(output=outcome.output, cost_nano_usd=outcome.cost_nano_usd)
         case Accepted():
             return PollAt(delay_s=outcome.poll_after_s, handle=outcome.handle)
+        case StillRunning() if facts.running_for_s > facts.running_at_most_s:
+            days = facts.running_at_most_s / _DAY_S
+            return Bury(message=f"the provider has not ended the job within {days:.3g} days; it is not asked any more")
         case StillRunning():
             return PollAt(delay_s=outcome.poll_after_s, handle=None, note=_noted(outcome))
         case Faulted():

@@ -26,7 +26,6 @@ from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 CRASHES_MAX = 5
-_TIMEOUT_LEAST_S = 0.05
 
 
 def resolved(claimed: store.Claimed) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def fitted(claimed: store.Claimed) -> dict[str, Any]:
 
 
 def facts(
-    claimed: store.Claimed, *, endpoint: parts_module.Endpoint | None, unknown_at_most_s: float
+    claimed: store.Claimed, endpoint: parts_module.Endpoint | None, parts: parts_module.Parts
 ) -> settle.AttemptFacts:
     """Give what the law needs to know of an attempt."""
     capabilities = None if endpoint is None else endpoint.provider.capabilities
@@ -65,33 +64,13 @@ def facts(
         unknown_policy=attempt.UnknownPolicy(policies.get(claimed.name or "", attempt.UnknownPolicy.AT_MOST_ONCE)),
         lookup_bound_s=0.0 if capabilities is None else capabilities.lookup_bound_s,
         unknown_for_s=claimed.unknown_for_s or 0.0,
-        unknown_at_most_s=unknown_at_most_s,
+        unknown_at_most_s=parts.settings.unknown_at_most_s,
+        running_for_s=claimed.sent_for_s or 0.0,
+        running_at_most_s=parts.settings.job_at_most_s,
         deadline_in_s=claimed.deadline_in_s,
         is_local=capabilities is None,
         quality_tries_max=1 if gates is None else gates.tries_max,
     )
-
-
-def allowed_s(claimed: store.Claimed, timeout_s: float, *, cleanup_s: float, elapsed_s: float = 0.0) -> float:
-    """Give the time one attempt may take, in seconds: its own, at most what is left of the run's since the claim.
-
-    What is claimed after the deadline is the cleanup of a stopping run, which has a time of its own.
-    """
-    left_s = claimed.deadline_in_s
-    if left_s is None:
-        return timeout_s
-    return max(_TIMEOUT_LEAST_S, min(timeout_s, left_s - elapsed_s if left_s > 0 else cleanup_s))
-
-
-def remaining_s(claimed: store.Claimed, *, elapsed_s: float) -> float | None:
-    """Give what is left of the run's time, in seconds; None when it has no deadline, or is past it and cleans up."""
-    left_s = claimed.deadline_in_s
-    return None if left_s is None or left_s <= 0 else max(0.0, left_s - elapsed_s)
-
-
-def is_too_late(claimed: store.Claimed, *, elapsed_s: float) -> bool:
-    """Tell whether the run's deadline has passed since the claim, so that nothing may be started any more."""
-    return claimed.deadline_in_s is not None and 0 < claimed.deadline_in_s <= elapsed_s
 
 
 def failed(fault: faults.Fault, message: str, where: str, code: str = "") -> settle.Faulted:
@@ -124,7 +103,7 @@ class Executor:
         if isinstance(outcome, settle.Completed):
             verdict = settle.Complete(output=outcome.output, cost_nano_usd=outcome.cost_nano_usd)
         else:
-            known = facts(claimed, endpoint=endpoint, unknown_at_most_s=self._parts.settings.unknown_at_most_s)
+            known = facts(claimed, endpoint, self._parts)
             verdict = settle.decide(outcome, known, rng=self._parts.clock.rng)
         is_absent = isinstance(outcome, settle.Absent)
         written = settle_stage.settlement(claimed, verdict, is_sent=is_sent and not is_absent)
@@ -145,7 +124,7 @@ class Executor:
     async def run_step(self, claimed: store.Claimed) -> None:
         """Run one local step to its settlement; nothing is settled when it is cancelled (run stopped, lease lost)."""
         where = f"step {claimed.name}"
-        if is_too_late(claimed, elapsed_s=self._elapsed_s(claimed)):
+        if within.is_too_late(claimed, elapsed_s=self._elapsed_s(claimed)):
             await self.give_back(claimed, "its run's deadline has passed")
             return
         if claimed.crashes >= CRASHES_MAX:
@@ -320,13 +299,13 @@ class Executor:
         if endpoint.is_paid and claimed.attempt_state != attempt.AttemptState.SENDING.value:
             permission = await self.intents.record(claimed, identity.fingerprint(request.input))
         elapsed_s = self._parts.clock.monotonic_s() - claimed_at_s
-        if elapsed_s >= self._parts.settings.send_window_s or is_too_late(claimed, elapsed_s=elapsed_s):
+        if elapsed_s >= self._parts.settings.send_window_s or within.is_too_late(claimed, elapsed_s=elapsed_s):
             return intent.Permission.TOO_LATE
         return permission
 
     def _allowed_s(self, claimed: store.Claimed, timeout_s: float) -> float:
         cleanup_s = self._parts.settings.cleanup_s
-        return allowed_s(claimed, timeout_s, cleanup_s=cleanup_s, elapsed_s=self._elapsed_s(claimed))
+        return within.allowed_s(claimed, timeout_s, cleanup_s=cleanup_s, elapsed_s=self._elapsed_s(claimed))
 
     def _elapsed_s(self, claimed: store.Claimed) -> float:
         """Tell how long ago a call was claimed, as far as this worker still holds it."""
@@ -351,7 +330,7 @@ class Executor:
             # The stored form keeps user keys from being read as marks; the endpoint is sent what the user wrote.
             input={plan.unescape(key): plan.sendable(value) for key, value in arguments.items()},
             timeout_s=self._allowed_s(claimed, timeout_s),
-            deadline_s=remaining_s(claimed, elapsed_s=self._elapsed_s(claimed)),
+            deadline_s=within.remaining_s(claimed, elapsed_s=self._elapsed_s(claimed)),
             artifacts=media.TenantArtifacts(self._parts, tenant_id=claimed.tenant_id, tenant=tenant),
             callback_url=self._parts.callback_url(endpoint.row.name, attempt_id) if calls_back else None,
             priority=run.Priority(claimed.priority),

@@ -246,3 +246,12 @@ def test_decide_when_a_job_stands_in_its_providers_line_then_its_note_says_so(
     assert isinstance(found, settle.PollAt)
     assert found.note == noted
     assert settle.was_queued(found.note) is bool(is_queued)
+
+
+def test_still_running_when_the_job_is_older_than_it_may_be_then_a_person_is_asked() -> None:
+    outcome = settle.StillRunning(poll_after_s=4.0)
+
+    found = [decide(outcome, running_for_s=age_s, running_at_most_s=604_800.0) for age_s in (604_799.0, 604_801.0)]
+
+    assert [type(each) for each in found] == [settle.PollAt, settle.Bury]
+    assert "within 7 days" in found[1].message  # type: ignore[union-attr]
