@@ -56,7 +56,10 @@ def _told(day: "day_module.Day") -> list[str]:
         (row.id, number, name)
         for row in tables.runs.values()
         for number, name, *_ in row.events
-        if row.webhook_url is not None and row.continued_as is None and name in outbox.EVENT_TYPES
+        if row.webhook_url is not None
+        and name in outbox.EVENT_TYPES
+        # A run that goes on as another has not succeeded; what it came to before it was tried again is told.
+        and (row.continued_as is None or name != "run.succeeded")
     }
     posted = {(row.run_id, row.seq, row.type): row.state for row in tables.outbox.values()}
     found = [
