@@ -84,7 +84,7 @@ async def _admit(house: house_module.House, asked: Asked, take_piece: calls.Take
     check = functools.partial(house.heddle.check_call, _request(asked), tenant=asked.tenant)
     new = await house.threads.ask(check) if asked.has_artifacts else check()
     judge = functools.partial(house.heddle.judge_call, new)
-    replay = judge() if house.heddle.backpressure.is_ready(asked.tenant) else await house.threads.ask(judge)
+    replay = None if house.heddle.backpressure.lets_in(new) else await house.threads.ask(judge)
     if replay is not None:
         watch = house.calls.watch(replay.run_id)
         watch.is_replay = True
