@@ -12,7 +12,7 @@ import re
 import time
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from heddle.client import links, media, values
 from heddle.core import artifact
@@ -140,6 +140,8 @@ async def download(request: web.Request) -> web.StreamResponse:
     first = await anext(aiter(stream), b"")
     response = web.StreamResponse(headers=media.headers(reference))
     await response.prepare(request)
+    if request.method == hdrs.METH_HEAD:
+        return response
     await response.write(first)
     async for chunk in stream:
         await response.write(chunk)

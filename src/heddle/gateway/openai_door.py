@@ -29,7 +29,9 @@ def _handled(work: Callable[[web.Request], Any]) -> Callable[[web.Request], Any]
             answer: web.StreamResponse = await work(request)
         except web.HTTPException:
             raise
-        except Exception as error:  # noqa: BLE001 - the border to the caller: classified or logged whole
+        except Exception as error:
+            if request.writer.output_size:
+                raise
             return openai_form.error(refusals.of_exception(error, has_key=has_key))
         return answer
 
