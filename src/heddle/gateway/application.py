@@ -28,7 +28,7 @@ def make(made: house.House) -> web.Application:
             web.get("/v1/predictions/{id}", replicate_door.show),
             web.post("/v1/predictions/{id}/cancel", replicate_door.cancel),
             web.post("/v1/models/{owner}/{name}/predictions", replicate_door.create_of_model),
-            web.post("/v1/files", files.upload),
+            web.post("/v1/files", replicate_door.upload),
             web.get("/v1/files/{token}", files.download),
             web.get("/healthz", _live),
             web.get("/readyz", _ready),
