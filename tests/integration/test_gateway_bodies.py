@@ -116,3 +116,29 @@ async def test_body_when_it_grows_too_large_without_saying_so_then_it_is_refused
 
     assert found.status_code == 413
     assert member in found.json()
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "status", "words"),
+    [
+        ("/images/generations", {"model": "mapped", "prompt": "a", "size": "\u00b2x\u00b2"}, 502, "no picture"),
+        (
+            "/predictions",
+            {"version": "mapped", "input": {}, "webhook_events_filter": [[]]},
+            422,
+            "webhook_events_filter",
+        ),
+        ("/responses", {"model": "chat", "input": [{"role": "user", "content": [{"type": []}]}]}, 400, "input_text"),
+        ("/embeddings", {"model": "mapped", "input": "a"}, 502, "no vectors"),
+    ],
+)
+async def test_body_when_a_value_is_of_no_kind_that_is_known_then_it_is_said_and_nothing_is_logged(
+    site: gateway_site.Site, caplog: pytest.LogCaptureFixture, path: str, given: Any, status: int, words: str
+) -> None:
+    site.talker.will(gateway_site.done({"embedding": [[None]]}))
+
+    found = await posted(site, path, json.dumps(given).encode())
+
+    assert found.status_code == status, found.text
+    assert words in found.text
+    assert "no rule names" not in caplog.text

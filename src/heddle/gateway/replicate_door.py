@@ -128,7 +128,7 @@ async def _create(
 def _webhook_url(house: house_module.House, given: dict[str, Any]) -> str | None:
     """Give the address that is told of the end, None when nobody asked for that event. Raises Refusal."""
     url, wanted = given.get("webhook"), given.get("webhook_events_filter")
-    if wanted is not None and not (isinstance(wanted, list) and all(each in predictions.EVENTS for each in wanted)):
+    if wanted is not None and not (isinstance(wanted, list) and predictions.EVENTS.issuperset(map(str, wanted))):
         message = f"must be a list of {', '.join(sorted(predictions.EVENTS))}"
         raise refusals.Refusal(status=422, code="invalid_input", message=message, field="webhook_events_filter")
     if url is None:
