@@ -38,12 +38,14 @@ async def posted(site: gateway_site.Site, path: str, body: bytes, **headers: str
 
 
 @contextlib.asynccontextmanager
-async def begun(site: gateway_site.Site, path: str, length: str) -> AsyncIterator[asyncio.StreamReader]:
-    """Send the head of a request and nothing of its body."""
+async def begun(
+    site: gateway_site.Site, path: str, length: str, body: bytes = b""
+) -> AsyncIterator[asyncio.StreamReader]:
+    """Send the head of a request, and nothing of its body but what is given."""
     address = httpx.URL(site.url)
     reader, writer = await asyncio.open_connection(address.host, address.port)
     head = [f"POST /v1{path} HTTP/1.1", "Host: a", f"Authorization: Bearer {site.key}", length, f"Content-Type: {FORM}"]
-    writer.write("\r\n".join([*head, "", ""]).encode())
+    writer.write("\r\n".join([*head, "", ""]).encode() + body)
     try:
         async with asyncio.timeout(working.PATIENCE_S):
             yield reader
@@ -69,6 +71,23 @@ async def test_body_when_it_stands_still_then_it_holds_a_place_for_the_longest_w
     assert (full.status_code, status) == (503, 408)
     assert member in full.json()
     assert member in told
+
+
+async def test_stream_when_its_caller_takes_nothing_of_it_then_it_holds_a_place_for_the_longest_wait_and_no_longer(
+    site: gateway_site.Site,
+) -> None:
+    site.talker.will((("x" * 100_000,) * 200, gateway_site.done(gateway_site.completion("x"))))
+    given = {"model": "chat", "messages": [], "stream": True}
+    body = json.dumps(given).encode()
+
+    async with begun(site, "/chat/completions", f"Content-Length: {len(body)}", body):
+        await until_busy(site, "/predictions")
+        await working.until(lambda: bool(site.talker.asked))
+        async with asyncio.timeout(working.PATIENCE_S):
+            while (found := await posted(site, "/predictions", b"")).status_code == 503:
+                pass
+
+    assert found.status_code == 400
 
 
 async def until_busy(site: gateway_site.Site, path: str) -> httpx.Response:

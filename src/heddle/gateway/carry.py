@@ -12,6 +12,8 @@ import functools
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from aiohttp import web
+
 from heddle import client
 from heddle.client import calls as client_calls
 from heddle.client import outcomes, predictions
@@ -129,6 +131,17 @@ async def end(
         raise
     finally:
         house.calls.forget(watch)
+
+
+async def write(request: web.Request, response: web.StreamResponse, data: bytes, *, within_s: float) -> None:
+    """Send a piece of an answer. A caller who takes nothing of it for that long is cut off: Raises ConnectionError."""
+    try:
+        async with asyncio.timeout(within_s):
+            await response.write(data)
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError(f"the caller took nothing of the answer for {within_s:g} s") from error
 
 
 def left(house: house_module.House, watch: calls.Watch, asked: Asked) -> None:

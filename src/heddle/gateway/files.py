@@ -142,9 +142,10 @@ async def download(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response
-    await response.write(first)
+    within_s = house.limits.gateway_wait_s
+    await carry.write(request, response, first, within_s=within_s)
     async for chunk in stream:
-        await response.write(chunk)
+        await carry.write(request, response, chunk, within_s=within_s)
     recorder.count(metrics.ARTIFACTS, 1, direction="served")
     recorder.count(metrics.ARTIFACT_BYTES, reference.size_bytes, direction="served")
     return response

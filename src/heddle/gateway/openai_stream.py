@@ -106,10 +106,11 @@ async def stream(
         "created": int(time.time()),
         "model": asked.model,
     }
+    within_s = house.limits.gateway_wait_s
     output = asyncio.ensure_future(carry.output(house, watch, asked))
     try:
         try:
-            await _send_pieces(request, response, head, pieces, output)
+            await _send_pieces(request, response, head, pieces, output, within_s=within_s)
             whole = openai_form.completion(await output, run_id=str(watch.run_id), model=asked.model)
             last = rest(whole, pieces, head, run_id=str(watch.run_id))
         except ConnectionError:
@@ -121,9 +122,8 @@ async def stream(
             last = [{"error": openai_form.error_body(refusal)}]
         if not response.prepared:
             await response.prepare(request)
-        for made in last:
-            await response.write(openai_form.event(made))
-        await response.write(openai_form.DONE)
+        ending = [*map(openai_form.event, last), openai_form.DONE]
+        await carry.write(request, response, b"".join(ending), within_s=within_s)
         return response
     finally:
         output.cancel()
@@ -135,6 +135,8 @@ async def _send_pieces(
     head: dict[str, Any],
     pieces: Pieces,
     output: "asyncio.Future[Any]",
+    *,
+    within_s: float,
 ) -> None:
     while not output.done():
         waiting = asyncio.ensure_future(pieces.wait())
@@ -142,16 +144,19 @@ async def _send_pieces(
             await asyncio.wait({waiting, output}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        await _write(request, response, pieces.chunks(head))
-    await _write(request, response, pieces.chunks(head))
+        await _write(request, response, pieces.chunks(head), within_s=within_s)
+    await _write(request, response, pieces.chunks(head), within_s=within_s)
 
 
-async def _write(request: web.Request, response: web.StreamResponse, made: list[dict[str, Any]]) -> None:
+async def _write(
+    request: web.Request, response: web.StreamResponse, made: list[dict[str, Any]], *, within_s: float
+) -> None:
     if made and not response.prepared:
         await response.prepare(request)
     if made:
         # One write for all that waits: a fast provider would otherwise cost a system call for every token.
-        await response.write(b"".join(openai_form.event(each) for each in made))
+        data = b"".join(openai_form.event(each) for each in made)
+        await carry.write(request, response, data, within_s=within_s)
 
 
 def rest(whole: dict[str, Any], pieces: Pieces, head: dict[str, Any], *, run_id: str) -> list[dict[str, Any]]:
