@@ -91,7 +91,7 @@ async def _admit(house: house_module.House, asked: Asked, take_piece: calls.Take
         watch = house.calls.watch(replay.run_id)
         watch.is_replay = True
         return watch
-    return await house.calls.submit(new, take_piece=take_piece)
+    return await house.calls.submit(new, take_piece=take_piece, when_left=lambda watch: left(house, watch, asked))
 
 
 def _request(asked: Asked) -> client.RunRequest:
