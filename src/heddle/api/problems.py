@@ -203,6 +203,7 @@ def _from_quota(error: client.QuotaExceeded) -> Refusal:
     return Refusal(code, str(error), retry_after_s=math.ceil(error.retry_after_s))
 
 
+_TOO_MANY = "The request has more parameters, fields or files than are read."
 _RULES: list[tuple[type[Exception], Callable[[Any], Refusal]]] = [
     (client.UnknownWorkflow, lambda error: invalid(error.problems, code="unknown_workflow")),
     (client.InvalidInput, lambda error: invalid(error.problems)),
@@ -237,6 +238,8 @@ _RULES: list[tuple[type[Exception], Callable[[Any], Refusal]]] = [
     (client.TokenRefused, lambda error: Refusal("token_refused", str(error))),
     (provider.CallbackRefused, lambda error: Refusal("token_refused", str(error))),
     (django.core.exceptions.RequestDataTooBig, lambda error: Refusal("too_large", "The body is too large.")),
+    (django.core.exceptions.TooManyFieldsSent, lambda error: Refusal("malformed_request", _TOO_MANY)),
+    (django.core.exceptions.TooManyFilesSent, lambda error: Refusal("malformed_request", _TOO_MANY)),
     (django.http.UnreadablePostError, lambda error: Refusal("truncated", "The connection ended before the body did.")),
     (django.http.Http404, lambda error: Refusal("not_found", "There is nothing at this path.")),
     (django.db.OperationalError, _from_database),

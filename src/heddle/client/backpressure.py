@@ -84,11 +84,14 @@ class Backpressure:
         """
         return self._by_quota(new, before=before) or self._by_load(new)
 
-    def is_ready(self, tenant: records.Tenant) -> bool:
-        """Tell whether a request of this tenant can be judged by what is known, without a look at the store."""
+    def lets_in(self, new: records.NewRun) -> bool:
+        """Let a request in by what is known, which is counted; False where the store has to be asked what to say to it.
+
+        The store is never asked here, however old what is known grows meanwhile.
+        """
         with self._lock:
             is_fresh = self._read_at_s is not None and self._monotonic_s() - self._read_at_s < REMEMBERED_S
-        return is_fresh and not tenant.quota.is_any
+        return is_fresh and not new.tenant.quota.is_any and self._by_known_load(new) is None
 
     def use(self, tenant: records.Tenant) -> quota.Use | None:
         """Give what a tenant has taken, at most a second old; None when nothing bounds it."""
@@ -134,6 +137,9 @@ class Backpressure:
 
     def _by_load(self, new: records.NewRun) -> Refused | None:
         self._refresh()
+        return self._by_known_load(new)
+
+    def _by_known_load(self, new: records.NewRun) -> Refused | None:
         with self._lock:
             lanes, key = self._lanes, (new.tenant.id, new.workflow, new.version, new.priority)
             admitted = self._admitted[key]

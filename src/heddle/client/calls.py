@@ -38,7 +38,7 @@ class Calling:
     def judge_call(self: _House, new: records.NewRun) -> records.Submission | None:
         """Let a checked call in (None), or give the run that its key stands for already. Raises Refused.
 
-        Asks the store unless ``backpressure.is_ready``.
+        Asks the store; ``backpressure.lets_in`` says beforehand, and without it, whether there is anything to judge.
         """
         refusal = self.backpressure.refusal(new)
         if refusal is None:

@@ -53,6 +53,7 @@ class _Asked:
     call: calls_port.NewCall
     watch: Watch
     admitted: asyncio.Future[Watch]
+    when_left: Callable[[Watch], None]
 
 
 class Calls:
@@ -68,9 +69,16 @@ class Calls:
     def __len__(self) -> int:
         return sum(map(len, self._watches.values()))
 
-    async def submit(self, new: records.NewRun, *, take_piece: TakePiece | None = None) -> Watch:
+    async def submit(
+        self,
+        new: records.NewRun,
+        *,
+        take_piece: TakePiece | None = None,
+        when_left: Callable[[Watch], None] = lambda _watch: None,
+    ) -> Watch:
         """Admit a call as a run of its own and watch it; the commit has been made when this returns.
 
+        ``when_left``: told of a call that was admitted although whoever asked for it had gone meanwhile.
         Raises what the store makes of it: IdempotencyConflict, IdempotencyBusy, QuotaFull, StoreLost.
         """
         run_id = self._parts.store.new_run_id()
@@ -78,13 +86,16 @@ class Calls:
         watch = Watch(run_id=run_id, ended=loop.create_future(), take_piece=take_piece)
         # Watched before it is written: another pass of this worker may claim and send it before the commit is told.
         self._watch(watch)
-        asked = _Asked(call=calls_port.NewCall(run_id=run_id, run=new), watch=watch, admitted=loop.create_future())
+        call = calls_port.NewCall(run_id=run_id, run=new)
+        asked = _Asked(call=call, watch=watch, admitted=loop.create_future(), when_left=when_left)
         self._asked.append(asked)
         self._is_asked.set()
         try:
             return await asked.admitted
         except BaseException:
             self.forget(watch)
+            if _has_result(asked.admitted):
+                when_left(watch)
             raise
 
     def watch(self, run_id: uuid.UUID) -> Watch:
@@ -175,14 +186,17 @@ class Calls:
         if isinstance(outcome, Exception):
             _tell(asked.admitted, outcome)
             return
+        if asked.admitted.done():  # by being cancelled: whoever asked has gone, and has forgotten the watch
+            asked.watch.is_replay = outcome.is_replay
+            asked.when_left(asked.watch)
+            return
         if outcome.is_replay:
             self.forget(asked.watch)
             asked.watch.run_id, asked.watch.is_replay = outcome.run_id, True
             asked.watch.take_piece = None
             asked.watch.look_at_s = 0.0
             self._watch(asked.watch)
-        if not asked.admitted.done():
-            asked.admitted.set_result(asked.watch)
+        asked.admitted.set_result(asked.watch)
 
     def _wake(self) -> None:
         """Let this worker take what it has admitted; the others too when it has no place left."""
@@ -268,6 +282,10 @@ def _claimed(taken: calls_port.TakenCall, new: records.NewRun) -> store.Claimed:
         priority=new.priority.value,
         waited_s=0.0,
     )
+
+
+def _has_result(future: "asyncio.Future[Any]") -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _tell(future: "asyncio.Future[Any]", error: BaseException) -> None:

@@ -28,7 +28,7 @@ def make(made: house.House) -> web.Application:
             web.get("/v1/predictions/{id}", replicate_door.show),
             web.post("/v1/predictions/{id}/cancel", replicate_door.cancel),
             web.post("/v1/models/{owner}/{name}/predictions", replicate_door.create_of_model),
-            web.post("/v1/files", files.upload),
+            web.post("/v1/files", replicate_door.upload),
             web.get("/v1/files/{token}", files.download),
             web.get("/healthz", _live),
             web.get("/readyz", _ready),
@@ -47,7 +47,10 @@ async def _count(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = openai_form.error(_of_framework(error))
     except refusals.Refusal as refusal:
         response = openai_form.error(refusal)
-    except Exception as error:  # noqa: BLE001 - the outermost border: classified or logged whole
+    except Exception as error:
+        if request.writer.output_size:
+            # A second answer would be read as more of the first one: the framework logs the error and cuts the line.
+            raise
         response = openai_form.error(refusals.of_exception(error, has_key=False))
     resource = request.match_info.route.resource
     route = f"{request.method} {resource.canonical}" if resource is not None else "unmatched"

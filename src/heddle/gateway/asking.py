@@ -4,6 +4,7 @@ Keys are those of ``/v1``, remembered for a few seconds; a key is looked up in a
 body is believed here but that it is a JSON object within bounds.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -56,8 +57,19 @@ def _refused(presented: str, detail: str) -> refusals.Refusal:
 
 
 async def body(request: web.Request) -> dict[str, Any]:
-    """Read a JSON object. Raises Refusal; aiohttp bounds the size (413)."""
-    raw = await request.read()
+    """Read a JSON object, which has come within ``gateway_wait_s``. Raises Refusal."""
+    limits = house_module.of(request).limits
+    if (request.content_length or 0) > limits.gateway_request_bytes_max:
+        raise refusals.too_large(f"The body has more than {limits.gateway_request_bytes_max} bytes.")
+    try:
+        async with asyncio.timeout(limits.gateway_wait_s):
+            raw = await request.read()
+    except TimeoutError as error:
+        raise refusals.late(within_s=limits.gateway_wait_s) from error
+    except web.HTTPRequestEntityTooLarge as error:
+        raise refusals.too_large(f"The body has more than {limits.gateway_request_bytes_max} bytes.") from error
+    except web.RequestPayloadError as error:
+        raise refusals.invalid(f"The body cannot be read: {error}"[:300], code="malformed_body") from error
     try:
         found = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,8 @@ import functools
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from aiohttp import web
+
 from heddle import client
 from heddle.client import calls as client_calls
 from heddle.client import outcomes, predictions
@@ -84,12 +86,12 @@ async def _admit(house: house_module.House, asked: Asked, take_piece: calls.Take
     check = functools.partial(house.heddle.check_call, _request(asked), tenant=asked.tenant)
     new = await house.threads.ask(check) if asked.has_artifacts else check()
     judge = functools.partial(house.heddle.judge_call, new)
-    replay = judge() if house.heddle.backpressure.is_ready(asked.tenant) else await house.threads.ask(judge)
+    replay = None if house.heddle.backpressure.lets_in(new) else await house.threads.ask(judge)
     if replay is not None:
         watch = house.calls.watch(replay.run_id)
         watch.is_replay = True
         return watch
-    return await house.calls.submit(new, take_piece=take_piece)
+    return await house.calls.submit(new, take_piece=take_piece, when_left=lambda watch: left(house, watch, asked))
 
 
 def _request(asked: Asked) -> client.RunRequest:
@@ -129,6 +131,17 @@ async def end(
         raise
     finally:
         house.calls.forget(watch)
+
+
+async def write(request: web.Request, response: web.StreamResponse, data: bytes, *, within_s: float) -> None:
+    """Send a piece of an answer. A caller who takes nothing of it for that long is cut off: Raises ConnectionError."""
+    try:
+        async with asyncio.timeout(within_s):
+            await response.write(data)
+    except TimeoutError as error:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError(f"the caller took nothing of the answer for {within_s:g} s") from error
 
 
 def left(house: house_module.House, watch: calls.Watch, asked: Asked) -> None:

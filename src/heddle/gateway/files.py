@@ -12,11 +12,11 @@ import re
 import time
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from heddle.client import links, media, values
 from heddle.core import artifact
-from heddle.gateway import asking, refusals, uploads
+from heddle.gateway import asking, carry, refusals, uploads
 from heddle.gateway import house as house_module
 from heddle.ports import records
 from heddle.telemetry import recorder
@@ -140,9 +140,12 @@ async def download(request: web.Request) -> web.StreamResponse:
     first = await anext(aiter(stream), b"")
     response = web.StreamResponse(headers=media.headers(reference))
     await response.prepare(request)
-    await response.write(first)
+    if request.method == hdrs.METH_HEAD:
+        return response
+    within_s = house.limits.gateway_wait_s
+    await carry.write(request, response, first, within_s=within_s)
     async for chunk in stream:
-        await response.write(chunk)
+        await carry.write(request, response, chunk, within_s=within_s)
     recorder.count(metrics.ARTIFACTS, 1, direction="served")
     recorder.count(metrics.ARTIFACT_BYTES, reference.size_bytes, direction="served")
     return response
@@ -154,11 +157,12 @@ async def upload(request: web.Request) -> web.Response:
     view = await asking.caller(request, "write")
     limits = house.limits
     within = uploads.bounds(limits, text_bytes_max=limits.artifact_bytes_max, files_max=FILES_MAX)
-    sent = await uploads.parts(request, within=within, field=UPLOADED)
-    part = next((each for each in sent if each.name == UPLOADED), None)
-    if part is None:
-        raise refusals.invalid(f"the body has no part named {UPLOADED}", field=UPLOADED)
-    reference = await stored(house, view.tenant, part.content, media_type=part.media_type)
+    async with carry.place(house):
+        sent = await uploads.parts(request, within=within, field=UPLOADED)
+        part = next((each for each in sent if each.name == UPLOADED), None)
+        if part is None:
+            raise refusals.invalid(f"the body has no part named {UPLOADED}", field=UPLOADED)
+        reference = await stored(house, view.tenant, part.content, media_type=part.media_type)
     return web.json_response(_shown(house, view.tenant, reference), status=201)
 
 

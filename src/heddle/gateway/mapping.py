@@ -5,6 +5,7 @@ numbers; its answer may be a text, a list of texts, or an object with one under 
 name is passed on under its own name, so that a model with more to it can be asked for more.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ FORM = "response_format"
 """Of pictures: as links or in base64."""
 _RENAMED_CHAT = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 _RENAMED_IMAGES = {"n": "num_outputs"}
+_SIZE = re.compile(r"([0-9]{1,9})x([0-9]{1,9})\Z")
 _OF_THE_SHAPE = frozenset({"messages", "service_tier", "user", "store", "metadata", FORM})
 
 Given = Mapping[str, Any]
@@ -63,8 +65,8 @@ def images_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
         return rest
     size = rest.pop("size", None)
     mapped = _renamed(rest, _RENAMED_IMAGES)
-    width, _, height = str(size or "").partition("x")
-    return {**mapped, **({"width": int(width), "height": int(height)} if width.isdigit() and height.isdigit() else {})}
+    found = _SIZE.match(str(size or ""))
+    return {**mapped, **({} if found is None else {"width": int(found[1]), "height": int(found[2])})}
 
 
 def edits_input(given: Given, *, is_vendor_shaped: bool) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def vectors_of(output: Any) -> list[list[float]] | None:
         return None
     if all(isinstance(item, int | float) for item in output):
         return [[float(item) for item in output]]
-    if all(isinstance(item, list) for item in output):
+    if all(isinstance(item, list) and all(isinstance(number, int | float) for number in item) for item in output):
         return [[float(number) for number in item] for item in output]
     return None
 

@@ -29,7 +29,9 @@ def _handled(work: Callable[[web.Request], Any]) -> Callable[[web.Request], Any]
             answer: web.StreamResponse = await work(request)
         except web.HTTPException:
             raise
-        except Exception as error:  # noqa: BLE001 - the border to the caller: classified or logged whole
+        except Exception as error:
+            if request.writer.output_size:
+                raise
             return openai_form.error(refusals.of_exception(error, has_key=has_key))
         return answer
 
@@ -41,8 +43,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/chat/completions."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.chat_input)
+    view = await asking.caller(request, "write")
     async with carry.place(house):
+        asked, given = await _asked(request, house, view, mapping.chat_input)
         if given.get("stream") is True:
             pieces = openai_stream.Pieces()
             options = given.get("stream_options")
@@ -61,17 +64,17 @@ async def respond(request: web.Request) -> web.StreamResponse:
     started_s = time.perf_counter()
     house = house_module.of(request)
     view = await asking.caller(request, "write")
-    given = await asking.body(request)
-    model_name = house.find_model(given.get("model"))
-    responses.check(given)
-    taken, has_artifacts = await files.taken_in(house, view.tenant, given)
-    if house.takes_responses(model_name):
-        made = responses.passed_on(taken)
-    else:
-        is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
-        made = mapping.chat_input(responses.as_chat(taken), is_vendor_shaped=is_vendor_shaped)
-    asked = _call(request, view, given, model=model_name, made=made, has_artifacts=has_artifacts)
     async with carry.place(house):
+        given = await asking.body(request)
+        model_name = house.find_model(given.get("model"))
+        responses.check(given)
+        taken, has_artifacts = await files.taken_in(house, view.tenant, given)
+        if house.takes_responses(model_name):
+            made = responses.passed_on(taken)
+        else:
+            is_vendor_shaped = mapping.is_vendor(house.models()[model_name])
+            made = mapping.chat_input(responses.as_chat(taken), is_vendor_shaped=is_vendor_shaped)
+        asked = _call(request, view, given, model=model_name, made=made, has_artifacts=has_artifacts)
         watch = await carry.admit(house, asked)
         output = await carry.output(house, watch, asked)
         body = responses.response(output, run_id=str(watch.run_id), model=asked.model, given=given)
@@ -84,8 +87,9 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/embeddings."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.embeddings_input)
+    view = await asking.caller(request, "write")
     async with carry.place(house):
+        asked, given = await _asked(request, house, view, mapping.embeddings_input)
         watch = await carry.admit(house, asked)
         output = await carry.output(house, watch, asked)
         is_base64 = given.get("encoding_format") == "base64"
@@ -98,10 +102,11 @@ async def images(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/images/generations."""
     started_s = time.perf_counter()
     house = house_module.of(request)
-    asked, given = await _asked(request, house, mapping.images_input)
-    if mapping.OPENAI in house.models()[asked.model]:
-        asked = dataclasses.replace(asked, input=mapping.without_form(asked.input))
+    view = await asking.caller(request, "write")
     async with carry.place(house):
+        asked, given = await _asked(request, house, view, mapping.images_input)
+        if mapping.OPENAI in house.models()[asked.model]:
+            asked = dataclasses.replace(asked, input=mapping.without_form(asked.input))
         return await _pictured(house, asked, given, started_s)
 
 
@@ -146,9 +151,8 @@ async def _servable(house: house_module.House, view: records.ApiKeyView) -> list
 
 
 async def _asked(
-    request: web.Request, house: house_module.House, input_of: _InputOf
+    request: web.Request, house: house_module.House, view: records.ApiKeyView, input_of: _InputOf
 ) -> tuple[carry.Asked, Mapping[str, Any]]:
-    view = await asking.caller(request, "write")
     given = await asking.body(request)
     model_name = house.find_model(given.get("model"))
     taken, has_artifacts = await files.taken_in(house, view.tenant, given)

@@ -98,8 +98,9 @@ def chunk(head: Mapping[str, Any], choices: list[dict[str, Any]], **more: Any) -
 
 
 def event(value: Any) -> bytes:
-    """Write one Server-Sent Event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    """Write one Server-Sent Event; half of a surrogate pair, at which a vendor may cut its text, as JSON's escape."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return b"data: " + text.encode(errors="backslashreplace") + b"\n\n"
 
 
 DONE = b"data: [DONE]\n\n"

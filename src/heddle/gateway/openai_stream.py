@@ -79,8 +79,12 @@ class Pieces:
 
     def _note(self, choice: dict[str, Any]) -> None:
         index, delta = int(choice.get("index", 0)), choice.get("delta") or {}
-        self.sent[index] = self.sent.get(index, "") + (delta.get("content") or "")
-        self.has_structure = self.has_structure or bool(delta.get("tool_calls") or delta.get("function_call"))
+        content = delta.get("content") or ""
+        is_text = isinstance(content, str)
+        self.sent[index] = self.sent.get(index, "") + (content if is_text else "")
+        # Some vendors' models say their content in parts; of those, too, what is missing cannot be told from the whole.
+        is_structure = bool(delta.get("tool_calls") or delta.get("function_call")) or not is_text
+        self.has_structure = self.has_structure or is_structure
         if choice.get("finish_reason"):
             self.finished.add(index)
 
@@ -102,22 +106,24 @@ async def stream(
         "created": int(time.time()),
         "model": asked.model,
     }
+    within_s = house.limits.gateway_wait_s
     output = asyncio.ensure_future(carry.output(house, watch, asked))
     try:
-        await _send_pieces(request, response, head, pieces, output)
         try:
+            await _send_pieces(request, response, head, pieces, output, within_s=within_s)
             whole = openai_form.completion(await output, run_id=str(watch.run_id), model=asked.model)
-        except refusals.Refusal as refusal:
+            last = rest(whole, pieces, head, run_id=str(watch.run_id))
+        except ConnectionError:
+            raise
+        except Exception as error:
             if not response.prepared:
                 raise
-            await response.write(openai_form.event({"error": openai_form.error_body(refusal)}))
-            await response.write(openai_form.DONE)
-            return response
+            refusal = refusals.of_exception(error, has_key=asked.key is not None)
+            last = [{"error": openai_form.error_body(refusal)}]
         if not response.prepared:
             await response.prepare(request)
-        for made in rest(whole, pieces, head, run_id=str(watch.run_id)):
-            await response.write(openai_form.event(made))
-        await response.write(openai_form.DONE)
+        ending = [*map(openai_form.event, last), openai_form.DONE]
+        await carry.write(request, response, b"".join(ending), within_s=within_s)
         return response
     finally:
         output.cancel()
@@ -129,6 +135,8 @@ async def _send_pieces(
     head: dict[str, Any],
     pieces: Pieces,
     output: "asyncio.Future[Any]",
+    *,
+    within_s: float,
 ) -> None:
     while not output.done():
         waiting = asyncio.ensure_future(pieces.wait())
@@ -136,16 +144,19 @@ async def _send_pieces(
             await asyncio.wait({waiting, output}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        await _write(request, response, pieces.chunks(head))
-    await _write(request, response, pieces.chunks(head))
+        await _write(request, response, pieces.chunks(head), within_s=within_s)
+    await _write(request, response, pieces.chunks(head), within_s=within_s)
 
 
-async def _write(request: web.Request, response: web.StreamResponse, made: list[dict[str, Any]]) -> None:
+async def _write(
+    request: web.Request, response: web.StreamResponse, made: list[dict[str, Any]], *, within_s: float
+) -> None:
     if made and not response.prepared:
         await response.prepare(request)
     if made:
         # One write for all that waits: a fast provider would otherwise cost a system call for every token.
-        await response.write(b"".join(openai_form.event(each) for each in made))
+        data = b"".join(openai_form.event(each) for each in made)
+        await carry.write(request, response, data, within_s=within_s)
 
 
 def rest(whole: dict[str, Any], pieces: Pieces, head: dict[str, Any], *, run_id: str) -> list[dict[str, Any]]:
@@ -154,7 +165,8 @@ def rest(whole: dict[str, Any], pieces: Pieces, head: dict[str, Any], *, run_id:
     for choice in whole["choices"]:
         index = int(choice.get("index", 0))
         message = choice.get("message") or {}
-        text, sent = message.get("content") or "", pieces.sent.get(index, "")
+        text, sent = message.get("content") or "", _joined(pieces.sent.get(index, ""))
+        text = text if isinstance(text, str) else ""
         if not text.startswith(sent) or (pieces.has_structure and index not in pieces.finished):
             return [{"error": openai_form.error_body(_cut_off(run_id))}]
         if index in pieces.finished and text == sent:
@@ -168,6 +180,11 @@ def rest(whole: dict[str, Any], pieces: Pieces, head: dict[str, Any], *, run_id:
     if pieces.wants_usage and not pieces.has_usage and whole.get("usage"):
         made.append(openai_form.chunk(head, [], usage=whole["usage"]))
     return made
+
+
+def _joined(text: str) -> str:
+    """Make characters of surrogate pairs whose halves came in two pieces."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _numbered(delta: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,17 @@ def invalid(message: str, *, field: str | None = None, code: str = "invalid_requ
     return Refusal(status=400, code=code, message=message, field=field, may_repeat=False)
 
 
+def too_large(message: str, *, field: str | None = None) -> Refusal:
+    """Refuse a body, or a part of one, that has more bytes than are taken."""
+    return Refusal(status=413, code="too_large", message=message, field=field, may_repeat=False)
+
+
+def late(*, within_s: float, field: str | None = None) -> Refusal:
+    """Refuse a body that did not come in time."""
+    message = f"The body did not arrive within {within_s:g} s; nothing was kept."
+    return Refusal(status=408, code="upload_timeout", message=message, field=field, may_repeat=True)
+
+
 def of_exception(error: Exception, *, has_key: bool) -> Refusal:
     """Turn any exception into a refusal; what no rule names is logged whole. ``has_key``: an idempotency key came."""
     match error:

@@ -64,13 +64,14 @@ async def create(request: web.Request) -> web.StreamResponse:
     """Answer POST /v1/predictions: the model is named by `model` or `version`."""
     house = house_module.of(request)
     view = await asking.caller(request, "write")
-    given = await asking.body(request)
-    named = given.get("model") or given.get("version")
-    if not isinstance(named, str):
-        raise refusals.Refusal(
-            status=422, code="invalid_input", message="model or version is required", field="version"
-        )
-    return await _create(request, house, view, given, model=_model(house, named.partition(":")[0]))
+    async with carry.place(house):
+        given = await asking.body(request)
+        named = given.get("model") or given.get("version")
+        if not isinstance(named, str):
+            raise refusals.Refusal(
+                status=422, code="invalid_input", message="model or version is required", field="version"
+            )
+        return await _create(request, house, view, given, model=_model(house, named.partition(":")[0]))
 
 
 @_handled
@@ -79,7 +80,8 @@ async def create_of_model(request: web.Request) -> web.StreamResponse:
     house = house_module.of(request)
     view = await asking.caller(request, "write")
     model = house.find_owned(request.match_info["owner"], request.match_info["name"])
-    return await _create(request, house, view, await asking.body(request), model=model)
+    async with carry.place(house):
+        return await _create(request, house, view, await asking.body(request), model=model)
 
 
 def _model(house: house_module.House, named: str) -> str:
@@ -107,17 +109,16 @@ async def _create(
         webhook_url=_webhook_url(house, given),
         has_artifacts=has_artifacts,
     )
-    async with carry.place(house):
-        watch = await carry.admit(house, asked)
-        ended = None
-        if wait_s is None:
-            house.calls.forget(watch)
-        else:
-            ended = await carry.end(house, watch, asked, wait_s=wait_s)
-        shown = await _read(house, view.tenant, watch.run_id)
-        if wait_s is not None and ended is None and shown["status"] == "processing":
-            # Replicate's client (1.0.7, run.py) goes on to ask only when a waited prediction is still starting.
-            shown["status"] = "starting"
+    watch = await carry.admit(house, asked)
+    ended = None
+    if wait_s is None:
+        house.calls.forget(watch)
+    else:
+        ended = await carry.end(house, watch, asked, wait_s=wait_s)
+    shown = await _read(house, view.tenant, watch.run_id)
+    if wait_s is not None and ended is None and shown["status"] == "processing":
+        # Replicate's client (1.0.7, run.py) goes on to ask only when a waited prediction is still starting.
+        shown["status"] = "starting"
     headers = {"x-request-id": str(watch.run_id), "Location": shown["urls"]["get"]}
     if watch.is_replay:
         headers["Idempotent-Replayed"] = "true"
@@ -127,7 +128,7 @@ async def _create(
 def _webhook_url(house: house_module.House, given: dict[str, Any]) -> str | None:
     """Give the address that is told of the end, None when nobody asked for that event. Raises Refusal."""
     url, wanted = given.get("webhook"), given.get("webhook_events_filter")
-    if wanted is not None and not (isinstance(wanted, list) and all(each in predictions.EVENTS for each in wanted)):
+    if wanted is not None and not (isinstance(wanted, list) and predictions.EVENTS.issuperset(map(str, wanted))):
         message = f"must be a list of {', '.join(sorted(predictions.EVENTS))}"
         raise refusals.Refusal(status=422, code="invalid_input", message=message, field="webhook_events_filter")
     if url is None:
@@ -155,6 +156,12 @@ async def cancel(request: web.Request) -> web.StreamResponse:
     await _read(house, view.tenant, named)
     await house.threads.ask(lambda: house.heddle.cancel(named, tenant=view.tenant))
     return web.json_response(await _read(house, view.tenant, named))
+
+
+@_handled
+async def upload(request: web.Request) -> web.StreamResponse:
+    """Answer POST /v1/files."""
+    return await files.upload(request)
 
 
 @_handled

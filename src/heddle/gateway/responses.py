@@ -102,7 +102,7 @@ def _message(item: Any, *, place: str) -> dict[str, Any]:
 
 
 def _part(part: Any, *, place: str) -> dict[str, Any]:
-    kind = part.get("type") if isinstance(part, dict) else None
+    kind = str(part.get("type")) if isinstance(part, dict) else None
     if kind in _TEXTS and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
     if kind == "input_image" and part.get("image_url"):

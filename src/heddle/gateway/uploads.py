@@ -60,11 +60,8 @@ async def parts(request: web.Request, *, within: Bounds, field: str) -> list[Par
         async with asyncio.timeout(within.within_s):
             return await _parts(request, within=within, field=field)
     except TimeoutError as error:
-        message = f"The body did not arrive within {within.within_s:g} s; nothing was kept."
-        raise refusals.Refusal(
-            status=408, code="upload_timeout", message=message, field=field, may_repeat=True
-        ) from error
-    except (ValueError, RuntimeError, http_exceptions.BadHttpMessage) as error:
+        raise refusals.late(within_s=within.within_s, field=field) from error
+    except (ValueError, RuntimeError, http_exceptions.BadHttpMessage, web.RequestPayloadError) as error:
         raise refusals.invalid(f"the body is no multipart body: {error}"[:300], field=field) from error
 
 
@@ -96,7 +93,7 @@ async def _content(request: web.Request, reader: BodyPartReader, *, within: Boun
         piece = await reader.read_chunk(CHUNK_BYTES)
         size_bytes += len(piece)
         if size_bytes > bytes_max:
-            raise _too_large(f"{name} has more than {bytes_max} bytes", field=name)
+            raise refusals.too_large(f"{name} has more than {bytes_max} bytes", field=name)
         _check_whole(request.content.total_bytes, within=within, field=name)
         pieces.append(piece)
     return b"".join([bytes(piece) async for piece in reader.decode_iter(b"".join(pieces))])
@@ -104,11 +101,7 @@ async def _content(request: web.Request, reader: BodyPartReader, *, within: Boun
 
 def _check_whole(size_bytes: int, *, within: Bounds, field: str) -> None:
     if size_bytes > within.whole_bytes_max:
-        raise _too_large(f"the body has more than {within.whole_bytes_max} bytes", field=field)
-
-
-def _too_large(message: str, *, field: str) -> refusals.Refusal:
-    return refusals.Refusal(status=413, code="too_large", message=message, field=field, may_repeat=False)
+        raise refusals.too_large(f"the body has more than {within.whole_bytes_max} bytes", field=field)
 
 
 def bare(name: str) -> str:

@@ -261,3 +261,21 @@ def test_every_answer_when_given_then_it_carries_the_security_headers(web: djang
         response = web.get(path)
         assert "unsafe-inline" not in response["Content-Security-Policy"]
         assert response["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(("part", "count"), [('name="x{}"', 1_010), ('name="file"; filename="{}"', 110)])
+def test_upload_when_it_has_more_parts_than_are_read_then_a_problem(
+    web: django.test.Client, part: str, count: int
+) -> None:
+    parts = [f"--b\r\nContent-Disposition: form-data; {part.format(number)}\r\n\r\n1\r\n" for number in range(count)]
+    body = "".join([*parts, "--b--\r\n"]).encode()
+
+    refused = web.post("/v1/artifacts", data=body, content_type="multipart/form-data; boundary=b")
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "malformed_request")
+
+
+def test_list_when_it_has_more_parameters_than_are_read_then_a_problem(web: django.test.Client) -> None:
+    refused = web.get("/v1/runs?" + "&".join(f"a{number}=1" for number in range(1_100)))
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "malformed_request")
