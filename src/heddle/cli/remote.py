@@ -123,7 +123,7 @@ class Api:
         except urllib.error.HTTPError as refusal:
             with refusal:
                 body = refusal.read(ANSWER_BYTES_MAX)
-            raise _refusal(_answer(refusal.code, refusal.headers.items(), body)) from None
+            raise _refusal(self.address.url, _answer(refusal.code, refusal.headers.items(), body)) from None
         except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or str(error) or type(error).__name__
             raise Unreachable(f"{self.address.url} does not answer ({reason}); is the service up?") from error
@@ -133,16 +133,21 @@ def _answer(status: int, headers: Any, body: bytes) -> Answer:
     return Answer(status=status, headers={name.lower(): value for name, value in headers}, body=body)
 
 
-def _refusal(answer: Answer) -> complaints.CommandRefused:
+def _refusal(url: str, answer: Answer) -> complaints.CommandRefused:
     """Word a problem+json: what happened, the fields at fault, what to do."""
+    stranger = f"{url} answers HTTP {answer.status}, and not as Heddle's API does; check {URL_VARIABLE}"
     try:
         problem = json.loads(answer.body)
-        fields = "; ".join(f"{each['field']}: {each['message']}" for each in problem.get("errors", []))
-        parts = [problem.get("detail") or problem.get("title") or "", fields]
-        message = " ".join(part for part in parts if part) or f"HTTP {answer.status}"
+        errors = problem.get("errors", [])
+        fields = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
+        detail = problem.get("detail") or problem.get("title") or ""
+        # The detail of most refusals is their first field, which need not be read twice.
+        if errors and detail.startswith(f"{errors[0]['field']} {errors[0]['message']}"):
+            detail = ""
+        message = " ".join(part for part in (detail, fields) if part) or stranger
         code = str(problem.get("code", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        message, code = f"HTTP {answer.status}", ""
+        message, code = stranger, ""
     if answer.status in (429, 502, 503, 504):
         return Unreachable(message, retry_after_s=_seconds(answer.headers.get("retry-after")))
     if answer.status == 401:

@@ -22,12 +22,26 @@ PROBLEM = {
 }
 
 
+#: As the API words what is wrong with a run: the detail is the first field.
+INPUT_PROBLEM = {
+    "status": 422,
+    "code": "invalid_input",
+    "detail": "input.photo Field required (1 more)",
+    "errors": [
+        {"field": "input.photo", "message": "Field required"},
+        {"field": "input.scenes", "message": "Field required"},
+    ],
+}
+#: The path of each answer that is not PROBLEM's.
+ANSWERS = {"/input": INPUT_PROBLEM, "/stranger": {"error": {"message": "no such path"}}}
+
+
 class Refusing(http.server.BaseHTTPRequestHandler):
     """Refuse every request: busy at one path, invalid at the others."""
 
     def do_GET(self) -> None:
         is_busy = self.path == "/busy"
-        body = json.dumps(PROBLEM).encode()
+        body = json.dumps(ANSWERS.get(self.path, PROBLEM)).encode()
         self.send_response(503 if is_busy else 422)
         self.send_header("Content-Type", "application/problem+json")
         self.send_header("Content-Length", str(len(body)))
@@ -101,6 +115,21 @@ def test_send_when_refused_then_the_fields_are_named(refusing: remote.Api) -> No
     assert refused.value.status == complaints.Exit.API_REFUSED
     assert refused.value.code == "invalid_input"
     assert "input.photo: is missing" in str(refused.value)
+
+
+def test_send_when_the_detail_is_the_first_field_then_it_is_said_once(refusing: remote.Api) -> None:
+    with pytest.raises(remote.ApiRefused) as refused:
+        refusing.get("/input")
+
+    assert str(refused.value) == "input.photo: Field required; input.scenes: Field required"
+
+
+def test_send_when_something_else_answers_then_the_address_is_named(refusing: remote.Api) -> None:
+    with pytest.raises(remote.ApiRefused) as refused:
+        refusing.get("/stranger")
+
+    assert f"{refusing.address.url} answers HTTP 422" in str(refused.value)
+    assert remote.URL_VARIABLE in str(refused.value)
 
 
 def test_send_when_busy_then_it_may_be_asked_again_after_the_stated_time(refusing: remote.Api) -> None:
