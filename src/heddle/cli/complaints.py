@@ -42,6 +42,11 @@ _WORDED = (
     ("django.core.exceptions", "ImproperlyConfigured", Exit.REFUSED),
 )
 
+_UNMIGRATED = (
+    "the database has none of Heddle's tables, or not those of this release; run `heddle migrate`, or, where this is "
+    "not the folder of your service, go there or name its database with DATABASE_URL"
+)
+
 
 def worded(error: BaseException) -> tuple[str, Exit] | None:
     """Give the sentence and status of a refusal, None for what is a bug."""
@@ -60,4 +65,12 @@ def worded(error: BaseException) -> tuple[str, Exit] | None:
             f"the database of DATABASE_URL cannot be reached ({detail}); check the address and that it runs",
             Exit.UNREACHABLE,
         )
+    if _lacks_a_table(error):
+        return _UNMIGRATED, Exit.REFUSED
     return None
+
+
+def _lacks_a_table(error: BaseException) -> bool:
+    """Tell whether the database, asked by Django or by itself, does not know a table."""
+    missing = getattr(sys.modules.get("psycopg.errors"), "UndefinedTable", None)
+    return missing is not None and isinstance(error if error.__cause__ is None else error.__cause__, missing)

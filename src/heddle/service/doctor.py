@@ -52,18 +52,18 @@ def examine(limits: settings.Settings) -> list[Finding]:
         wanted, deployed = deployment.EMPTY, str(error)
     findings = [_configuration(limits, deployed, wanted)]
     findings += [Finding(name="prices", value="are estimates", warning=each) for each in adapters.warnings(wanted)]
-    look: list[Callable[[], list[Finding]]] = [
-        _server,
-        lambda: [_route(limits)],
-        _lineage,
-        _survival,
-        _migrations,
-        _partitions,
-        lambda: _workers(limits),
-        lambda: [_leader(limits)],
+    looks: list[tuple[str, Callable[[], list[Finding]]]] = [
+        ("database", _server),
+        ("route", lambda: [_route(limits)]),
+        ("history", _lineage),
+        ("durability", _survival),
+        ("migrations", _migrations),
+        ("partitions", _partitions),
+        ("workers", lambda: _workers(limits)),
+        ("leader", lambda: [_leader(limits)]),
     ]
     if _database_answers(findings):
-        findings += [finding for each in look for finding in _looked(each)]
+        findings += [finding for name, look in looks for finding in _looked(name, look)]
     findings += _disks(limits)
     findings.append(_open_files(limits))
     findings.append(_artifacts())
@@ -98,12 +98,11 @@ def _database_answers(findings: list[Finding]) -> bool:
     return True
 
 
-def _looked(look: Callable[[], list[Finding]]) -> list[Finding]:
+def _looked(name: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """Run one look; what the database refuses is itself a finding."""
     try:
         return look()
     except Error as error:
-        name = getattr(look, "__name__", "database").strip("_<>")
         problem = " ".join(str(error).split())[:300]
         return [Finding(name=name, value="unknown", problem=problem, remedy="run `heddle migrate`; then look again")]
 
