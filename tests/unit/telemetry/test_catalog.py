@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from heddle.config import settings
 from heddle.core import faults
 from heddle.telemetry import catalog
 from heddle.telemetry.catalog import alerts, checks, events, expressions, labels, metrics, runbooks, slos
 from heddle.telemetry.catalog.records import Command, Label, Merge
+from heddle.telemetry.catalog.runbooks import commands
 
 
 def test_catalogue_as_shipped_has_no_problem() -> None:
@@ -79,6 +81,11 @@ def test_alert_without_runbook_is_named() -> None:
 
 def test_runbook_without_alert_is_named() -> None:
     assert "no alert" in " ".join(checks.problems_of_runbook(runbooks.ALL[0], frozenset()))
+
+
+@pytest.mark.parametrize("name", [each for each in commands.VARIABLES if each.startswith("HEDDLE_")])
+def test_variable_of_a_runbook_when_exported_then_the_command_line_does_not_refuse_it(name: str) -> None:
+    assert settings.load(environ={name: "http://127.0.0.1:8700"}) == settings.load(environ={})
 
 
 def test_diagnosis_that_changes_something_is_named() -> None:

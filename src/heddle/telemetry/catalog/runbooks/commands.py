@@ -1,6 +1,6 @@
 """Hold the commands that several runbooks use, so that each is written and tried once.
 
-They take their values from the shell: ``HEDDLE_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``STEP``,
+They take their values from the shell: ``HEDDLE_API_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``STEP``,
 ``ENDPOINT``, ``WEBHOOK_ID``.
 This module runs nothing. Before it: the command line and the HTTP contract. After: the runbooks beside it.
 """
@@ -8,7 +8,7 @@ This module runs nothing. Before it: the command line and the HTTP contract. Aft
 from heddle.telemetry.catalog.records import Action, Command, Metric
 
 VARIABLES: tuple[str, ...] = (
-    "HEDDLE_URL",
+    "HEDDLE_API_URL",
     "HEDDLE_API_KEY",
     "DATABASE_URL",
     "RUN_ID",
@@ -18,12 +18,29 @@ VARIABLES: tuple[str, ...] = (
 )
 
 DOCTOR = Command(line="heddle doctor", expect="every dependency healthy; a line that is not says what to do")
-READY = Command(line='curl -sS "$HEDDLE_URL/readyz"', expect="each dependency by name, with its state")
+READY = Command(line='curl -sS "$HEDDLE_API_URL/readyz"', expect="each dependency by name, with its state")
 RUNS_FAILED = Command(line="heddle runs list --state failed", expect="the latest failed runs and their faults")
 RUN_SHOW = Command(line='heddle runs show "$RUN_ID"', expect="its steps, attempts, faults and cost")
 RUN_CANCEL = Command(
     line='heddle runs cancel "$RUN_ID"', expect="the run ends as cancelled within a second or two", is_read_only=False
 )
+RUNS_UNKNOWN = Command(
+    line=(
+        'psql "$DATABASE_URL" -c "select a.run_id, a.ordinal as step, s.name, e.name as endpoint, a.unknown_at '
+        "from heddle_attempt a join heddle_step s using (run_id, ordinal) "
+        "left join heddle_endpoint e on e.id = a.endpoint_id "
+        "where a.state = 'unknown' and s.state = 'unknown' order by a.unknown_at, a.run_id, a.ordinal limit 20\""
+    ),
+    expect="the run, the step and the endpoint of each, the oldest first: RUN_ID and STEP of what follows",
+)
+RUNS_READY = Command(
+    line=(
+        'psql "$DATABASE_URL" -c "select run_id, ordinal as step, at from heddle_ready '
+        'order by at, run_id, ordinal limit 5"'
+    ),
+    expect="what has waited longest: a RUN_ID for what follows",
+)
+WHY = Command(line='heddle why "$RUN_ID"', expect="one sentence: what it waits for, and until when")
 SETTLE_RETRY = Command(
     line='heddle settle "$RUN_ID" "$STEP" --as retry',
     expect="settled as retry; the next attempt follows; kept in the audit trail",
@@ -46,7 +63,7 @@ MIGRATE = Command(
 )
 AUDIT = Command(line="heddle audit --json --limit 20", expect="the latest changes, with who made each and why")
 ENDPOINTS = Command(
-    line='curl -sS -H "Authorization: Bearer $HEDDLE_API_KEY" "$HEDDLE_URL/v1/endpoints"',
+    line='curl -sS -H "Authorization: Bearer $HEDDLE_API_KEY" "$HEDDLE_API_URL/v1/endpoints"',
     expect="health, limits and breaker of each endpoint",
 )
 PAUSE_HERE = Command(
@@ -57,7 +74,7 @@ PAUSE_HERE = Command(
 PAUSE = Command(
     line=(
         'curl -sS -X PATCH -H "Authorization: Bearer $HEDDLE_API_KEY" -H "Content-Type: application/json" '
-        '-d \'{"paused": true}\' "$HEDDLE_URL/v1/endpoints/$ENDPOINT"'
+        '-d \'{"paused": true}\' "$HEDDLE_API_URL/v1/endpoints/$ENDPOINT"'
     ),
     expect='the endpoint with "paused": true; no new calls from the next claim on; "paused": false undoes it '
     "(a key with the scope admin)",
@@ -88,7 +105,7 @@ SESSIONS = Command(
 def read(metric: Metric) -> Command:
     """Give the command that reads one metric from the service itself, for when Prometheus is not at hand."""
     return Command(
-        line=f"curl -sS \"$HEDDLE_URL/metrics\" | grep '^{metric.name}'", expect=f"{metric.unit}; {metric.help}"
+        line=f"curl -sS \"$HEDDLE_API_URL/metrics\" | grep '^{metric.name}'", expect=f"{metric.unit}; {metric.help}"
     )
 
 

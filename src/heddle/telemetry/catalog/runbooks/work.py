@@ -25,7 +25,7 @@ ALL: Final = (
         meaning="Steps that could start have waited longer than their class allows.",
         impact="Start freshness and time to result of that class.",
         diagnosis=(
-            do("What does one of them wait for?", commands.RUN_SHOW),
+            do("What does one of them wait for?", commands.RUNS_READY, commands.WHY),
             do("Is there room at the endpoints?", commands.ENDPOINTS, commands.read(metrics.ENDPOINT_IN_FLIGHT)),
             do("Do workers claim?", commands.read(metrics.WORKERS_ALIVE), commands.read(metrics.CLAIMS_EMPTY)),
         ),
@@ -98,7 +98,7 @@ ALL: Final = (
         mend_it="Find out why answers get lost on the way back: a timeout that is too short, a proxy, the network.",
         meaning="A request was sent and its answer was lost, at a provider that cannot tell, or not yet.",
         impact="The run of each, and at most its stated price.",
-        diagnosis=(do("Which runs, which endpoint, which reference.", commands.RUN_SHOW),),
+        diagnosis=(do("Which runs, which endpoint, which reference.", commands.RUNS_UNKNOWN, commands.RUN_SHOW),),
         mitigation=(
             do(
                 "Wait while it is looked up: an endpoint that can be asked is asked again for at most "
