@@ -53,7 +53,8 @@ def _load(name: str) -> None:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise exceptions.ImproperlyConfigured(
-            f"HEDDLE_WORKFLOWS names the module {name!r}, which cannot be found; check its name and PYTHONPATH"
+            f"HEDDLE_WORKFLOWS names the module {name!r}, which cannot be found; check its name, and that PYTHONPATH "
+            "names its folder (PYTHONPATH=. where that is the one you are in)"
         ) from error
 
 
