@@ -116,6 +116,16 @@ def test_page_on_projects_when_its_settings_are_read_then_heddle_takes_them(tmp_
     assert settings.load(environ={}, django=module.HEDDLE).environment == "production"
 
 
+def test_page_on_projects_when_its_logging_is_set_then_what_workers_tell_is_shown(tmp_path: pathlib.Path) -> None:
+    from heddle.telemetry import recorder
+
+    page = "docs/howto/add-to-a-django-project.md"
+    module = run_page(page, tmp_path, INSTALLED_APPS=[], MIDDLEWARE=[], urlpatterns=[])
+
+    (logger,) = module.LOGGING["loggers"]
+    assert f"{recorder.LOGGER_NAME}.".startswith(f"{logger}.")
+
+
 def test_page_on_projects_when_its_step_is_called_then_it_is_a_plain_function(tmp_path: pathlib.Path) -> None:
     page = "docs/howto/add-to-a-django-project.md"
     module = run_page(page, tmp_path, INSTALLED_APPS=[], MIDDLEWARE=[], urlpatterns=[])
