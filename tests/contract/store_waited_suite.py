@@ -51,6 +51,23 @@ class WaitedSuite:
             *("run.queued", "step.succeeded", "run.succeeded")
         ]
 
+    async def test_settle_when_a_run_of_one_call_ends_then_it_began_when_its_call_was_claimed(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        run_ids, worker = [await admitted(house) for _ in range(2)], await house.worker()
+        sent = await house.claim_models(worker, "sent")
+
+        # The first by the short statement, the second by the whole one, beside a call that is not as plain.
+        await house.settle(scene.done(sent[0], output={"text": "hello"}))
+        await house.settle(scene.faulted(sent[1], verdict="fail"))
+
+        for run_id in run_ids:
+            view = await house.shown(run_id)
+            assert view.started_at is not None
+            assert view.finished_at is not None
+            assert view.created_at <= view.started_at < view.finished_at
+
     async def test_submit_calls_when_a_key_comes_again_then_it_is_the_same_run_and_another_body_is_a_conflict(
         self, house: House
     ) -> None:

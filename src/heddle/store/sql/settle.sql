@@ -116,7 +116,7 @@ with recursive moment as materialized (
   cross join moment
   where not f.is_over and s.run_id = f.run_id and s.ordinal = f.ordinal
   returning s.run_id, s.ordinal, s.state, s.children, s.lane, s.tenant_id, s.name, s.fault, coalesce((s.options ->> 'detach')::boolean, false) as is_detached,
-    f.verdict, f.delay_s, f.endpoint_id, f.tier
+    f.verdict, f.delay_s, f.endpoint_id, f.tier, s.started_at
 ), noted as (
   update heddle_step s set
     attempts = greatest(s.attempts, n.number),
@@ -270,19 +270,19 @@ with recursive moment as materialized (
   select run_id, ordinal, case state when 'succeeded' then 'step.succeeded' else 'step.failed' end as event, null::jsonb as detail,
     true as is_end, state = 'succeeded' as is_good, state = 'failed' and not is_detached as is_failure,
     case when state = 'failed' then fault || jsonb_build_object('step', ordinal, 'name', name) end as error, 0::bigint as cost,
-    state = 'succeeded' and tier > 0 as is_fallback
+    state = 'succeeded' and tier > 0 as is_fallback, started_at
   from done where state in ('succeeded', 'failed')
   union all
-  select run_id, ordinal, 'step.skipped', null, true, false, false, null, 0, false from moved where state = 'skipped'
+  select run_id, ordinal, 'step.skipped', null, true, false, false, null, 0, false, null from moved where state = 'skipped'
   union all
   select run_id, ordinal, case verdict when 'retry' then 'step.retried' when 'poll' then 'step.pending' when 'release' then 'step.released'
-    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault), false, false, false, null, 0, false
+    else 'step.unknown' end, jsonb_build_object('delay_s', delay_s, 'fault', fault), false, false, false, null, 0, false, started_at
   from done where state not in ('succeeded', 'failed')
   union all
-  select run_id, ordinal, null, null, false, false, false, null, amount_nano_usd, false from booked
+  select run_id, ordinal, null, null, false, false, false, null, amount_nano_usd, false, null from booked
 ), tally as materialized (
   select run_id, count(event)::int as told, count(*) filter (where is_end)::int as ended, sum(cost)::bigint as cost, bool_or(is_fallback) as is_fallback,
-    array_agg(ordinal) filter (where event is not null) as ordinals, array_agg(event) filter (where event is not null) as events,
+    min(started_at) as began_at, array_agg(ordinal) filter (where event is not null) as ordinals, array_agg(event) filter (where event is not null) as events,
     array_agg(detail) filter (where event is not null) as details, array_agg(ordinal) filter (where is_end) as end_ordinals,
     array_agg(is_good) filter (where is_end) as end_goods, array_agg(is_failure) filter (where is_end) as end_failures,
     array_agg(error) filter (where is_end) as end_errors
@@ -323,7 +323,7 @@ with recursive moment as materialized (
       when r.stopping in ('cancelled', 'expired') then r.stopping
       when r.function_state = 'returned' and r.failed + j.failures = 0 and not (r.is_broken or j.is_broken) then 'succeeded'
       else 'failed' end,
-    started_at = case when r.state = 'queued' then now else r.started_at end,
+    started_at = case when r.state = 'queued' then coalesce(j.began_at, now) else r.started_at end,
     finished_at = case when j.is_over then now else r.finished_at end
   from judged j
   cross join moment

@@ -93,7 +93,7 @@ with moment as materialized (
 ), runs as (
   update heddle_run r set
     open = 0, state = 'succeeded', cost_nano_usd = r.cost_nano_usd + coalesce(b.amount_nano_usd, 0), is_degraded = r.is_degraded or f.tier > 0,
-    event_seq = r.event_seq + 2, started_at = case when r.state = 'queued' then now else r.started_at end, finished_at = now
+    event_seq = r.event_seq + 2, started_at = case when r.state = 'queued' then f.claimed_at else r.started_at end, finished_at = now
   from freed f
   left join booked b on b.run_id = f.run_id
   cross join moment

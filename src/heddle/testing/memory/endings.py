@@ -97,7 +97,8 @@ def judge(tables: Tables, news: Sequence[News]) -> tuple[int, list[Any], int]:
         row = tables.runs[run_id]
         if row.state == "queued":
             tables.move_run(row, "running")
-            row.started_at = tables.now_s()
+            begun = [item.step.started_at for item in items if item.event is not None]
+            row.started_at = min((at for at in begun if at is not None), default=tables.now_s())
         items.sort(key=lambda item: item.step.ordinal)
         ends = [item for item in items if item.is_end]
         awaits = row.awaits or ()
