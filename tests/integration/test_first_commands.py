@@ -1,4 +1,6 @@
-"""Commands of somebody who has just begun: one sentence that says what to do, and findings under their own names."""
+"""Commands of somebody who has just begun: one sentence that says what to do, findings under their own names, and keys
+that are made, found again and revoked.
+"""
 
 import json
 import os
@@ -9,6 +11,8 @@ import sys
 import pytest
 
 from heddle.cli import complaints
+from heddle.client import keys
+from heddle.store import statements
 from tests import pg
 
 
@@ -57,4 +61,48 @@ def test_command_when_the_module_of_workflows_is_not_found_then_one_sentence_say
     assert done.returncode == complaints.Exit.REFUSED
     assert "the module 'no_such_workflows', which cannot be found" in done.stderr
     assert "PYTHONPATH=." in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_key_when_it_is_revoked_twice_then_it_is_refused_and_the_audit_trail_has_it_once(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return heddle(*words, database=database, folder=tmp_path)
+
+    made = run("keys", "create", "--tenant", "keyed", "--name", "<shop> ✂")
+    (listed,) = json.loads(run("keys", "list", "--tenant", "keyed", "--json").stdout)
+    revoked = [run("keys", "revoke", str(listed["id"])) for _ in range(2)]
+    (again,) = json.loads(run("keys", "list", "--tenant", "keyed", "--json").stdout)
+    trail = json.loads(run("audit", "--json").stdout)
+
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() not in json.dumps(listed)
+    assert (listed["name"], listed["scopes"], listed["revoked_at"]) == ("<shop> ✂", "read write", None)
+    assert [each.returncode for each in revoked] == [0, 0], revoked[0].stderr
+    assert revoked[0].stdout == revoked[1].stdout
+    assert again["revoked_at"] is not None
+    subjects = [each["subject"] for each in trail if each["action"] == "revoke_key"]
+    assert subjects == [f"tenant keyed key {listed['id']} <shop> ✂"]
+    with database.connect() as connection:
+        hashed = keys.key_hash(made.stdout.strip())
+        living = connection.execute(statements.load("api_key"), {"key_hash": hashed, "now": listed["created_at"]})
+        assert living.fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("keys revoke 99999999999999999999", "there is no API key 99999999999999999999"),
+        ("keys list --tenant nobody", "there is no tenant 'nobody'"),
+        ("keys list --limit 0", "limit must be from 1 to 1000"),
+    ],
+)
+def test_keys_when_what_is_named_is_not_there_then_one_sentence_says_so(
+    command: str, said: str, database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    done = heddle(*command.split(), database=database, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.REFUSED, done.stderr
+    assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         commands, "twin", "serve a local twin of a vendor's API, with faults from a seed", "heddle.cli.twin:run"
     )
     twins.add_arguments(twin)
-    keys = _group(commands, "keys", "make API keys")
+    keys = _group(commands, "keys", "make, show and revoke API keys")
     create = _add(keys, "create", "make a key and print it once", "heddle.cli.keys:create")
     create.add_argument("--tenant", default="default", help="whom it belongs to; made when new (default: default)")
     create.add_argument("--name", required=True, help="what it is for, to know it again")
@@ -103,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         "--days", type=int, default=None, metavar="N", help="expire after so many days (default: never)"
     )
     create.add_argument("--json", action="store_true", help="print JSON")
+    shown = _add(keys, "list", "show whose keys there are, never the keys", "heddle.cli.keys:index")
+    shown.add_argument("--tenant", default=None, help="of this tenant (default: of all)")
+    shown.add_argument("--limit", type=int, default=50, metavar="N", help="at most so many, newest first (default: 50)")
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    revoke = _add(keys, "revoke", "refuse a key from now on", "heddle.cli.keys:revoke")
+    revoke.add_argument("id", type=int, metavar="ID", help="its number in `heddle keys list`")
     return parser
 
 

@@ -1,4 +1,6 @@
-"""`heddle keys create`: make an API key. It is printed once; the database holds only its hash."""
+"""`heddle keys create`, `list`, `revoke`: make an API key, which is printed once and kept only as a hash; show whose
+keys there are; refuse one from now on.
+"""
 
 import argparse
 import datetime
@@ -6,7 +8,7 @@ import json
 import os
 import sys
 
-from heddle.cli import complaints
+from heddle.cli import complaints, operate, table
 from heddle.service import database, setup
 
 
@@ -37,3 +39,37 @@ def create(given: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return complaints.Exit.DONE
+
+
+def index(given: argparse.Namespace) -> int:
+    """Show keys, the newest first: whose they are, never what they are."""
+    with operate.desk() as desk:
+        found = desk.api_keys(tenant=given.tenant, limit=given.limit)
+    rows = [
+        {
+            "id": each.id,
+            "tenant": each.tenant,
+            "name": each.name,
+            "scopes": " ".join(sorted(each.scopes)),
+            **{moment: _shown(getattr(each, moment)) for moment in ("created_at", "expires_at", "revoked_at")},
+        }
+        for each in found
+    ]
+    if given.json:
+        print(json.dumps(rows, indent=2))
+        return complaints.Exit.DONE
+    lines = [tuple("-" if value is None else str(value) for value in row.values()) for row in rows]
+    print(table.columns(lines, heads=("ID", "TENANT", "NAME", "MAY", "CREATED (UTC)", "EXPIRES", "REVOKED")))
+    return complaints.Exit.DONE
+
+
+def revoke(given: argparse.Namespace) -> int:
+    """Refuse a key from now on."""
+    with operate.desk() as desk:
+        since = desk.revoke_api_key(given.id, actor=operate.actor())
+    print(f"key {given.id}: revoked {_shown(since)} UTC; doors that have just seen it refuse it within seconds")
+    return complaints.Exit.DONE
+
+
+def _shown(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S}"

@@ -23,6 +23,7 @@ RUN_IDS_MAX = 1_000
 CONCURRENCY_MAX = 1_000_000
 REQUESTS_PER_MIN_MAX = 10_000_000
 AUDIT_MAX = 1_000
+KEYS_MAX = 1_000
 CANARY_SHARE_MIN, CANARY_SHARE_MAX = 0.001, 0.5
 CANARY_MARGIN = 0.05
 """How much worse a canary may be when nobody says."""
@@ -210,6 +211,18 @@ class Operating:
         return self._operators.dead_letters(
             tenant=self._tenant(tenant), workflow=workflow, fault=fault, before=before, limit=limit
         )
+
+    def api_keys(self, *, tenant: str | records.Tenant | None = None, limit: int) -> Sequence[operators.KeyView]:
+        """Show API keys, of one tenant or of all, newest first, at most ``limit`` (1 to 1,000)."""
+        if not 1 <= limit <= KEYS_MAX:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {KEYS_MAX}")])
+        return self._operators.api_keys(tenant=None if tenant is None else self._tenant(tenant), limit=limit)
+
+    def revoke_api_key(self, key_id: int, *, actor: str) -> datetime.datetime:
+        """Refuse a key from now on, and tell since when. Doors that have just seen it remember it for
+        ``keys.REMEMBERED_S`` more. A second call changes nothing. Raises SubjectMissing.
+        """
+        return self._operators.revoke_api_key(key_id=key_id, actor=actor)
 
     def audit(self, *, limit: int) -> Sequence[operators.AuditView]:
         """Show the latest changes made by hand, newest first, at most ``limit`` (1 to 1,000)."""

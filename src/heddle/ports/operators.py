@@ -153,6 +153,19 @@ class AuditView:
     after: Any
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeyView:
+    """Show one API key: whose it is and what it may do, never the key. ``id`` is the number it is revoked by."""
+
+    id: int
+    tenant: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime.datetime
+    expires_at: datetime.datetime | None
+    revoked_at: datetime.datetime | None
+
+
 class Operators(Protocol):
     """Change how work goes on, each change audited."""
 
@@ -237,6 +250,14 @@ class Operators(Protocol):
         limit: int,
     ) -> Sequence[DeadLetter]:
         """Show what ended in failure and can be replayed, newest first, runs made earlier than ``before``."""
+        ...
+
+    def api_keys(self, *, tenant: records.Tenant | None, limit: int) -> Sequence[KeyView]:
+        """Show API keys, of one tenant or of all, newest first."""
+        ...
+
+    def revoke_api_key(self, *, key_id: int, actor: str) -> datetime.datetime:
+        """Refuse a key from now on, and tell since when. A second call changes nothing. Raises SubjectMissing."""
         ...
 
     def audit(self, *, limit: int) -> Sequence[AuditView]:

@@ -4,6 +4,7 @@ Each change and its row of ``heddle_audit`` are one transaction. Nothing here de
 ``admin``. Before it: ``client.operating``. After it: claims, which read pauses, and ``engine.operate``.
 """
 
+import dataclasses
 import datetime
 import json
 import time
@@ -309,6 +310,28 @@ class DjangoOperators(canaries.Canaries):
             )
             for row in found
         ]
+
+    def api_keys(self, *, tenant: records.Tenant | None, limit: int) -> Sequence[operators.KeyView]:
+        """Show API keys, of one tenant or of all."""
+        found = self._rows("api_key_views", {"tenant_id": None if tenant is None else tenant.id, "limit": limit})
+        names = [field.name for field in dataclasses.fields(operators.KeyView)]
+        views = [operators.KeyView(**dict(zip(names, row, strict=True))) for row in found]
+        return [dataclasses.replace(view, scopes=tuple(view.scopes)) for view in views]
+
+    def revoke_api_key(self, *, key_id: int, actor: str) -> datetime.datetime:
+        """Refuse a key from now on, and tell since when."""
+        with self._atomic():
+            found = self._rows("api_key_revoke", {"id": key_id})
+            if not found:
+                raise operators.SubjectMissing(
+                    f"there is no API key {key_id}; `heddle keys list` shows those there are"
+                )
+            tenant, name, before, after = found[0]
+            if before is None:
+                subject = f"tenant {tenant} key {key_id} {name}"
+                self._audit(actor=actor, action="revoke_key", subject=subject, before=None, after=after)
+        assert isinstance(after, datetime.datetime)
+        return after
 
     def audit(self, *, limit: int) -> Sequence[operators.AuditView]:
         """Show the latest changes made by hand."""
