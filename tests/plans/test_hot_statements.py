@@ -218,6 +218,7 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "govern": {"ids": [1], "slots": [None], "uptos": [10]},
         "settle": rows.settlements(settled) | rows.direct(None),
         "settle_call": rows.settled_calls(settled),
+        "settle_results": rows.settled_results(settled) | rows.direct(None),
         "call_now": at_once(),
         "plan": planned,
         "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},

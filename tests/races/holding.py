@@ -12,7 +12,8 @@ from tests import pg
 from tests.races import scene
 
 # Statements after which a held transaction stops: the last of their stage.
-LAST = frozenset({"claim_local", "claim_model", "settle", "settle_call", "plan", "unplan", "reclaim", "take_timers"})
+SETTLES = ("settle", "settle_call", "settle_results")
+LAST = frozenset({"claim_local", "claim_model", *SETTLES, "plan", "unplan", "reclaim", "take_timers"})
 
 
 class HeldConnections(connections.Connections):

@@ -7,12 +7,14 @@ from typing import Any
 from heddle.testing.memory import store as memory_store
 from heddle.testing.memory.tables import Key, Rows
 
-# The statements that may end leases, and where they name runs and ordinals (None: the activation's).
-NAMED_BY: dict[str, tuple[str, str | None]] = {
+# The statements that may end leases, and where they name runs and ordinals (a number: that of all their leases).
+NAMED_BY: dict[str, tuple[str, str | int]] = {
     "settle": ("run_ids", "ordinals"),
-    "plan": ("run_ids", None),
-    "unplan": ("run_ids", None),
-    "end_functions": ("run_ids", None),
+    "settle_results": ("run_ids", "ordinals"),
+    "settle_call": ("run_ids", 1),
+    "plan": ("run_ids", 0),
+    "unplan": ("run_ids", 0),
+    "end_functions": ("run_ids", 0),
     "reclaim": ("runs", "ordinals"),
     "close_attempt": ("runs", "ordinals"),
     "look_again": ("runs", "ordinals"),
@@ -45,9 +47,9 @@ def _named(name: str, parameters: Mapping[str, Any]) -> dict[Key, set[int]]:
     """Give the fences that a statement names, by step."""
     if name not in NAMED_BY:
         return {}
-    runs_name, ordinals_name = NAMED_BY[name]
+    runs_name, place = NAMED_BY[name]
     runs: list[uuid.UUID] = parameters[runs_name]
-    ordinals = [0] * len(runs) if ordinals_name is None else parameters[ordinals_name]
+    ordinals = parameters[place] if isinstance(place, str) else [place] * len(runs)
     found: dict[Key, set[int]] = {}
     for run_id, ordinal, fence in zip(runs, ordinals, parameters["fences"], strict=True):
         found.setdefault((run_id, ordinal), set()).add(fence)

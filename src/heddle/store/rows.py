@@ -166,6 +166,17 @@ def settlements(batch: Sequence[store.Settlement]) -> dict[str, Any]:
     }
 
 
+def settled_results(batch: Sequence[store.Settlement]) -> dict[str, Any]:
+    """Write the parameters of settle_results."""
+    return {
+        "run_ids": [item.run_id for item in batch],
+        "ordinals": [item.ordinal for item in batch],
+        "fences": [item.fence for item in batch],
+        "numbers": [item.number for item in batch],
+        "outputs": [item.output for item in batch],
+    }
+
+
 def settled_calls(batch: Sequence[store.Settlement]) -> dict[str, Any]:
     """Write the parameters of settle_call."""
     return {

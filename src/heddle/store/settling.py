@@ -1,8 +1,8 @@
 """Write verdicts: one transaction for a batch; part of ``PostgresStore``.
 
-A batch of nothing but results of runs that are one call takes the short statement; what that finds to be less plain,
-and every other batch, takes the whole one. Neighbours: ``engine.settle`` above, ``store/sql/settle.sql`` and
-``settle_call.sql`` below.
+A batch of nothing but results takes a short statement: ``settle_results`` for local steps, ``settle_call`` for runs
+that are one call of a model. What that finds to be less plain, and every other batch, takes the whole one. Neighbours:
+``engine.settle`` above, ``store/sql/settle.sql`` below.
 """
 
 import dataclasses
@@ -51,10 +51,18 @@ class Settling:
     async def _settle(
         self: _Store, settlements: Sequence[store.Settlement], direct: store.Direct | None
     ) -> store.SettleReport:
-        parameters = rows.settlements(settlements) | rows.direct(direct)
-        cursor = await _send(self._connections, "settle", parameters, settlements)
+        if all(map(is_result, settlements)):
+            name, parameters = "settle_results", rows.settled_results(settlements)
+        else:
+            name, parameters = "settle", rows.settlements(settlements)
+        cursor = await _send(self._connections, name, parameters | rows.direct(direct), settlements)
         (row,) = await cursor.fetchall()
         return rows.settle_report(row, settlements)
+
+
+def is_result(item: store.Settlement) -> bool:
+    """Tell whether a verdict is one that settle_results writes: the result of a local step that leaves no attempt."""
+    return item.is_local and item.verdict == "complete" and (item.number == 1 or item.attempt_state is None)
 
 
 def is_plain(item: store.Settlement) -> bool:

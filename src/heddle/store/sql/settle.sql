@@ -225,47 +225,8 @@ with recursive moment as materialized (
   select run_id, ordinal, sum(ok)::int as ok, bool_or(is_bad) as is_bad, min(cause) as cause
   from (select run_id, ordinal, ok, is_bad, cause from hit union all select run_id, ordinal, 0, true, cause from doomed) k
   group by run_id, ordinal
-), blocked as materialized (
-  select k.* from kid k
-  cross join lateral (
-    select 1 from heddle_step s where s.run_id = k.run_id and s.ordinal = k.ordinal and s.state = 'blocked' offset 0
-  ) s
-), moved as (
-  update heddle_step s set
-    blockers = s.blockers - k.ok,
-    state = case when k.is_bad then 'skipped' when s.blockers > k.ok then 'blocked'
-      when s.kind in ('step', 'model') then 'due' else 'waiting' end,
-    fault = case when k.is_bad then jsonb_build_object('fault', 'rejected_permanent', 'message',
-      'skipped: call ' || k.cause || ', which it takes a value from, failed', 'where', '') end,
-    finished_at = case when k.is_bad then now end
-  from blocked k
-  cross join moment
-  where s.run_id = k.run_id and s.ordinal = k.ordinal
-  returning s.run_id, s.ordinal, s.state, s.kind, s.lane, s.tenant_id, s.name, s.version, s.input, s.options, s.parents, s.attempts,
-    s.attempts_before, s.epoch, s.crashes
-), open_lane as materialized (
-  select m.lane, (%(direct_groups)s::int[])[array_position(%(direct_lanes)s::bigint[], m.lane)] as grp
-  from (select distinct lane from moved where state = 'due' and kind = 'step') m
-  where not exists (select 1 from heddle_ready y where y.lane = m.lane)
-), placed as materialized (
-  select m.*, case when m.place <= (%(direct_places)s::int[])[m.grp] then nextval('heddle_fence_seq') end as direct_fence
-  from (
-    select m.*, o.grp, row_number() over (partition by o.grp order by m.run_id, m.ordinal) as place
-    from moved m left join open_lane o on o.lane = m.lane
-      and not exists (select 1 from heddle_tenant t where t.id = m.tenant_id and t.paused_at is not null)
-    where m.state = 'due'
-  ) m
-), leased as (
-  insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at)
-  select run_id, ordinal, %(worker)s, direct_fence, %(claim_id)s, attempts + 1, lane, tenant_id, 'execute', now
-  from placed cross join moment where direct_fence is not null
-), readied as (
-  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, run_id, ordinal from placed where direct_fence is null order by run_id, ordinal
-), begun as (
-  insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select run_id, ordinal, 'begin', now from moved cross join moment where state = 'waiting'
-  on conflict do nothing
+),
+-- include: successors
 ), news as (
   select run_id, ordinal, case state when 'succeeded' then 'step.succeeded' else 'step.failed' end as event, null::jsonb as detail,
     true as is_end, state = 'succeeded' as is_good, state = 'failed' and not is_detached as is_failure,
@@ -288,70 +249,8 @@ with recursive moment as materialized (
     array_agg(error) filter (where is_end) as end_errors
   from (select * from news order by run_id, ordinal) n
   group by run_id
-), judged as materialized (
-  select t.*, r.id, a.hits, a.bad, a.is_broken, a.failures, a.error,
-    r.function_state = 'running' and not r.is_activation_due and r.awaits is not null and
-      (r.await_left - a.hits <= 0 or coalesce(r.await_failures_left - a.bad < 0, false)) as is_woken,
-    r.function_state <> 'running' and r.open - t.ended = 0 and r.state in ('queued', 'running') as is_over
-  from tally t
-  cross join lateral (
-    select r.id, r.function_state, r.is_activation_due, r.awaits, r.await_left, r.await_failures_left, r.open, r.state, r.refs, r.handled
-    from heddle_run r where r.id = t.run_id offset 0
-  ) r
-  cross join lateral (
-    select count(*) filter (where e.ordinal = any(r.awaits))::int as hits,
-      count(*) filter (where e.ordinal = any(r.awaits) and not e.is_good)::int as bad,
-      coalesce(bool_or(e.ordinal = any(r.refs) and not e.is_good), false) as is_broken,
-      count(*) filter (where e.is_failure and not e.ordinal = any(r.handled))::int as failures,
-      (array_agg(e.error) filter (where e.is_failure and not e.ordinal = any(r.handled)))[1] as error
-    from unnest(t.end_ordinals, t.end_goods, t.end_failures, t.end_errors) as e (ordinal, is_good, is_failure, error)
-  ) a
-), runs as (
-  update heddle_run r set
-    open = r.open - j.ended,
-    failed = r.failed + j.failures,
-    cost_nano_usd = r.cost_nano_usd + j.cost,
-    error = coalesce(r.error, j.error),
-    is_broken = r.is_broken or j.is_broken,
-    is_degraded = r.is_degraded or coalesce(j.is_fallback, false),
-    await_left = r.await_left - j.hits,
-    await_failures_left = r.await_failures_left - j.bad,
-    awaits = case when j.is_woken then null else r.awaits end,
-    is_activation_due = r.is_activation_due or j.is_woken,
-    event_seq = r.event_seq + j.told + case when j.is_over then 1 else 0 end,
-    state = case when r.state = 'queued' and not j.is_over then 'running' when not j.is_over then r.state
-      when r.stopping in ('cancelled', 'expired') then r.stopping
-      when r.function_state = 'returned' and r.failed + j.failures = 0 and not (r.is_broken or j.is_broken) then 'succeeded'
-      else 'failed' end,
-    started_at = case when r.state = 'queued' then coalesce(j.began_at, now) else r.started_at end,
-    finished_at = case when j.is_over then now else r.finished_at end
-  from judged j
-  cross join moment
-  where r.id = j.id
-  returning r.id, r.state, r.event_seq, j.is_woken, j.is_over, r.lane, r.tenant_id, r.parent_run, r.parent_ordinal, r.workflow, r.priority,
-    r.created_at, r.finished_at, r.webhook_url, r.labels ? 'gateway' as is_awaited, j.ordinals,
-    case when j.is_over then j.events || ('run.' || r.state) else j.events end as events, j.details
-), told as (
-  insert into heddle_event (run_id, seq, name, ordinal, at, detail)
-  select r.id, r.event_seq, case cardinality(r.events) when 1 then r.events[1] else 'batch' end,
-    case cardinality(r.events) when 1 then r.ordinals[1] end, now,
-    case cardinality(r.events) when 1 then r.details[1] else (
-      select jsonb_build_object('of', jsonb_agg(jsonb_build_array(n.ordinal, n.event, n.detail) order by n.place))
-      from unnest(r.ordinals, r.events, r.details) with ordinality as n (ordinal, event, detail, place)) end
-  from runs r cross join moment
-  where r.events is not null
-), posted as (
-  insert into heddle_outbox (run_id, seq, tenant_id, type, url, at, next_at)
-  select id, event_seq, tenant_id, 'run.' || state, webhook_url, finished_at, finished_at from runs where is_over and webhook_url is not null
-), woken as (
-  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, id, 0 from runs where is_woken
-), raised as (
-  insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select parent_run, parent_ordinal, 'child', now from runs cross join moment where is_over and parent_run is not null
-  on conflict do nothing
-), tidied as (
-  delete from heddle_timer t using runs r where r.is_over and t.run_id = r.id and t.ordinal = 0
+),
+-- include: runs
 )
 select
   (select count(*) from done)::int as settled,
@@ -364,19 +263,7 @@ select
     + (select count(*) from runs where is_over and parent_run is not null)::int + (select count(*) from salvaged)::int as timed,
   (select json_agg(json_build_array(workflow, state, priority, extract(epoch from finished_at - created_at)::float8, id, is_awaited))
     from runs where is_over) as ended,
-  (select json_agg(json_build_array(p.run_id, p.ordinal, p.direct_fence, p.attempts + 1, p.tenant_id, p.name, p.version, p.input, p.options,
-      p.attempts_before, p.epoch, p.crashes, p.parents, (
-        select json_object_agg(s.ordinal, s.output) from heddle_step s
-        where s.run_id = p.run_id and s.ordinal = any(p.parents) and s.state = 'succeeded'),
-      r.workflow, r.version, r.traceparent,
-      -- What became due after the deadline is not begun; nothing left would tell the cleanup of a stopping run.
-      case when r.deadline_at <= now and r.stopping is null then 1e-6 else extract(epoch from r.deadline_at - now) end::float8, r.priority))
-    from placed p
-    cross join moment
-    cross join lateral (
-      select r.workflow, r.version, r.traceparent, r.deadline_at, r.priority, r.stopping from heddle_run r where r.id = p.run_id offset 0
-    ) r
-    where p.direct_fence is not null) as leased,
+  (select leased from handed) as leased,
   (select json_agg(json_build_array(endpoint_id, nano_usd, estimates)) from (
     select endpoint_id, sum(amount_nano_usd) as nano_usd, count(*) filter (where is_estimated) as estimates from booked group by endpoint_id
   ) c) as charged

@@ -91,6 +91,15 @@ def settle(
     return [(*counts, ended or None, leased or None, _charged(facts) or None)]
 
 
+def settle_results(tables: Tables, **given: Any) -> Rows:
+    """Write the results of local steps, none of which leaves an attempt."""
+    same: dict[str, Any] = {"verdicts": "complete", "locals": True, "breakers": 1, "delays": 0.0}
+    nothing = ("attempt_states", "faults", "handles", "notes", "costs")
+    count = len(given["run_ids"])
+    given |= {name: [same.get(name)] * count for name in (*same, *nothing)}
+    return settle(tables, **given)
+
+
 def settle_call(tables: Tables, **arrays: Sequence[Any]) -> Rows:
     """Write the results of runs that are one call and end with it; give those that were as plain as they seemed."""
     kept = [place for place, run_id in enumerate(arrays["run_ids"]) if _is_plain(tables, run_id, place, arrays)]
@@ -369,4 +378,8 @@ def _note(facts: Sequence[_Fact], freed: dict[Key, Verdict]) -> None:
             fact.step.attempts = max(fact.step.attempts, fact.number)
 
 
-STATEMENTS: dict[str, Statement] = {"settle": settle, "settle_call": settle_call}
+STATEMENTS: dict[str, Statement] = {
+    "settle": settle,
+    "settle_call": settle_call,
+    "settle_results": settle_results,
+}

@@ -88,7 +88,7 @@ def read(arrays: Mapping[str, Sequence[Any]]) -> list[Verdict]:
         )
         for row in zip(*(arrays[name] for name in _ARRAYS), strict=True)
     ]
-    for item, about in zip(batch, zip(*(arrays[name] for name in _OF_CALLS), strict=True), strict=False):
+    for item, about in zip(batch, zip(*(arrays.get(name, ()) for name in _OF_CALLS), strict=True), strict=False):
         item.tier, item.is_throttled, item.latency_s, item.tokens, item.images, item.frozen_s = about[:6]
         item.told, item.is_billed = _loads(about[6]), about[7]
     return batch
