@@ -24,17 +24,17 @@ with recursive moment as materialized (
   cross join lateral unnest(s.children) as c (ordinal)
 ), again as materialized (
   select s.run_id, s.ordinal, a.state = 'accepted' as is_accepted, a.send_by,
-    coalesce(a.state in ('accepted', 'sending', 'unknown'), false) and k.run_id is not null as is_abroad, (
+    coalesce(a.state in ('accepted', 'sending', 'unknown'), false) and k.tid is not null as is_abroad, k.tid, (
       select count(*)::int from unnest(s.parents) as p (ordinal)
       join heddle_step q on q.run_id = s.run_id and q.ordinal = p.ordinal and q.state <> 'succeeded') as blockers,
     greatest(s.attempts, (select max(t.number) from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)) as tried
   from heddle_step s join r0 on s.run_id = r0.id
-  left join heddle_slot k on k.run_id = s.run_id and k.ordinal = s.ordinal
+  left join lateral (select k.ctid as tid from heddle_slot k where k.run_id = s.run_id and k.ordinal = s.ordinal offset 0) k on true
   left join lateral (
     select t.state, t.send_by from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal order by t.number desc limit 1
   ) a on true
   where s.state in ('failed', 'cancelled', 'skipped') and s.ordinal <= r0.kept
-    and not exists (select 1 from lost l where l.run_id = s.run_id and l.ordinal = s.ordinal)
+    and s.ordinal not in (select ordinal from lost)
 ), cleanups as (
   delete from heddle_step s using r0 where s.run_id = r0.id and s.ordinal > r0.kept
 ), steps as (
@@ -54,9 +54,11 @@ with recursive moment as materialized (
   union all
   select lane, tenant_id, id, 0 from r0 where not is_call
 ), unleased as (
-  delete from heddle_lease l using again a where l.run_id = a.run_id and l.ordinal = a.ordinal
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from again s
+    cross join lateral (select l.ctid as tid from heddle_lease l where l.run_id = s.run_id and l.ordinal = s.ordinal offset 0) l))
 ), unslotted as (
-  delete from heddle_slot k using again a where not a.is_abroad and k.run_id = a.run_id and k.ordinal = a.ordinal returning k.endpoint_id
+  delete from heddle_slot k where k.ctid = any(array(select tid from again where not is_abroad)) returning k.endpoint_id
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
   select l.id, count(*), 0, 0, l.breaker_epoch

@@ -1,18 +1,22 @@
 -- Purpose: measure what runs of each workflow have cost lately, with everything under them, for quotes. Caller: engine.books, the leader.
 -- Rows: reads the last %(limit)s runs by id; writes workflow_cost. Index: run's key. Locks: rows of workflow_cost, by name.
--- A child counts with the run above it as far as both are among those runs. Only runs that succeeded count, at most %(runs)s of a workflow.
+-- Each run climbs by key to the one that has nobody above it: a join of these runs with themselves would compare each with every other.
+-- A run counts where that one is among those runs too. Only runs that succeeded count, at most %(runs)s of a workflow.
 -- Nothing matches: no run has succeeded lately; what was measured before stays, with its time.
 with recursive recent as materialized (
-  select r.id, r.workflow, r.state, r.parent_run, r.cost_nano_usd from heddle_run r order by r.id desc limit %(limit)s
-), tree (root, id) as (
-  select id, id from recent where state = 'succeeded' and parent_run is null
+  select r.id, r.parent_run, r.cost_nano_usd from heddle_run r order by r.id desc limit %(limit)s
+), climb (id, parent_run, nano_usd) as (
+  select id, parent_run, cost_nano_usd from recent
   union all
-  select t.root, c.id from tree t join recent c on c.parent_run = t.id
-), cost as (
-  select t.root, sum(r.cost_nano_usd) as nano_usd from tree t join recent r on r.id = t.id group by t.root
+  select up.id, up.parent_run, k.nano_usd
+  from climb k
+  cross join lateral (select r.id, r.parent_run from heddle_run r where r.id = k.parent_run offset 0) up
+), cost as materialized (
+  select id, sum(nano_usd) as nano_usd from climb where parent_run is null and id >= (select id from recent order by id limit 1) group by id
 ), ranked as (
-  select r.workflow, c.nano_usd, row_number() over (partition by r.workflow order by r.id desc) as place
-  from cost c join recent r on r.id = c.root
+  select r.workflow, c.nano_usd, row_number() over (partition by r.workflow order by c.id desc) as place
+  from cost c
+  cross join lateral (select r.workflow from heddle_run r where r.id = c.id and r.state = 'succeeded' offset 0) r
 ), written as (
   insert into heddle_workflow_cost (workflow, runs, median_nano_usd, p95_nano_usd, highest_nano_usd, at)
   select workflow, count(*), percentile_disc(0.5) within group (order by nano_usd), percentile_disc(0.95) within group (order by nano_usd),

@@ -7,6 +7,7 @@
 -- An accepted provider job is asked to stop by a worker: its step gets a ready row in its endpoint's poll lane. One that may have been
 --   accepted (cut off while it was being sent, or unknown before) is looked up first, when nothing can be sent any more. Both keep their slot
 --   until it is known that the job is over.
+-- A run may have ten thousand calls: what belongs to them is reached by key, call by call, and deleted by ctid (as in settle), never joined.
 -- Nothing matches: a terminal run is left alone.
 with moment as materialized (
   select clock_timestamp() as now
@@ -28,26 +29,35 @@ with moment as materialized (
   where s.run_id = w.id and s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
   returning s.run_id, s.ordinal, s.tenant_id, s.child_run
 ), unleased as (
-  delete from heddle_lease l using stopped s where l.run_id = s.run_id and l.ordinal = s.ordinal returning l.run_id, l.worker_id
-), abroad as materialized (
-  select s.run_id, s.ordinal, s.tenant_id, a.endpoint_id, a.state, a.send_by
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from stopped s
+    cross join lateral (select l.ctid as tid from heddle_lease l where l.run_id = s.run_id and l.ordinal = s.ordinal offset 0) l))
+  returning l.run_id, l.worker_id
+), slotted as materialized (
+  select s.run_id, s.ordinal, s.tenant_id, k.tid, a.endpoint_id, a.state, a.send_by,
+    coalesce(a.state in ('accepted', 'sending', 'unknown'), false) as is_abroad
   from stopped s
-  join heddle_slot k on k.run_id = s.run_id and k.ordinal = s.ordinal
-  join lateral (
+  cross join lateral (
+    select k.ctid as tid from heddle_slot k where k.run_id = s.run_id and k.ordinal = s.ordinal offset 0
+  ) k
+  left join lateral (
     select t.endpoint_id, t.state, t.send_by from heddle_attempt t
     where t.run_id = s.run_id and t.ordinal = s.ordinal order by t.number desc limit 1
-  ) a on a.state in ('accepted', 'sending', 'unknown')
+  ) a on true
+), asking as materialized (
+  select e.poll_lane as lane, a.tenant_id, a.run_id, a.ordinal
+  from slotted a
+  cross join lateral (select e.poll_lane from heddle_endpoint e where e.id = a.endpoint_id offset 0) e
+  where a.is_abroad and a.state = 'accepted'
 ), asked as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select e.poll_lane, a.tenant_id, a.run_id, a.ordinal from abroad a join heddle_endpoint e on e.id = a.endpoint_id
-  where a.state = 'accepted' and not exists (select 1 from heddle_ready y
-    where y.lane = e.poll_lane and y.tenant_id = a.tenant_id and y.run_id = a.run_id and y.ordinal = a.ordinal)
+  select lane, tenant_id, run_id, ordinal from asking
+  where (run_id, ordinal) not in (
+    select y.run_id, y.ordinal
+    from (select distinct lane, tenant_id from asking) q
+    cross join lateral (select y.run_id, y.ordinal from heddle_ready y where y.lane = q.lane and y.tenant_id = q.tenant_id offset 0) y)
 ), unslotted as (
-  delete from heddle_slot k
-  using stopped s
-  where k.run_id = s.run_id and k.ordinal = s.ordinal
-    and not exists (select 1 from abroad a where a.run_id = s.run_id and a.ordinal = s.ordinal)
-  returning k.endpoint_id
+  delete from heddle_slot k where k.ctid = any(array(select tid from slotted where not is_abroad)) returning k.endpoint_id
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
   select l.id, count(*), 0, 0, l.breaker_epoch
@@ -57,7 +67,7 @@ with moment as materialized (
   delete from heddle_timer t using w where t.run_id = w.id and (t.ordinal > 0 or w.is_over) and t.kind <> 'reconcile'
 ), watched as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select run_id, ordinal, 'reconcile', greatest(now + interval '1 second', send_by) from abroad cross join moment where state <> 'accepted'
+  select run_id, ordinal, 'reconcile', greatest(now + interval '1 second', send_by) from slotted cross join moment where is_abroad and state <> 'accepted'
   on conflict do nothing
 ), cleanup as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
