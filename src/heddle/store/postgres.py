@@ -327,7 +327,8 @@ class PostgresStore(
             await transaction.send("lock_budgets", {"runs": parameters["runs"]})
             return await transaction.send("mark_sending", parameters)
 
-        cursor = await self._connections.run(work, stage="execute")
+        suffix = partitions.suffix_of({call.run_id for call, _ in calls})
+        cursor = await self._connections.run(work, stage="execute", suffix=suffix)
         sent = {(row[0], row[1]): None if row[2] is None else budget.Cap(row[2]) for row in await cursor.fetchall()}
         await self.doubt([call for call, _ in calls if (call.run_id, call.ordinal) not in sent])
         return sent

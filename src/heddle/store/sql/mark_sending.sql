@@ -20,7 +20,7 @@ with recursive moment as materialized (
     as w (run_id, ordinal, number, fence, digest)
   join heddle_attempt a on a.run_id = w.run_id and a.ordinal = w.ordinal and a.number = w.number
   join heddle_run r on r.id = w.run_id
-  join heddle_run c on c.id = coalesce(r.cap_run, r.id)
+  join "heddle_run" c on c.id = coalesce(r.cap_run, r.id)
   join heddle_tenant t on t.id = r.tenant_id
   join heddle_step s on s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'due'
   left join heddle_workflow f on f.name = r.workflow and f.budget_nano_usd_per_day is not null
@@ -34,13 +34,13 @@ with recursive moment as materialized (
   union
   select t.root, x.id from tree t
   cross join lateral (
-    select s.child_run as id from heddle_step s where s.run_id = t.id and s.child_run is not null
+    select s.child_run as id from "heddle_step" s where s.run_id = t.id and s.child_run is not null
     union all
-    select r.continued_from from heddle_run r where r.id = t.id and r.continued_from is not null and t.id <> t.root
+    select r.continued_from from "heddle_run" r where r.id = t.id and r.continued_from is not null and t.id <> t.root
   ) x
 ), paid as materialized (
   select t.root, coalesce(sum(coalesce(a.cost_nano_usd, a.price_nano_usd)), 0) as amount
-  from tree t join heddle_attempt a on a.run_id = t.id
+  from tree t join "heddle_attempt" a on a.run_id = t.id
   where a.state in ('sending', 'accepted', 'unknown', 'done', 'late') or a.cost_nano_usd > 0
   group by t.root
 ), spender as materialized (
@@ -54,7 +54,7 @@ with recursive moment as materialized (
   from spender p
   join heddle_budget_call c on c.tenant_id = p.account
   cross join lateral (
-    select a.state, a.cost_nano_usd, a.price_nano_usd from heddle_attempt a
+    select a.state, a.cost_nano_usd, a.price_nano_usd from "heddle_attempt" a
     where a.run_id = c.run_id and a.ordinal = c.ordinal and a.number = c.number offset 0
   ) a
 ), over as (
