@@ -31,17 +31,19 @@ with recursive moment as materialized (
     %(images)s::bigint[], %(freezes)s::float8[], %(told)s::jsonb[], %(billed)s::boolean[]
   ) as d (run_id, ordinal, fence, number, verdict, output, fault, delay_s, handle, note, cost, attempt_state, is_local, breaker, tier,
     is_throttled, latency_s, tokens, images, frozen_s, told, is_billed)
-), freed as materialized (
-  select d.*, l.tid, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane,
+), seen as materialized (
+  select d.*, l.tid, l.worker_id, l.endpoint_id, l.claimed_at, s.state as step_state, s.tenant_id, s.name as model,
     s.state not in ('due', 'pending', 'waiting', 'unknown') as is_over
   from d
   cross join lateral (
-    select l.ctid as tid, l.worker_id, l.endpoint_id, l.tenant_id, l.claimed_at, l.lane
-    from heddle_lease l where l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence offset 0
-  ) l
-  cross join lateral (
-    select s.state from heddle_step s where s.run_id = d.run_id and s.ordinal = d.ordinal offset 0
+    select s.state, s.tenant_id, s.name from heddle_step s where s.run_id = d.run_id and s.ordinal = d.ordinal offset 0
   ) s
+  left join lateral (
+    select l.ctid as tid, l.worker_id, l.endpoint_id, l.claimed_at
+    from heddle_lease l where l.run_id = d.run_id and l.ordinal = d.ordinal and l.fence = d.fence offset 0
+  ) l on true
+), freed as materialized (
+  select * from seen where tid is not null
 ), unleased as (
   delete from heddle_lease l where l.ctid = any(array(select tid from freed))
 ), tries as (
@@ -52,30 +54,29 @@ with recursive moment as materialized (
   on conflict do nothing
 ), facts as (
   update heddle_attempt a set
-    state = case when f.run_id is null and d.attempt_state in ('rejected', 'unknown') and a.state in ('accepted', 'unknown')
-        and s.state in ('pending', 'unknown') then a.state
-      when s.state = 'unknown' then d.attempt_state
-      when d.attempt_state = 'accepted' and (s.state = 'cancelled' or a.state = 'accepted') then 'accepted'
-      when d.attempt_state in ('done', 'accepted') and (f.run_id is null or f.is_over) then 'late' else d.attempt_state end,
+    state = case when d.tid is null and d.attempt_state in ('rejected', 'unknown') and a.state in ('accepted', 'unknown')
+        and d.step_state in ('pending', 'unknown') then a.state
+      when d.step_state = 'unknown' then d.attempt_state
+      when d.attempt_state = 'accepted' and (d.step_state = 'cancelled' or a.state = 'accepted') then 'accepted'
+      when d.attempt_state in ('done', 'accepted') and (d.tid is null or d.is_over) then 'late' else d.attempt_state end,
     handle = coalesce(d.handle, a.handle),
     fault = coalesce(d.fault, a.fault),
-    result = case when f.run_id is null or f.is_over then d.output end,
+    result = case when d.tid is null or d.is_over then d.output end,
     cost_nano_usd = coalesce(d.cost, a.cost_nano_usd, case when d.is_billed or d.attempt_state = 'accepted' and a.sent_at is not null
-      and s.state not in ('unknown', 'cancelled') and a.state <> 'accepted' and (f.run_id is null or f.is_over) then a.price_nano_usd end),
+      and d.step_state not in ('unknown', 'cancelled') and a.state <> 'accepted' and (d.tid is null or d.is_over) then a.price_nano_usd end),
     accepted_at = case when d.attempt_state = 'accepted' then coalesce(a.accepted_at, now) else a.accepted_at end,
     unknown_at = case when d.attempt_state = 'unknown' then coalesce(a.unknown_at, now) else a.unknown_at end,
     finished_at = case when d.attempt_state in ('done', 'late', 'abandoned')
-      or d.attempt_state = 'rejected' and (f.run_id is not null or s.state not in ('pending', 'unknown') or a.state not in ('accepted', 'unknown'))
+      or d.attempt_state = 'rejected' and (d.tid is not null or d.step_state not in ('pending', 'unknown') or a.state not in ('accepted', 'unknown'))
       then now end
-  from d
-  left join freed f on f.run_id = d.run_id and f.ordinal = d.ordinal
-  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
+  from seen d
   cross join moment
   where not d.is_local and a.run_id = d.run_id and a.ordinal = d.ordinal and a.number = d.number
     and a.state not in ('done', 'rejected', 'late', 'abandoned')
-  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, a.sent_at, s.tenant_id, s.name as model, s.state as step_state,
+  returning a.run_id, a.ordinal, a.number, a.endpoint_id, a.state, a.cost_nano_usd, a.sent_at, d.tenant_id, d.model, d.step_state,
     d.attempt_state = 'accepted' as is_guess, d.cost is null and coalesce(d.is_billed, false) as is_as_reserved,
-    d.handle is not null or f.is_over as is_news, f.run_id is null and s.state = 'cancelled' and a.state in ('done', 'rejected', 'late') as is_end
+    d.handle is not null or d.tid is not null and d.is_over as is_news, d.tid is not null as is_leased, d.tid is not null and not d.is_over as is_moved,
+    d.tid is null and d.step_state = 'cancelled' and a.state in ('done', 'rejected', 'late') as is_end
 ), closed as materialized (
   select t.*, coalesce(t.cost_nano_usd, 0) as cost, t.is_guess or t.is_as_reserved
       and coalesce((select e.is_list_priced from heddle_endpoint e where e.id = t.endpoint_id), false) as is_estimated, g.amount_nano_usd as held, coalesce(g.day, (now at time zone 'UTC')::date) as day,
@@ -97,6 +98,8 @@ with recursive moment as materialized (
   where cost > 0 or sent_at is not null and state in ('done', 'late')
   on conflict (run_id, ordinal, number, kind) do nothing
   returning run_id, ordinal, number, endpoint_id, amount_nano_usd, is_estimated
+), charge as materialized (
+  select jsonb_object_agg(run_id || '.' || ordinal || '.' || number, amount_nano_usd) as of_attempt from booked
 ), done as (
   update heddle_step s set
     state = case f.verdict when 'complete' then 'succeeded' when 'fail' then 'failed' when 'retry' then 'waiting' when 'poll' then 'pending'
@@ -107,12 +110,12 @@ with recursive moment as materialized (
     note = case when f.verdict = 'complete' then '' else coalesce(f.note, '') end,
     attempts = greatest(s.attempts, f.number - case when f.verdict = 'release' and f.is_local then 1 else 0 end),
     attempts_before = s.attempts_before + case when f.verdict = 'release' and not f.is_local then 1 else 0 end,
-    cost_nano_usd = s.cost_nano_usd + coalesce(b.amount_nano_usd, 0),
+    cost_nano_usd = s.cost_nano_usd + coalesce((c.of_attempt ->> (f.run_id || '.' || f.ordinal || '.' || f.number))::bigint, 0),
     started_at = f.claimed_at,
     worker_id = f.worker_id,
     finished_at = case when f.verdict in ('complete', 'fail') then now end
   from freed f
-  left join booked b on b.run_id = f.run_id and b.ordinal = f.ordinal and b.number = f.number
+  cross join charge c
   cross join moment
   where not f.is_over and s.run_id = f.run_id and s.ordinal = f.ordinal
   returning s.run_id, s.ordinal, s.state, s.children, s.lane, s.tenant_id, s.name, s.fault, coalesce((s.options ->> 'detach')::boolean, false) as is_detached,
@@ -122,10 +125,11 @@ with recursive moment as materialized (
     attempts = greatest(s.attempts, n.number),
     cost_nano_usd = s.cost_nano_usd + n.cost
   from (
-    select t.run_id, t.ordinal, max(t.number) as number, coalesce(sum(b.amount_nano_usd), 0)::bigint as cost
+    select t.run_id, t.ordinal, max(t.number) as number,
+      coalesce(sum((c.of_attempt ->> (t.run_id || '.' || t.ordinal || '.' || t.number))::bigint), 0)::bigint as cost
     from facts t
-    left join booked b on b.run_id = t.run_id and b.ordinal = t.ordinal and b.number = t.number
-    where not exists (select 1 from freed f where f.run_id = t.run_id and f.ordinal = t.ordinal and not f.is_over)
+    cross join charge c
+    where not t.is_moved
     group by t.run_id, t.ordinal
   ) n
   where s.run_id = n.run_id and s.ordinal = n.ordinal and s.state <> 'blocked'
@@ -146,8 +150,7 @@ with recursive moment as materialized (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select distinct t.run_id, t.ordinal, 'reconcile', now
   from facts t cross join moment
-  where t.step_state = 'unknown' and t.state in ('done', 'accepted')
-    and not exists (select 1 from freed f where f.run_id = t.run_id and f.ordinal = t.ordinal)
+  where t.step_state = 'unknown' and t.state in ('done', 'accepted') and not t.is_leased
   on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
   returning 1
 ), again as (
