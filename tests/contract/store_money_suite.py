@@ -222,6 +222,40 @@ class MoneySuite:
 
         assert answers == [None, None, budget.Cap.WORKFLOW_DAY]
 
+    async def test_mark_sending_when_a_call_before_is_refused_by_its_own_cap_then_it_takes_no_room_of_others(
+        self, house: House
+    ) -> None:
+        deploy(house, tenant=deployment.Tenant(name="default", budget_nano_usd_per_day=PRICE), workflow_budget=PRICE)
+        worker = await house.worker()
+        runs = []
+        for cap in (PRICE - 1, None):
+            runs.append((await house.admit(max_cost_nano_usd=cap)).run_id)
+            await house.begin(runs[-1], worker, call(1, "model", "sent"), ending=suspended(1))
+        calls = {item.run_id: item for item in await house.claim_models(worker, "sent")}
+
+        answers = await marked(house, *(calls[run_id] for run_id in runs))
+
+        assert answers == [budget.Cap.RUN, None]
+
+    async def test_mark_sending_when_a_dear_call_finds_no_room_then_a_cheap_one_behind_it_does(
+        self, house: House
+    ) -> None:
+        house.deploy(
+            [scene.endpoint("dear", price_nano_usd=5_000), scene.endpoint("cheap", price_nano_usd=1_000)],
+            [deployment.Route(model="dear", endpoint="dear"), deployment.Route(model="cheap", endpoint="cheap")],
+            scopes=[deployment.Scope(name="dear", concurrency=9), deployment.Scope(name="cheap", concurrency=9)],
+            tenants=[deployment.Tenant(name="default", budget_nano_usd_per_day=7_000)],
+        )
+        names = ("cheap", "dear", "dear", "cheap", "cheap")
+        calls = [call(ordinal, "model", name) for ordinal, name in enumerate(names, start=1)]
+        _, worker = await started(house, *calls, ending=suspended(*range(1, len(names) + 1)))
+        claims = await house.claim_models(worker, "dear", "cheap")
+
+        answers = await marked(house, *sorted(claims, key=lambda item: item.ordinal))
+
+        assert answers == [None, None, budget.Cap.TENANT_DAY, None, budget.Cap.TENANT_DAY]
+        assert sorted(amount for _, amount in house.books()) == [1_000, 1_000, 5_000]
+
     async def test_mark_sending_when_a_fallback_costs_more_then_its_own_price_is_held_to_the_cap(
         self, house: House
     ) -> None:

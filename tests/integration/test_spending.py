@@ -130,6 +130,23 @@ async def test_month_when_earlier_days_have_spent_it_then_the_next_call_is_kept_
     assert await marked(house, item) == [budget.Cap.TENANT_MONTH]
 
 
+async def test_month_when_midnight_came_before_a_call_was_sent_then_its_day_is_counted_all_the_same(
+    house: scene.House,
+) -> None:
+    owner = scene.deployment.Tenant(name="default", budget_nano_usd_per_month=2 * PRICE - 1)
+    store_money_suite.deploy(house, tenant=owner)
+    first, second, third = await claimed(house, 3)
+    await marked(house, first)
+    await house.settle(told(first, PRICE))
+    # The account was locked on the day before that of the call, which has no row then.
+    house.connection.execute("update heddle_budget_call set day = day + 1")
+
+    answers = [*(await marked(house, second)), *(await marked(house, third))]
+
+    assert answers == [budget.Cap.TENANT_MONTH, budget.Cap.TENANT_MONTH]
+    assert house.rows("select spent_nano_usd from heddle_budget_day order by day") == [(0,), (PRICE,)]
+
+
 async def test_quote_when_runs_have_succeeded_then_it_is_what_they_cost_with_everything_under_them(
     house: scene.House,
 ) -> None:

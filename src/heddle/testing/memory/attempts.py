@@ -76,21 +76,19 @@ def mark_sending(
             books.reserve(tables, step, tried)
             for account in books.accounts(tables, step.run_id):
                 tables.budget_calls.add((account, books.today(tables), step.run_id, step.ordinal, tried.number))
-    return [(step.run_id, step.ordinal, passed) for (step, _, _), passed in zip(found, judged, strict=True)]
+    return [(step.run_id, step.ordinal, passed, False) for (step, _, _), passed in zip(found, judged, strict=True)]
 
 
 def _passed(tables: Tables, found: Sequence[tuple[StepRow, AttemptRow, str]]) -> list[str | None]:
-    """Tell which cap each call would pass, in order, each adding its price to all it is paid from."""
+    """Tell which cap each call would pass, in order; one that is sent adds its price to all it is paid from."""
     sums: dict[tuple[str, object], int] = {}
     passed: dict[int, str | None] = {}
     for place, (step, tried, _) in sorted(enumerate(found), key=lambda item: (item[1][0].run_id, item[1][0].ordinal)):
-        price = tried.price_nano_usd or 0
-        passed[place] = None
-        for kind, owner, spent, cap in reversed(_caps(tables, step)):
-            key = (kind, owner)
-            sums[key] = sums.get(key, spent) + price
-            if cap is not None and sums[key] > cap:
-                passed[place] = kind
+        price, caps = tried.price_nano_usd or 0, _caps(tables, step)
+        after = {(kind, owner): sums.get((kind, owner), spent) + price for kind, owner, spent, _ in caps}
+        over = [kind for kind, owner, _, cap in caps if cap is not None and after[kind, owner] > cap]
+        passed[place] = over[0] if over else None
+        sums |= {} if over else after
     return [passed[place] for place in range(len(found))]
 
 
