@@ -195,6 +195,18 @@ def outbox_counts(tables: Tables, *, limit: int) -> Rows:
     return [(*counts, overdue_s if overdue_s is not None and overdue_s > 0 else None)]
 
 
+def outbox_give_up(tables: Tables, *, overdue_s: float, failures: int, reason: str, limit: int) -> Rows:
+    """Give up what a failing receiver left no time for."""
+    now, gone = tables.now_s(), list[tuple[Any, ...]]()
+    for row in sorted(_due(tables), key=lambda row: row.next_at):
+        count, _, tried_at = tables.receivers.get((row.tenant_id, row.receiver), (0, now, now))
+        if row.next_at < now - overdue_s and count >= failures and tried_at > now - 3_600.0 and len(gone) < limit:
+            row.state, row.fence, row.last_error, row.ended_at = "dead", row.fence + 1, reason, now
+            del tables.outbox_due[row.run_id, row.seq]
+            gone.append((row.run_id, row.seq))
+    return gone
+
+
 def outbox_prune(tables: Tables, *, days: int, limit: int) -> Rows:
     """Remove events that have been over for long."""
     before = tables.now_s() - days * 86_400.0
@@ -255,6 +267,7 @@ STATEMENTS: dict[str, Statement] = {
     "outbox_take": outbox_take,
     "outbox_write": outbox_write,
     "outbox_counts": outbox_counts,
+    "outbox_give_up": outbox_give_up,
     "outbox_prune": outbox_prune,
     "outbox_again": outbox_again,
     "receiver_write": receiver_write,
