@@ -119,6 +119,22 @@ class MoneySuite:
 
         assert house.books() == [("reserve", PRICE)]
 
+    async def test_close_when_the_job_of_a_stopped_call_was_billed_then_its_step_and_run_show_the_cost(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        (item,) = await claimed(house)
+        await marked(house, item)
+        await house.settle(scene.accepted(item))
+        await house.cancel(item.run_id)
+        (asked,) = await house.claim(await house.worker(), scene.lanes.of_poll("one"), purpose="poll")
+
+        await house.store.close_cancelled(closings=[(scene.ref(asked), "done", PRICE - 100)])
+
+        assert house.books() == [("charge", PRICE - 100), ("release", 100), ("reserve", PRICE)]
+        assert (await house.shown(item.run_id)).cost_nano_usd == PRICE - 100
+        assert (await house.calls(item.run_id))[1].cost_nano_usd == PRICE - 100
+
     async def test_settle_when_it_comes_twice_then_it_is_charged_once(self, house: House) -> None:
         deploy(house)
         (item,) = await claimed(house)

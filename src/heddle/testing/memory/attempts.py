@@ -39,6 +39,8 @@ def close_attempt(
                 elif state == "done" and tried.cost_nano_usd is None:
                     tried.cost_nano_usd = tried.price_nano_usd
                 closed = books.close(tables, step, tried, is_as_reserved=cost is None and state == "done")
+                step.cost_nano_usd += closed.charged or 0
+                tables.runs[run_id].cost_nano_usd += closed.charged or 0
                 if closed.charged is not None and tried.endpoint_id is not None:
                     entry = charged.setdefault(tried.endpoint_id, [tried.endpoint_id, 0, 0])
                     entry[1], entry[2] = entry[1] + closed.charged, entry[2] + int(closed.is_estimated)
