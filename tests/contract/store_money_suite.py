@@ -203,6 +203,27 @@ class MoneySuite:
         assert await marked(house, third) == [cap]
         assert [kind for kind, _ in house.books()] == ["charge", "reserve", "reserve"]
 
+    @pytest.mark.parametrize(
+        ("tenant", "workflow_budget", "cap"),
+        [
+            (deployment.Tenant(name="default", budget_nano_usd_per_day=2 * PRICE), None, budget.Cap.TENANT_DAY),
+            (deployment.Tenant(name="default", budget_nano_usd_per_month=2 * PRICE), None, budget.Cap.TENANT_MONTH),
+            (None, 2 * PRICE, budget.Cap.WORKFLOW_DAY),
+        ],
+    )
+    async def test_mark_sending_when_a_budget_is_new_then_what_was_spent_before_it_counts(
+        self, house: House, tenant: deployment.Tenant | None, workflow_budget: int | None, cap: budget.Cap
+    ) -> None:
+        deploy(house)
+        over, abroad, third = await claimed(house, 3)
+        await marked(house, over, abroad)
+        await house.settle(told(over, PRICE))
+
+        deploy(house, tenant=tenant, workflow_budget=workflow_budget)
+        deploy(house, tenant=tenant, workflow_budget=workflow_budget)
+
+        assert await marked(house, third) == [cap]
+
     async def test_tenant_use_when_calls_are_open_and_over_then_the_door_knows_of_day_and_month(
         self, house: House
     ) -> None:

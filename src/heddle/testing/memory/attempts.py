@@ -3,7 +3,6 @@
 Neighbours: claims reserves attempts, settling writes what became of them.
 """
 
-import datetime
 import uuid
 from collections.abc import Sequence
 
@@ -109,8 +108,7 @@ def _caps(tables: Tables, step: StepRow) -> list[tuple[str, object, int, int | N
         spent = books.spent(tables, tenant.id, since_day=day)
         caps.append(("budget_usd_per_day", tenant.id, spent, tenant.budget_nano_usd_per_day))
     if tenant.budget_nano_usd_per_month is not None:
-        date = datetime.datetime.fromtimestamp(tables.now_s(), tz=datetime.UTC)
-        spent = books.spent(tables, tenant.id, since_day=day - date.day + 1)
+        spent = books.spent(tables, tenant.id, since_day=books.month(tables))
         caps.append(("budget_usd_per_month", tenant.id, spent, tenant.budget_nano_usd_per_month))
     return caps
 

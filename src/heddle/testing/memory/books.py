@@ -5,6 +5,7 @@ workflow, by minus its id. Neighbours: attempts reserves, settling closes.
 """
 
 import dataclasses
+import datetime
 import uuid
 
 from heddle.testing.memory.tables import AttemptRow, LedgerRow, StepRow, Tables
@@ -76,6 +77,41 @@ def accounts(tables: Tables, run_id: uuid.UUID) -> list[int]:
     if workflow is not None and workflow.budget_nano_usd_per_day is not None:
         found.append(-workflow.id)
     return found
+
+
+def budgeted(tables: Tables) -> list[int]:
+    """List the accounts that have a budget."""
+    tenants = [
+        row.id
+        for row in tables.tenants.values()
+        if row.budget_nano_usd_per_day is not None or row.budget_nano_usd_per_month is not None
+    ]
+    return tenants + [-row.id for row in tables.workflows.values() if row.budget_nano_usd_per_day is not None]
+
+
+def begin(tables: Tables, account: int) -> None:
+    """Enter in the account of a new budget what was spent this month and what is in flight."""
+    since_day = month(tables)
+    names = {row.name for row in tables.workflows.values() if row.id == -account}
+    sums: dict[int, int] = {}
+    for (_, _, _, kind), entry in tables.ledger.items():
+        is_own = entry.tenant_id == account or entry.workflow in names
+        if is_own and kind == "charge" and entry.day >= since_day:
+            sums[entry.day] = sums.get(entry.day, 0) + entry.amount
+    tables.budget_days |= {(account, day): amount for day, amount in sums.items()}
+    for run_id, ordinal in tables.slots:
+        row, step = tables.runs[run_id], tables.step(run_id, ordinal)
+        tried = None if step is None or not step.tries else step.tries[max(step.tries)]
+        if tried is None or tried.sent_at is None or not (row.tenant_id == account or row.workflow in names):
+            continue
+        if tried.state in MAY_COST and int(tried.sent_at // 86_400) >= since_day:
+            tables.budget_calls.add((account, int(tried.sent_at // 86_400), run_id, ordinal, tried.number))
+
+
+def month(tables: Tables) -> int:
+    """Number the first day of the month that it is, in UTC."""
+    date = datetime.datetime.fromtimestamp(tables.now_s(), tz=datetime.UTC)
+    return today(tables) - date.day + 1
 
 
 def spent(tables: Tables, account: int, *, since_day: int) -> int:
