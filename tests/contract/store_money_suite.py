@@ -3,6 +3,7 @@ sent; see ``store_suite``.
 """
 
 import dataclasses
+import uuid
 
 import pytest
 
@@ -48,6 +49,16 @@ async def marked(house: House, *calls: store.Claimed) -> list[budget.Cap | None]
     """Ask whether calls may be sent, and give what keeps each from it."""
     answers = await house.store.mark_sending(calls=[(item, "digest") for item in calls])
     return [answers[item.run_id, item.ordinal] for item in calls]
+
+
+async def sent_by_child(house: House, run_id: uuid.UUID, worker: int) -> store.Claimed:
+    """Let the child that a run's first call has become make one paid call, and claim it."""
+    child_id = (await house.calls(run_id))[1].child_run
+    assert child_id is not None
+    await house.begin(child_id, worker, call(1, "model", "sent"), ending=scene.returned(1))
+    (item,) = await house.claim_models(worker, "sent")
+    assert item.run_id == child_id
+    return item
 
 
 def told(item: store.Claimed, cost_nano_usd: int | None) -> store.Settlement:
@@ -273,6 +284,26 @@ class MoneySuite:
         answers = await marked(house, *(calls[run_id] for run_id in runs))
 
         assert answers == [budget.Cap.RUN, None]
+
+    async def test_mark_sending_when_a_retried_run_has_a_new_child_then_the_child_before_counts_too(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        run_id, worker = (await house.admit(max_cost_nano_usd=2 * PRICE - 1)).run_id, await house.worker()
+        await house.begin(run_id, worker, call(1, "workflow", scene.WORKFLOW), ending=scene.returned(1))
+        first = await sent_by_child(house, run_id, worker)
+        granted = await marked(house, first)
+        await house.settle(dataclasses.replace(scene.faulted(first), is_billed=True))
+        await house.pump(worker)
+        await house.retry(run_id)
+        await house.begin(run_id, worker, ending=scene.returned(1))
+        house.due_now()
+        await house.pump(worker)
+
+        second = await sent_by_child(house, run_id, worker)
+
+        assert second.run_id != first.run_id
+        assert (granted, await marked(house, second)) == ([None], [budget.Cap.RUN])
 
     async def test_mark_sending_when_a_dear_call_finds_no_room_then_a_cheap_one_behind_it_does(
         self, house: House

@@ -5,7 +5,8 @@
 --   stands, it was not stopped while being leased, neither its send_by nor its run's deadline has passed), with null, or with the cap it would pass.
 --   One that passes a cap only beside those before it in the batch (`is_beside`) is asked about again: of those some may be refused, too.
 --   An account is a tenant, by its id, or a workflow, by minus its id: a child is its own workflow's.
---   A child is held to the cap of the nearest run above it that has one, with everything else under that run.
+--   A child is held to the cap of the nearest run above it that has one, with everything else under that run,
+--   children of calls that were retried since included (set_child).
 --   What a run or an account has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known;
 --   calls of a budget that are over are moved from budget_call into the sum of their day, so that only those in flight are added up.
 -- A call of a run older than a restore is left out until it was looked up once: it may have been sent in the history that was lost (doubt.sql).
@@ -35,7 +36,13 @@ with recursive moment as materialized (
   union
   select t.root, x.id from tree t
   cross join lateral (
-    select s.child_run as id from "heddle_step" s where s.run_id = t.id and s.child_run is not null
+    select b.id from "heddle_step" s
+    cross join lateral (
+      select s.child_run as id
+      union all
+      select b.id::uuid from jsonb_array_elements_text(s.options -> 'before') as b (id)
+    ) b
+    where s.run_id = t.id and s.child_run is not null
     union all
     select r.continued_from from "heddle_run" r where r.id = t.id and r.continued_from is not null and t.id <> t.root
   ) x

@@ -145,8 +145,8 @@ def spent_under(tables: Tables, root: uuid.UUID) -> int:
         if row.continued_from is not None and row.id != root:
             todo.append(row.continued_from)
         for step in row.steps.values():
-            if step.child_run is not None and step.child_run in tables.runs:
-                todo.append(step.child_run)
+            before = [uuid.UUID(child) for child in (step.options or {}).get("before", [])]
+            todo += [child for child in (step.child_run, *before) if child is not None and child in tables.runs]
             amount += sum(
                 (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
                 for each in step.tries.values()
