@@ -4,7 +4,8 @@ import datetime
 from collections.abc import Sequence
 
 from heddle.core import outbox as law
-from tests.contract.store_outbox_suite import LEASE_S, ended, hold, take, write
+from tests.contract.store_outbox_suite import LEASE_S, URL, ended, finish, hold, take, write
+from tests.races import scene
 from tests.races.scene import House
 
 
@@ -43,6 +44,31 @@ class KeepSuite:
 
         assert (well, early, gone, again) == ([], [], [first.id], [])
         assert (await house.store.count_events(limit=10)).dead == 1
+
+    async def test_give_up_when_an_event_waited_for_an_earlier_end_of_its_run_then_its_time_begins_with_its_turn(
+        self, house: House
+    ) -> None:
+        run_id = (await house.admit(webhook_url=URL)).run_id
+        await finish(house, run_id, ending=scene.raised())
+        (first,) = await take(house)
+        await write(house, first, law.EventState.DUE, delay_s=7_200.0)
+        await house.retry(run_id)
+        await finish(house, run_id, ending=scene.returned())
+        house.later(7_100.0)
+        await hold(house, first, failures=5, hold_s=0.0)
+
+        waiting = await given_up(house, overdue_s=3_600.0)
+        house.later(200.0)
+        await hold(house, first, failures=0, hold_s=0.0)
+        (last,) = await take(house)
+        await write(house, last, law.EventState.DEAD)
+        await hold(house, first, failures=5, hold_s=0.0)
+        turned = await given_up(house, overdue_s=3_600.0)
+        house.later(3_700.0)
+        await hold(house, first, failures=5, hold_s=0.0)
+
+        assert (waiting, turned) == ([], [])
+        assert [event.run_id for event in await given_up(house, overdue_s=3_600.0)] == [run_id]
 
     async def test_give_up_when_nobody_has_heard_of_the_receiver_for_an_hour_then_its_events_stay(
         self, house: House
