@@ -246,7 +246,7 @@ def webhook_rotate(tables: Tables, *, tenant_id: int, grace_s: float) -> Rows:
     """Make a tenant's next signing secret."""
     now = tables.now_s()
     for key, (salt, created_at, retires_at) in list(tables.secrets.items()):
-        if key[0] == tenant_id and retires_at is None:
+        if key[0] == tenant_id and (retires_at is None or retires_at > now + grace_s):
             tables.secrets[key] = (salt, created_at, now + grace_s)
     version = 1 + max((key[1] for key in tables.secrets if key[0] == tenant_id), default=0)
     made = uuid.UUID(int=tables.rng.getrandbits(128))
