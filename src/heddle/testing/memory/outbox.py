@@ -198,17 +198,13 @@ def outbox_counts(tables: Tables, *, limit: int) -> Rows:
 def outbox_give_up(tables: Tables, *, overdue_s: float, failures: int, reason: str, limit: int) -> Rows:
     """Give up what a failing receiver left no time for."""
     now, gone = tables.now_s(), list[tuple[Any, ...]]()
-    for row in sorted(_first(tables), key=lambda row: row.next_at):
+    late = [row for row in _first(tables) if row.next_at < now - overdue_s]
+    for row in sorted(late, key=lambda row: row.next_at):
         count, _, tried_at = tables.receivers.get((row.tenant_id, row.receiver), (0, now, now))
-        ends = [
-            each.ended_at or 0.0 for each in tables.outbox.values() if each.run_id == row.run_id and each.seq < row.seq
-        ]
-        if (
-            max([row.next_at, *ends]) < now - overdue_s
-            and count >= failures
-            and tried_at > now - 3_600.0
-            and len(gone) < limit
-        ):
+        if count < failures or tried_at <= now - 3_600.0 or len(gone) == limit:
+            continue
+        before = [each for (run_id, seq), each in tables.outbox.items() if run_id == row.run_id and seq < row.seq]
+        if all((each.ended_at or now) < now - overdue_s for each in before):
             row.state, row.fence, row.last_error, row.ended_at = "dead", row.fence + 1, reason, now
             del tables.outbox_due[row.run_id, row.seq]
             gone.append((row.run_id, row.seq))
