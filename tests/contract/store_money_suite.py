@@ -305,6 +305,35 @@ class MoneySuite:
         assert second.run_id != first.run_id
         assert (granted, await marked(house, second)) == ([None], [budget.Cap.RUN])
 
+    async def test_claim_when_a_retry_makes_a_call_where_a_cleanup_was_then_it_is_paid_beside_it(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        run_id, worker = (await house.admit(deadline_s=3_600.0)).run_id, await house.worker()
+        await house.begin(run_id, worker, call(1, "step", "a"), ending=suspended(1))
+        house.due_now()
+        await house.pump(worker)
+        await house.begin(run_id, worker, call(2, "model", "sent"), ending=suspended(2))
+        (cleanup,) = await house.claim_models(worker, "sent")
+        await marked(house, cleanup)
+        await house.settle(told(cleanup, PRICE))
+        await house.begin(run_id, worker, ending=scene.raised())
+        await house.retry(run_id)
+        (step,) = await house.claim(worker, scene.step_lane("a"))
+        await house.settle(scene.done(step))
+        await house.begin(run_id, worker, call(2, "model", "sent"), ending=scene.returned(2))
+
+        (again,) = await house.claim_models(worker, "sent")
+        granted = await marked(house, again)
+        await house.settle(told(again, PRICE - 1))
+
+        assert granted == [None]
+        assert house.books() == [
+            *(("charge", PRICE), ("reserve", PRICE)),
+            *(("charge", PRICE - 1), ("release", 1), ("reserve", PRICE)),
+        ]
+        assert (await house.shown(run_id)).cost_nano_usd == 2 * PRICE - 1
+
     async def test_mark_sending_when_a_dear_call_finds_no_room_then_a_cheap_one_behind_it_does(
         self, house: House
     ) -> None:

@@ -121,7 +121,8 @@ def spent(tables: Tables, account: int, *, since_day: int) -> int:
     amount = 0
     for entry in sorted(each for each in tables.budget_calls if each[0] == account):
         _, day, run_id, ordinal, number = entry
-        tried = tables.runs[run_id].steps[ordinal].tries[number]
+        row = tables.runs[run_id]
+        tried = (row.steps[ordinal].tries if ordinal in row.steps else row.left[ordinal])[number]
         if tried.state not in MAY_COST:
             tables.budget_calls.remove(entry)
             key = (account, day)
@@ -147,9 +148,10 @@ def spent_under(tables: Tables, root: uuid.UUID) -> int:
         for step in row.steps.values():
             before = [uuid.UUID(child) for child in (step.options or {}).get("before", [])]
             todo += [child for child in (step.child_run, *before) if child is not None and child in tables.runs]
-            amount += sum(
-                (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
-                for each in step.tries.values()
-                if each.state in (*MAY_COST, "done", "late") or (each.cost_nano_usd or 0) > 0
-            )
+        amount += sum(
+            (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
+            for tries in (*(step.tries for step in row.steps.values()), *row.left.values())
+            for each in tries.values()
+            if each.state in (*MAY_COST, "done", "late") or (each.cost_nano_usd or 0) > 0
+        )
     return amount
