@@ -3,6 +3,7 @@ sent; see ``store_suite``.
 """
 
 import dataclasses
+import uuid
 
 import pytest
 
@@ -48,6 +49,16 @@ async def marked(house: House, *calls: store.Claimed) -> list[budget.Cap | None]
     """Ask whether calls may be sent, and give what keeps each from it."""
     answers = await house.store.mark_sending(calls=[(item, "digest") for item in calls])
     return [answers[item.run_id, item.ordinal] for item in calls]
+
+
+async def sent_by_child(house: House, run_id: uuid.UUID, worker: int) -> store.Claimed:
+    """Let the child that a run's first call has become make one paid call, and claim it."""
+    child_id = (await house.calls(run_id))[1].child_run
+    assert child_id is not None
+    await house.begin(child_id, worker, call(1, "model", "sent"), ending=scene.returned(1))
+    (item,) = await house.claim_models(worker, "sent")
+    assert item.run_id == child_id
+    return item
 
 
 def told(item: store.Claimed, cost_nano_usd: int | None) -> store.Settlement:
@@ -119,6 +130,22 @@ class MoneySuite:
 
         assert house.books() == [("reserve", PRICE)]
 
+    async def test_close_when_the_job_of_a_stopped_call_was_billed_then_its_step_and_run_show_the_cost(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        (item,) = await claimed(house)
+        await marked(house, item)
+        await house.settle(scene.accepted(item))
+        await house.cancel(item.run_id)
+        (asked,) = await house.claim(await house.worker(), scene.lanes.of_poll("one"), purpose="poll")
+
+        await house.store.close_cancelled(closings=[(scene.ref(asked), "done", PRICE - 100)])
+
+        assert house.books() == [("charge", PRICE - 100), ("release", 100), ("reserve", PRICE)]
+        assert (await house.shown(item.run_id)).cost_nano_usd == PRICE - 100
+        assert (await house.calls(item.run_id))[1].cost_nano_usd == PRICE - 100
+
     async def test_settle_when_it_comes_twice_then_it_is_charged_once(self, house: House) -> None:
         deploy(house)
         (item,) = await claimed(house)
@@ -187,6 +214,27 @@ class MoneySuite:
         assert await marked(house, third) == [cap]
         assert [kind for kind, _ in house.books()] == ["charge", "reserve", "reserve"]
 
+    @pytest.mark.parametrize(
+        ("tenant", "workflow_budget", "cap"),
+        [
+            (deployment.Tenant(name="default", budget_nano_usd_per_day=2 * PRICE), None, budget.Cap.TENANT_DAY),
+            (deployment.Tenant(name="default", budget_nano_usd_per_month=2 * PRICE), None, budget.Cap.TENANT_MONTH),
+            (None, 2 * PRICE, budget.Cap.WORKFLOW_DAY),
+        ],
+    )
+    async def test_mark_sending_when_a_budget_is_new_then_what_was_spent_before_it_counts(
+        self, house: House, tenant: deployment.Tenant | None, workflow_budget: int | None, cap: budget.Cap
+    ) -> None:
+        deploy(house)
+        over, abroad, third = await claimed(house, 3)
+        await marked(house, over, abroad)
+        await house.settle(told(over, PRICE))
+
+        deploy(house, tenant=tenant, workflow_budget=workflow_budget)
+        deploy(house, tenant=tenant, workflow_budget=workflow_budget)
+
+        assert await marked(house, third) == [cap]
+
     async def test_tenant_use_when_calls_are_open_and_over_then_the_door_knows_of_day_and_month(
         self, house: House
     ) -> None:
@@ -221,6 +269,89 @@ class MoneySuite:
         answers = await marked(house, *await claimed(house, 3))
 
         assert answers == [None, None, budget.Cap.WORKFLOW_DAY]
+
+    async def test_mark_sending_when_a_call_before_is_refused_by_its_own_cap_then_it_takes_no_room_of_others(
+        self, house: House
+    ) -> None:
+        deploy(house, tenant=deployment.Tenant(name="default", budget_nano_usd_per_day=PRICE), workflow_budget=PRICE)
+        worker = await house.worker()
+        runs = []
+        for cap in (PRICE - 1, None):
+            runs.append((await house.admit(max_cost_nano_usd=cap)).run_id)
+            await house.begin(runs[-1], worker, call(1, "model", "sent"), ending=suspended(1))
+        calls = {item.run_id: item for item in await house.claim_models(worker, "sent")}
+
+        answers = await marked(house, *(calls[run_id] for run_id in runs))
+
+        assert answers == [budget.Cap.RUN, None]
+
+    async def test_mark_sending_when_a_retried_run_has_a_new_child_then_the_child_before_counts_too(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        run_id, worker = (await house.admit(max_cost_nano_usd=2 * PRICE - 1)).run_id, await house.worker()
+        await house.begin(run_id, worker, call(1, "workflow", scene.WORKFLOW), ending=scene.returned(1))
+        first = await sent_by_child(house, run_id, worker)
+        granted = await marked(house, first)
+        await house.settle(dataclasses.replace(scene.faulted(first), is_billed=True))
+        await house.pump(worker)
+        await house.retry(run_id)
+        await house.begin(run_id, worker, ending=scene.returned(1))
+        house.due_now()
+        await house.pump(worker)
+
+        second = await sent_by_child(house, run_id, worker)
+
+        assert second.run_id != first.run_id
+        assert (granted, await marked(house, second)) == ([None], [budget.Cap.RUN])
+
+    async def test_claim_when_a_retry_makes_a_call_where_a_cleanup_was_then_it_is_paid_beside_it(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        run_id, worker = (await house.admit(deadline_s=3_600.0)).run_id, await house.worker()
+        await house.begin(run_id, worker, call(1, "step", "a"), ending=suspended(1))
+        house.due_now()
+        await house.pump(worker)
+        await house.begin(run_id, worker, call(2, "model", "sent"), ending=suspended(2))
+        (cleanup,) = await house.claim_models(worker, "sent")
+        await marked(house, cleanup)
+        await house.settle(told(cleanup, PRICE))
+        await house.begin(run_id, worker, ending=scene.raised())
+        await house.retry(run_id)
+        (step,) = await house.claim(worker, scene.step_lane("a"))
+        await house.settle(scene.done(step))
+        await house.begin(run_id, worker, call(2, "model", "sent"), ending=scene.returned(2))
+
+        (again,) = await house.claim_models(worker, "sent")
+        granted = await marked(house, again)
+        await house.settle(told(again, PRICE - 1))
+
+        assert granted == [None]
+        assert house.books() == [
+            *(("charge", PRICE), ("reserve", PRICE)),
+            *(("charge", PRICE - 1), ("release", 1), ("reserve", PRICE)),
+        ]
+        assert (await house.shown(run_id)).cost_nano_usd == 2 * PRICE - 1
+
+    async def test_mark_sending_when_a_dear_call_finds_no_room_then_a_cheap_one_behind_it_does(
+        self, house: House
+    ) -> None:
+        house.deploy(
+            [scene.endpoint("dear", price_nano_usd=5_000), scene.endpoint("cheap", price_nano_usd=1_000)],
+            [deployment.Route(model="dear", endpoint="dear"), deployment.Route(model="cheap", endpoint="cheap")],
+            scopes=[deployment.Scope(name="dear", concurrency=9), deployment.Scope(name="cheap", concurrency=9)],
+            tenants=[deployment.Tenant(name="default", budget_nano_usd_per_day=7_000)],
+        )
+        names = ("cheap", "dear", "dear", "cheap", "cheap")
+        calls = [call(ordinal, "model", name) for ordinal, name in enumerate(names, start=1)]
+        _, worker = await started(house, *calls, ending=suspended(*range(1, len(names) + 1)))
+        claims = await house.claim_models(worker, "dear", "cheap")
+
+        answers = await marked(house, *sorted(claims, key=lambda item: item.ordinal))
+
+        assert answers == [None, None, budget.Cap.TENANT_DAY, None, budget.Cap.TENANT_DAY]
+        assert sorted(amount for _, amount in house.books()) == [1_000, 1_000, 5_000]
 
     async def test_mark_sending_when_a_fallback_costs_more_then_its_own_price_is_held_to_the_cap(
         self, house: House

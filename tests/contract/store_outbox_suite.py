@@ -1,6 +1,5 @@
 """What the store promises of webhooks, as tests that every implementation must pass: see ``store_suite``."""
 
-import datetime
 import uuid
 from typing import Any
 
@@ -376,25 +375,3 @@ class TakeSuite:
 
         assert none.next_in_s is None
         assert later.next_in_s == pytest.approx(50.0, abs=5.0)
-
-    async def test_count_when_events_were_given_up_then_they_are_counted(self, house: House) -> None:
-        await ended(house, count=3)
-        first, second, _ = await take(house)
-        await write(house, first, law.EventState.DEAD)
-        await write(house, second, law.EventState.DISABLED)
-
-        found = await house.store.count_events(limit=10)
-
-        assert (found.due, found.dead, found.disabled) == (1, 1, 1)
-
-    async def test_prune_when_events_have_been_over_for_long_then_they_go_and_due_ones_stay(self, house: House) -> None:
-        await ended(house, count=2)
-        first, _ = await take(house)
-        await write(house, first, law.EventState.DELIVERED)
-
-        young = await house.store.prune_events(days=1, limit=10)
-        house.later(datetime.timedelta(days=2).total_seconds())
-        old = await house.store.prune_events(days=1, limit=10)
-
-        assert (young, old) == (0, 1)
-        assert len(await take(house)) == 1

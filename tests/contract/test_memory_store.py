@@ -15,6 +15,7 @@ from tests.contract import (
     store_direct_suite,
     store_late_suite,
     store_money_suite,
+    store_outbox_keep_suite,
     store_outbox_suite,
     store_race_suite,
     store_reuse_suite,
@@ -30,7 +31,8 @@ NOT_PROMISED = {"session_own", "planner", "session"}
 NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
-    *("chains", "calling", "delivering", "limits", "load", "quotas", "routing", "session", "stopping", "why"),
+    *("chains", "calling", "delivering", "limits", "load", "quotas", "reserving", "routing", "session"),
+    *("stopping", "why"),
 )
 
 
@@ -101,6 +103,10 @@ class TestPost(store_outbox_suite.PostSuite):
 
 class TestTake(store_outbox_suite.TakeSuite):
     """Events leased and written, in memory."""
+
+
+class TestKeep(store_outbox_keep_suite.KeepSuite):
+    """Events counted, given up and pruned, in memory."""
 
 
 def test_statements_then_memory_has_every_one_that_an_executor_names() -> None:

@@ -184,68 +184,6 @@ async def test_limits_when_the_endpoint_shares_its_scopes_then_it_is_refused(hou
         )
 
 
-async def unknown_call(house: scene.House) -> uuid.UUID:
-    deploy(house)
-    worker = await house.worker()
-    run_id = await a_call(house, worker)
-    (sent,) = await house.claim_models(worker, "paint")
-    await house.settle(scene.unsure(sent, verdict="bury"))
-    assert house.states(run_id) == {1: "unknown"}
-    return run_id
-
-
-async def by_hand(run_id: uuid.UUID, verdict: str) -> None:
-    await ask("settle_unknown", run_id=run_id, ordinal=1, verdict=verdict, output=None, cost_nano_usd=None, actor=ACTOR)
-
-
-async def test_settle_when_the_operator_knows_it_was_done_then_the_run_goes_on_with_the_output(
-    house: scene.House,
-) -> None:
-    run_id = await unknown_call(house)
-
-    await ask(
-        "settle_unknown", run_id=run_id, ordinal=1, verdict="done", output={"at": 1}, cost_nano_usd=7, actor=ACTOR
-    )
-
-    view = await house.shown(run_id)
-    assert (view.state, view.output, view.cost_nano_usd) == (run.RunState.SUCCEEDED, [{"at": 1}], 7)
-    assert house.value("select state from heddle_attempt where run_id = %s", run_id) == "done"
-    assert house.value("select action from heddle_audit order by id desc limit 1") == "settle"
-
-
-async def test_settle_when_the_operator_says_failed_then_the_run_fails(house: scene.House) -> None:
-    run_id = await unknown_call(house)
-
-    await ask(
-        "settle_unknown", run_id=run_id, ordinal=1, verdict="failed", output=None, cost_nano_usd=None, actor=ACTOR
-    )
-
-    assert house.state(run_id) == "failed"
-
-
-async def test_settle_when_the_operator_says_retry_then_it_is_sent_under_a_new_number(house: scene.House) -> None:
-    run_id = await unknown_call(house)
-    worker = await house.worker()
-
-    await by_hand(run_id, "retry")
-
-    house.due_now()
-    await house.pump(worker)
-    (again,) = await house.claim_models(worker, "paint")
-    assert again.number == 2
-    await house.settle(scene.done(again))
-    assert house.state(run_id) == "succeeded"
-
-
-async def test_settle_when_the_step_is_not_unknown_then_it_is_refused(house: scene.House) -> None:
-    deploy(house)
-    worker = await house.worker()
-    run_id = await a_call(house, worker)
-
-    with pytest.raises(operators.ChangeRefused, match="not of unknown outcome"):
-        await ask("settle_unknown", run_id=run_id, ordinal=1, verdict="done", output=1, cost_nano_usd=None, actor=ACTOR)
-
-
 def wanted(action: str, *, priority: str | None = None, **where: Any) -> operators.NewOperation:
     return operators.NewOperation(
         tenant=records.Tenant(id=1, name="default"),

@@ -116,6 +116,27 @@ async def test_budgets_when_calls_are_over_and_in_flight_then_both_and_what_is_l
     assert (workflow.spent_today_nano_usd, workflow.reserved_today_nano_usd) == (PRICE - 100, PRICE)
 
 
+async def test_budgets_when_they_are_new_then_they_tell_what_the_ledger_tells_and_count_it_once(
+    house: scene.House,
+) -> None:
+    store_money_suite.deploy(house)
+    first, second = await claimed(house, 2)
+    await marked(house, first, second)
+    await house.settle(told(first, PRICE - 100))
+    await counted(house)
+    named = {"number": 1, "correction": "refund", "amount_usd": "0.00000005", "actor": "test"}
+    await asked(lambda desk: desk.correct(first.run_id, first.ordinal, **named))
+
+    owner = scene.deployment.Tenant(name="default", budget_nano_usd_per_month=9 * PRICE)
+    store_money_suite.deploy(house, tenant=owner, workflow_budget=7 * PRICE)
+    begun = await asked(lambda desk: desk.budgets(tenant=house.tenant, has_workflows=True))
+    await house.settle(told(second, PRICE - 1))
+    ended = await asked(lambda desk: desk.budgets(tenant=house.tenant, has_workflows=True))
+
+    assert [(each.spent_today_nano_usd, each.reserved_today_nano_usd) for each in begun] == [(PRICE - 150, PRICE)] * 2
+    assert [(each.spent_today_nano_usd, each.reserved_today_nano_usd) for each in ended] == [(2 * PRICE - 151, 0)] * 2
+
+
 async def test_month_when_earlier_days_have_spent_it_then_the_next_call_is_kept_back(house: scene.House) -> None:
     owner = scene.deployment.Tenant(name="default", budget_nano_usd_per_month=3 * PRICE)
     store_money_suite.deploy(house, tenant=owner)
@@ -128,6 +149,23 @@ async def test_month_when_earlier_days_have_spent_it_then_the_next_call_is_kept_
     (item,) = await claimed(house)
 
     assert await marked(house, item) == [budget.Cap.TENANT_MONTH]
+
+
+async def test_month_when_midnight_came_before_a_call_was_sent_then_its_day_is_counted_all_the_same(
+    house: scene.House,
+) -> None:
+    owner = scene.deployment.Tenant(name="default", budget_nano_usd_per_month=2 * PRICE - 1)
+    store_money_suite.deploy(house, tenant=owner)
+    first, second, third = await claimed(house, 3)
+    await marked(house, first)
+    await house.settle(told(first, PRICE))
+    # The account was locked on the day before that of the call, which has no row then.
+    house.connection.execute("update heddle_budget_call set day = day + 1")
+
+    answers = [*(await marked(house, second)), *(await marked(house, third))]
+
+    assert answers == [budget.Cap.TENANT_MONTH, budget.Cap.TENANT_MONTH]
+    assert house.rows("select spent_nano_usd from heddle_budget_day order by day") == [(0,), (PRICE,)]
 
 
 async def test_quote_when_runs_have_succeeded_then_it_is_what_they_cost_with_everything_under_them(

@@ -12,6 +12,7 @@ from tests.contract import (
     store_direct_suite,
     store_late_suite,
     store_money_suite,
+    store_outbox_keep_suite,
     store_outbox_suite,
     store_race_suite,
     store_reuse_suite,
@@ -103,3 +104,7 @@ class TestPost(store_outbox_suite.PostSuite):
 
 class TestTake(store_outbox_suite.TakeSuite):
     """Events leased and written, on PostgreSQL."""
+
+
+class TestKeep(store_outbox_keep_suite.KeepSuite):
+    """Events counted, given up and pruned, on PostgreSQL."""

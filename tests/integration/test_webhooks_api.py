@@ -187,6 +187,21 @@ def test_secret_when_rotated_then_it_is_shown_once_and_its_versions_after(house:
     assert "whsec_" not in listed.content.decode()
 
 
+def test_secret_when_rotated_without_grace_then_none_before_it_counts_any_more(
+    house: client.Heddle, tenant: str
+) -> None:
+    desk = webhooks_store.DjangoWebhooks()
+    owner = house.tenant(tenant)
+    for grace_s in (3_600.0, 3_600.0):
+        desk.rotate(tenant=owner, grace_s=grace_s, actor="test")
+    kept = [view.version for view in desk.secrets(tenant=owner)]
+
+    made = desk.rotate(tenant=owner, grace_s=0.0, actor="test")
+
+    assert kept == [2, 1]
+    assert [view.version for view in desk.secrets(tenant=owner)] == [made.version] == [3]
+
+
 def test_secrets_when_the_whole_database_is_read_then_none_is_in_it(
     house: client.Heddle, tenant: str, database: pg.Database
 ) -> None:

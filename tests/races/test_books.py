@@ -192,6 +192,8 @@ async def test_books_when_anything_has_happened_then_attempts_balance_and_every_
         account.spent_nano_usd,
         account.reserved_nano_usd,
     )
+    assert house.rows("select cost_nano_usd from heddle_run") == [(account.spent_nano_usd,)]
+    assert house.value("select sum(cost_nano_usd)::bigint from heddle_step") == account.spent_nano_usd
     sums = dict(house.rows("select kind, sum(amount_nano_usd)::bigint from heddle_ledger group by kind"))
     counted = house.rows(
         "select coalesce(sum(reserved_nano_usd), 0)::bigint, coalesce(sum(released_nano_usd), 0)::bigint, "

@@ -82,12 +82,17 @@ def _json_line(value: Any, number: int) -> Iterator[_Row]:
 
 
 def _csv(text: str) -> Iterator[_Row]:
-    lines = csv.DictReader(io.StringIO(text))
-    heads = {(head or "").strip().lower() for head in lines.fieldnames or ()}
-    if not {"time", "amount"} <= heads:
-        raise _refused("line 1", "must name the columns time and amount, and may name account (or key) and currency")
-    for row in lines:
-        yield _plain({(key or "").strip().lower(): value for key, value in row.items()}, f"line {lines.line_num}")
+    lines = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        heads = {(head or "").strip().lower() for head in lines.fieldnames or ()}
+        if not {"time", "amount"} <= heads:
+            raise _refused(
+                "line 1", "must name the columns time and amount, and may name account (or key) and currency"
+            )
+        for row in lines:
+            yield _plain({(key or "").strip().lower(): value for key, value in row.items()}, f"line {lines.line_num}")
+    except csv.Error as error:
+        raise _refused(f"line {lines.line_num + 1}", f"is no CSV: {error}") from error
 
 
 def _plain(row: Mapping[str, Any], place: str) -> _Row:

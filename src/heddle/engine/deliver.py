@@ -25,10 +25,13 @@ COUNTED_MAX: Final = 100_000
 _COUNT_EVERY_S: Final = 15.0
 _LEAD_LOOK_S: Final = 1.0
 _PRUNE_EVERY: Final = 4
-_PRUNE_LIMIT: Final = 1_000
+_BATCH: Final = 1_000
+_BATCHES_MAX: Final = 60
+"""Batches in a row that are given up or pruned: what ends in a minute is pruned in one, up to 1,000 a second."""
 _LOOK_LEAST_S: Final = 0.02
 _ERROR_CHARACTERS_MAX: Final = 300
 _GONE: Final = "its receiver answered 410 Gone"
+_NO_TIME: Final = "its receiver failed for three days, and there was no time for a try"
 _UNSTORED: Final = "the run is not stored any more, and the event was never sent"
 
 
@@ -61,7 +64,7 @@ class Deliverer:
             taken = await parts.store.take_events(self._taking())
             self._after = taken.next_after
             for event in taken.events:
-                self._begin(event)
+                self._begin_one(event)
             if taken.events:
                 recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="deliver")
                 recorder.observe(metrics.BATCH_SIZE, len(taken.events), stage="deliver")
@@ -80,10 +83,29 @@ class Deliverer:
         for state, count in (("due", found.due), ("dead", found.dead), ("disabled", found.disabled)):
             recorder.set(metrics.WEBHOOKS_KEPT, count, state=state)
         recorder.set(metrics.WEBHOOKS_OVERDUE_AGE, found.overdue_s)
+        await self._give_up()
         if self._looks % _PRUNE_EVERY == 0:
-            await parts.store.prune_events(days=parts.settings.webhook_keep_days, limit=_PRUNE_LIMIT)
+            await self._prune()
         self._looks += 1
         await parts.clock.sleep(_COUNT_EVERY_S)
+
+    async def _give_up(self) -> None:
+        """Give up what receivers that never come back left no time for."""
+        options = delivery.OPTIONS
+        for _ in range(_BATCHES_MAX):
+            gone = await self._parts.store.give_up_events(
+                overdue_s=options.overdue_max_s, failures=options.failures, reason=_NO_TIME, limit=_BATCH
+            )
+            for event in gone:
+                recorder.event(events.WEBHOOK_DIED, webhook_id=str(event), status=None, error=_NO_TIME)
+            if len(gone) < _BATCH:
+                return
+
+    async def _prune(self) -> None:
+        days = self._parts.settings.webhook_keep_days
+        for _ in range(_BATCHES_MAX):
+            if await self._parts.store.prune_events(days=days, limit=_BATCH) < _BATCH:
+                return
 
     async def drained(self) -> None:
         """Wait until what is in flight has ended, and write it. Taking has stopped before."""
@@ -146,6 +168,14 @@ class Deliverer:
             resting.cancel()
 
     # Send
+
+    def _begin_one(self, event: outbox.DueEvent) -> None:
+        """Begin with one event; one that cannot be written keeps nobody else's back, and is looked at again."""
+        try:
+            self._begin(event)
+        except Exception as error:  # noqa: BLE001 - the supervised border of one event: its lease ends by itself
+            recorder.count(metrics.STAGE_ERRORS, stage="deliver")
+            recorder.event(events.STAGE_FAILED, stage="deliver", error=error)
 
     def _begin(self, event: outbox.DueEvent) -> None:
         if event.is_disabled:

@@ -220,7 +220,8 @@ class Operators(Protocol):
     ) -> None:
         """Decide a step whose outcome is unknown: ``done`` with its output, ``failed``, or ``retry``.
 
-        Raises SubjectMissing, ChangeRefused when the step is not unknown or a worker is asking about it just now.
+        Of one that was stopped it closes what was left behind at the provider: ``done`` charges it, ``failed`` releases
+        it. Raises SubjectMissing, ChangeRefused when the step is not unknown or a worker is asking about it just now.
         """
         ...
 

@@ -148,6 +148,14 @@ class OutboxStore(Protocol):
         """Count, each kind to ``limit`` at most."""
         ...
 
+    async def give_up_events(
+        self, *, overdue_s: float, failures: int, reason: str, limit: int
+    ) -> Sequence[outbox.EventId]:
+        """End as dead, for a reason, events that were due so long without a try, of receivers with so many failures in
+        a row that are still tried; a batch.
+        """
+        ...
+
     async def prune_events(self, *, days: int, limit: int) -> int:
         """Remove events that have been over for so long, and what is known of receivers that are well; a batch."""
         ...

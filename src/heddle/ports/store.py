@@ -362,7 +362,8 @@ class EngineStore(
     ) -> dict[tuple[uuid.UUID, int], budget.Cap | None]:
         """Make the intent of paid calls durable (call, digest of its request).
 
-        Gives (run, ordinal) → may be sent; False: a cap or budget would be passed. Missing: lease or time is lost.
+        Gives (run, ordinal) → None: it may be sent; or the cap it would pass beside those that may. Missing: its lease
+        or its time is lost.
         """
         ...
 

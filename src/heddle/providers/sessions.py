@@ -12,6 +12,7 @@ from urllib import parse
 import aiohttp
 
 from heddle.core import addresses
+from heddle.providers import lookups
 
 KEEPALIVE_S: Final = 4.0  # below the 5 s after which uvicorn and Node close idle connections, so that we close first
 
@@ -31,7 +32,7 @@ def make(kind: Kind, *, connections_max: int, request_class: type[aiohttp.Client
         case Kind.POOLED:
             given = {"keepalive_timeout": KEEPALIVE_S}
         case Kind.PUBLIC:
-            given["socket_factory"] = _public_socket
+            given |= {"socket_factory": _public_socket, "resolver": lookups.Lookups()}
         case Kind.SINGLE:
             pass
     return aiohttp.ClientSession(

@@ -112,6 +112,8 @@ def _models(cursor: Any, wanted: deployment.Deployment) -> None:
 
 
 def _tenants(cursor: Any, wanted: deployment.Deployment) -> None:
+    cursor.execute(statements.load("budget_accounts"), {})
+    before = list(cursor.fetchone()[0])
     for tenant in wanted.tenants.values():
         cursor.execute(
             statements.load("apply_tenant"),
@@ -129,6 +131,7 @@ def _tenants(cursor: Any, wanted: deployment.Deployment) -> None:
         budget = workflow.budget_nano_usd_per_day
         cursor.execute(statements.load("apply_workflow"), {"name": workflow.name, "budget": budget})
     cursor.execute(statements.load("apply_workflows_rest"), {"names": list(wanted.workflows)})
+    cursor.execute(statements.load("budget_begin"), {"before": before})
 
 
 def _limits(scope: deployment.Scope) -> dict[str, Any]:

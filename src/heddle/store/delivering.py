@@ -59,6 +59,13 @@ class Outbox:
         due, dead, disabled, overdue_s = (await self._rows("outbox_counts", {"limit": limit}, stage=_STAGE))[0]
         return outbox.OutboxCounts(due=due, dead=dead, disabled=disabled, overdue_s=max(0.0, overdue_s or 0.0))
 
+    async def give_up_events(
+        self: _Store, *, overdue_s: float, failures: int, reason: str, limit: int
+    ) -> Sequence[law.EventId]:
+        """Give up a batch of what a failing receiver left no time for."""
+        given = {"overdue_s": overdue_s, "failures": failures, "reason": reason, "limit": limit}
+        return [law.EventId(*row) for row in await self._rows("outbox_give_up", given, stage=_STAGE)]
+
     async def prune_events(self: _Store, *, days: int, limit: int) -> int:
         """Remove a batch of what has been over for long."""
         return int((await self._rows("outbox_prune", {"days": days, "limit": limit}, stage=_STAGE))[0][0])

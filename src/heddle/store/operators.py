@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from heddle.core import faults, ids, run
-from heddle.ports import operators, records, store
-from heddle.store import canaries, reading, rows
+from heddle.core import ids, run
+from heddle.ports import operators, records
+from heddle.store import by_hand, reading
 
 _PAGE = 500
 _SAMPLE = 10
@@ -64,20 +64,8 @@ _PAUSES = {
 }
 
 
-class DjangoOperators(canaries.Canaries):
+class DjangoOperators(by_hand.Verdicts):
     """Do what operators ask for, through one of Django's connections."""
-
-    def _audit(self, *, actor: str, action: str, subject: str, before: Any, after: Any) -> None:
-        self._rows(
-            "audit_add",
-            {
-                "actor": actor,
-                "action": action,
-                "subject": subject,
-                "before": json.dumps(before, default=str),
-                "after": json.dumps(after, default=str),
-            },
-        )
 
     # Pause and resume
 
@@ -169,30 +157,6 @@ class DjangoOperators(canaries.Canaries):
         return own[0]
 
     # By hand
-
-    def settle_unknown(
-        self, *, run_id: uuid.UUID, ordinal: int, verdict: str, output: Any, cost_nano_usd: int | None, actor: str
-    ) -> None:
-        """Settle a step of unknown outcome as its operator says."""
-        with self._atomic():
-            self._rows("lock_runs", {"run_ids": [run_id]})
-            found = self._rows("lease_unknown", {"run_id": run_id, "ordinal": ordinal})
-            if not found:
-                raise operators.ChangeRefused(
-                    f"step {ordinal} of run {run_id} is not of unknown outcome, or a worker is asking about it just now"
-                )
-            fence, number = found[0]
-            self._rows("untime_step", {"run_id": run_id, "ordinal": ordinal})
-            by_hand = _by_hand(verdict, output, cost_nano_usd)
-            settled = store.Settlement(
-                run_id=run_id, ordinal=ordinal, fence=fence, number=number, is_local=False, **by_hand
-            )
-            if self._rows("settle", rows.settlements([settled]) | rows.direct(None))[0][0] != 1:
-                raise operators.ChangeRefused(f"step {ordinal} of run {run_id} was not settled; look at it again")
-            after = {"verdict": verdict, "output": output, "cost_nano_usd": cost_nano_usd}
-            subject = f"step {run_id}.{ordinal}"
-            self._audit(actor=actor, action="settle", subject=subject, before={"state": "unknown"}, after=after)
-            self._ring()
 
     # In bulk
 
@@ -346,33 +310,6 @@ class DjangoOperators(canaries.Canaries):
             )
             for at, actor, action, subject, before, after in self._rows("audit_views", {"limit": limit})
         ]
-
-
-def _by_hand(verdict: str, output: Any, cost_nano_usd: int | None) -> dict[str, Any]:
-    """Give the parts of a settlement that an operator's word decides."""
-    match verdict:
-        case "done":
-            return {
-                "verdict": "complete",
-                "attempt_state": "done",
-                "output": rows.dump(output),
-                "cost_nano_usd": cost_nano_usd,
-                "is_billed": True,
-            }
-        case "failed":
-            fault = faults.StepFault(
-                fault=faults.Fault.REJECTED_PERMANENT, message="an operator settled its unknown outcome as failed"
-            )
-            return {
-                "verdict": "fail",
-                "attempt_state": "rejected",
-                "fault": rows.dump(fault.as_json()),
-                "cost_nano_usd": cost_nano_usd,
-            }
-        case "retry":
-            return {"verdict": "retry", "attempt_state": "abandoned", "delay_s": 0.0, "cost_nano_usd": cost_nano_usd}
-        case _:
-            raise AssertionError(f"the verdict {verdict!r} is none of done, failed, retry")
 
 
 def _operation_view(row: Sequence[Any]) -> operators.OperationView:

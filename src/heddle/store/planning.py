@@ -66,6 +66,7 @@ async def write_first(
         {"run_ids": run_ids, "fences": [made.fence for made in plans], "wake_seqs": [made.wake_seq for made in plans]},
     )
     planned = await transaction.send("plan", arrays.values)
+    await _number_on(transaction, arrays)
 
     async def report() -> store.PlanReport:
         readied, timed, over, fences = (await planned.fetchall())[0]
@@ -73,6 +74,14 @@ async def write_first(
         return store.PlanReport(written=len(plans), readied=readied, timed=timed, ended=rows.ended(over), leased=leased)
 
     return report
+
+
+async def _number_on(transaction: connections.Transaction, arrays: plan_arrays.PlanArrays) -> None:
+    """Let calls go on with the numbers of those that stood in their places before a retry."""
+    calls = [(made.plan.run_id, call.ordinal) for made, call in arrays.calls if made.wake_seq > 0]
+    if calls:
+        given = {"runs": [run_id for run_id, _ in calls], "ordinals": [ordinal for _, ordinal in calls]}
+        await transaction.send("plan_numbers", given)
 
 
 def _leased(arrays: plan_arrays.PlanArrays, fences: Sequence[int | None] | None) -> tuple[store.Claimed, ...]:
@@ -239,6 +248,7 @@ async def _write(transaction: connections.Transaction, batch: _Batch, *, dropped
         )
     written = len(batch.arrays.values["run_ids"])
     planned = await transaction.send("plan", batch.arrays.values) if written else None
+    await _number_on(transaction, batch.arrays)
     stopped = await _stop(transaction, batch.raised, cleanup_s) if batch.raised else None
 
     async def report() -> store.PlanReport:

@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 
 from heddle.core import ids, plan
-from heddle.core.policy import budget
 from heddle.ports import store
 from heddle.store import (
     calling,
@@ -28,6 +27,7 @@ from heddle.store import (
     partitions,
     planning,
     recurring,
+    reserving,
     reusing,
     routing,
     rows,
@@ -51,6 +51,7 @@ class PostgresStore(
     spending.SpendCounting,
     load.PostgresLoad,
     calling.Calling,
+    reserving.Reserving,
     reusing.Reusing,
     delivering.Outbox,
     routing.PostgresRouting,
@@ -307,31 +308,6 @@ class PostgresStore(
             )
             reports.append(await report())
         return planning.added(reports)
-
-    # Execute
-
-    async def mark_sending(
-        self, *, calls: Sequence[tuple[store.Claimed, str]]
-    ) -> dict[tuple[uuid.UUID, int], budget.Cap | None]:
-        """Make the intent of paid calls durable before their sockets open."""
-        parameters = {
-            "runs": [call.run_id for call, _ in calls],
-            "ordinals": [call.ordinal for call, _ in calls],
-            "numbers": [call.number for call, _ in calls],
-            "fences": [call.fence for call, _ in calls],
-            "digests": [digest for _, digest in calls],
-        }
-
-        async def work(transaction: connections.Transaction) -> Any:
-            await transaction.send("lock_capped", {"runs": parameters["runs"]})
-            await transaction.send("lock_budgets", {"runs": parameters["runs"]})
-            return await transaction.send("mark_sending", parameters)
-
-        suffix = partitions.suffix_of({call.run_id for call, _ in calls})
-        cursor = await self._connections.run(work, stage="execute", suffix=suffix)
-        sent = {(row[0], row[1]): None if row[2] is None else budget.Cap(row[2]) for row in await cursor.fetchall()}
-        await self.doubt([call for call, _ in calls if (call.run_id, call.ordinal) not in sent])
-        return sent
 
     # Timers and upkeep
 

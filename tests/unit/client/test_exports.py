@@ -82,6 +82,7 @@ def test_read_when_a_form_is_known_then_days_and_accounts_are_added_up(
         ("time,amount\n2026-11-20,nan\n", "line 2 has an amount beyond"),
         ("time,amount,currency\n2026-11-20,1,eur\n", "line 2 is in 'eur'; only US dollars are compared"),
         (f"time,amount,key\n2026-11-20,1,{'k' * 201}\n", "line 2 names an account"),
+        (f'time,amount\n2026-11-20,"{"1" * 200_000}\n', "line 2 is no CSV"),
         ('{"time": "2026-11-20"}', "line 1 needs time and amount"),
         ('{"time": "2026-11-20", "amount": 1}\nnonsense', "line 2 is not JSON"),
         ('{"object": "page"}', "data is missing or is no list"),

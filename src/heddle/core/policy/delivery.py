@@ -25,7 +25,8 @@ class DeliveryOptions:
     ``schedule_s``: waits between tries, so one more try than waits. ``jitter``: most of a wait that chance adds to it,
     0 to 1. ``retry_after_max_s``: longest wait a receiver may ask for an event; ``hold_asked_max_s``: for all its
     events. ``failures``: failures in a row after which a receiver is held, for ``hold_base_s`` doubling to
-    ``hold_max_s``.
+    ``hold_max_s``. ``overdue_max_s``: how long an event may be due without a try, since its receiver is held, before it
+    is given up: a receiver that never comes back has some 3,000 probes a day, and its line must end. Ours.
     """
 
     schedule_s: tuple[float, ...] = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -35,6 +36,7 @@ class DeliveryOptions:
     failures: int = 5
     hold_base_s: float = 2.0
     hold_max_s: float = 30.0
+    overdue_max_s: float = 259_200.0
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""

@@ -1,7 +1,9 @@
 -- Purpose: close what is left of cancelled steps whose provider job is now known to be over: lease, timer, slot and attempt.
 -- What the attempt reserved is charged or released as in settle.sql, once: an attempt that had ended before has its entries, and
 --   keeps the cost that they were made of.
--- Caller: engine.poll for steps of a stopped run. Rows: lease, attempt, ledger, timer, slot, limit_delta. Locks: lease -> attempt -> timer. Indexes: keys.
+-- The run and its step show what was charged, though both are over.
+-- Caller: engine.poll for steps of a stopped run, after lock_runs in the same transaction. Rows: lease, attempt, ledger, step, run, timer, slot,
+--   limit_delta. Locks in order: run (held) -> lease, step, attempt, timer. Indexes: keys.
 -- Nothing matches: the lease was taken by a reclaim, which has put the job in line again.
 with gone as (
   delete from heddle_lease l
@@ -40,7 +42,14 @@ with gone as (
   select tenant_id, run_id, ordinal, number, endpoint_id, 'charge', cost, day, workflow, model, is_estimated from closed
   where cost > 0 or sent_at is not null and state in ('done', 'late')
   on conflict (run_id, ordinal, number, kind) do nothing
-  returning endpoint_id, amount_nano_usd, is_estimated
+  returning run_id, ordinal, endpoint_id, amount_nano_usd, is_estimated
+), steps as (
+  update heddle_step s set cost_nano_usd = s.cost_nano_usd + b.amount_nano_usd
+  from booked b where s.run_id = b.run_id and s.ordinal = b.ordinal
+), runs as (
+  update heddle_run r set cost_nano_usd = r.cost_nano_usd + b.amount
+  from (select run_id, sum(amount_nano_usd)::bigint as amount from booked group by run_id) b
+  where r.id = b.run_id
 ), unwatched as (
   delete from heddle_timer t using gone g where t.run_id = g.run_id and t.ordinal = g.ordinal and t.kind = 'reconcile'
 ), unslotted as (

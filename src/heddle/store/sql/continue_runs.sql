@@ -20,7 +20,13 @@ with recursive moment as materialized (
   union
   select t.root, x.id from tree t
   cross join lateral (
-    select s.child_run as id from heddle_step s where s.run_id = t.id and s.child_run is not null
+    select b.id from heddle_step s
+    cross join lateral (
+      select s.child_run as id
+      union all
+      select b.id::uuid from jsonb_array_elements_text(s.options -> 'before') as b (id)
+    ) b
+    where s.run_id = t.id and s.child_run is not null
     union all
     select r.continued_from from heddle_run r where r.id = t.id and r.continued_from is not null and t.id <> t.root
   ) x

@@ -1,10 +1,11 @@
--- Purpose: lock the day's account of each tenant and workflow with a budget whose paid calls are about to be sent, so that two workers cannot both
---   spend the last of it. Caller: engine.execute, after lock_capped and before mark_sending in the same transaction.
--- Rows: upserts budget_day by account (a workflow's is minus its id). A month's budget is locked by its day, since calls are sent on one day only.
--- Indexes: keys. Locks: run (held, capped ones) -> budget_day by account. Nothing matches: nobody of the batch has a budget, and nothing is locked.
-insert into heddle_budget_day (tenant_id, day)
-select x.account, (clock_timestamp() at time zone 'UTC')::date
-from (
+-- Purpose: lock the account of each tenant and workflow with a budget whose paid calls are about to be sent, so that two workers cannot both
+--   spend the last of it, and give it a row for today. Callers: engine.execute, after lock_capped and before mark_sending in the same transaction;
+--   doors' correction, after lock_runs.
+-- An account (a workflow's is minus its id) is locked as such, and not by its day alone: around midnight two workers are in two days of one month.
+-- Rows: upserts budget_day by account; the row is locked, too, for workers of a release that knows no other lock.
+-- Indexes: keys. Locks: run (held, capped ones) -> advisory, by account in order -> budget_day by account.
+-- Nothing matches: nobody of the batch has a budget, and nothing is locked.
+with account as materialized (
   select t.id as account
   from heddle_tenant t
   where (t.budget_nano_usd_per_day is not null or t.budget_nano_usd_per_month is not null)
@@ -14,6 +15,10 @@ from (
   from heddle_workflow f
   where f.budget_nano_usd_per_day is not null
     and f.name in (select r.workflow from unnest(%(runs)s::uuid[]) as w (run_id) join heddle_run r on r.id = w.run_id)
-) x
-order by x.account
+), held as materialized (
+  select a.account, pg_advisory_xact_lock(hashint8extended(a.account, 1602)) as lock from (select account from account order by account) a
+)
+insert into heddle_budget_day (tenant_id, day)
+select account, (clock_timestamp() at time zone 'UTC')::date from held
+order by account
 on conflict (tenant_id, day) do update set spent_nano_usd = heddle_budget_day.spent_nano_usd

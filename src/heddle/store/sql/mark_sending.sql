@@ -3,12 +3,14 @@
 -- Caller: engine.execute, after lock_capped and lock_budgets in the same transaction; one synchronous commit for a batch.
 -- Rows: attempt, ledger; budget_call and budget_day of accounts with a budget. A row comes back for each call that may be sent now (its lease
 --   stands, it was not stopped while being leased, neither its send_by nor its run's deadline has passed), with null, or with the cap it would pass.
+--   One that passes a cap only beside those before it in the batch (`is_beside`) is asked about again: of those some may be refused, too.
 --   An account is a tenant, by its id, or a workflow, by minus its id: a child is its own workflow's.
---   A child is held to the cap of the nearest run above it that has one, with everything else under that run.
+--   A child is held to the cap of the nearest run above it that has one, with everything else under that run,
+--   children of calls that were retried since included (set_child).
 --   What a run or an account has spent or may yet be billed for is the price of its attempts that were sent, or their true cost where it is known;
 --   calls of a budget that are over are moved from budget_call into the sum of their day, so that only those in flight are added up.
 -- A call of a run older than a restore is left out until it was looked up once: it may have been sent in the history that was lost (doubt.sql).
--- Locks: run (held, capped ones) -> budget_day (held) -> attempt. Indexes: keys. Nothing matches: not to be sent.
+-- Locks: run (held, capped ones) -> account (held) -> budget_day (today's held) -> attempt. Indexes: keys. Nothing matches: not to be sent.
 with recursive moment as materialized (
   select t.now, (t.now at time zone 'UTC')::date as today, date_trunc('month', t.now at time zone 'UTC')::date as month
   from (select clock_timestamp() as now) t
@@ -34,7 +36,13 @@ with recursive moment as materialized (
   union
   select t.root, x.id from tree t
   cross join lateral (
-    select s.child_run as id from "heddle_step" s where s.run_id = t.id and s.child_run is not null
+    select b.id from "heddle_step" s
+    cross join lateral (
+      select s.child_run as id
+      union all
+      select b.id::uuid from jsonb_array_elements_text(s.options -> 'before') as b (id)
+    ) b
+    where s.run_id = t.id and s.child_run is not null
     union all
     select r.continued_from from "heddle_run" r where r.id = t.id and r.continued_from is not null and t.id <> t.root
   ) x
@@ -60,10 +68,12 @@ with recursive moment as materialized (
 ), over as (
   delete from heddle_budget_call c using booked b
   where not b.is_open and c.tenant_id = b.tenant_id and c.day = b.day and c.run_id = b.run_id and c.ordinal = b.ordinal and c.number = b.number
+  returning c.tenant_id, c.day, b.nano_usd
 ), summed as (
-  update heddle_budget_day d set spent_nano_usd = d.spent_nano_usd + b.nano_usd
-  from (select tenant_id, day, sum(nano_usd)::bigint as nano_usd from booked where not is_open group by tenant_id, day) b
-  where d.tenant_id = b.tenant_id and d.day = b.day
+  -- A day without a row: midnight came between lock_budgets and this statement when its call was sent.
+  insert into heddle_budget_day as d (tenant_id, day, spent_nano_usd)
+  select tenant_id, day, sum(nano_usd)::bigint from over group by tenant_id, day order by tenant_id, day
+  on conflict (tenant_id, day) do update set spent_nano_usd = d.spent_nano_usd + excluded.spent_nano_usd
 ), spent as materialized (
   select p.account, sum(x.nano_usd) filter (where x.day = today) as nano_usd, sum(x.nano_usd) as month_nano_usd
   from spender p
@@ -74,19 +84,33 @@ with recursive moment as materialized (
     select b.day, b.nano_usd from booked b where b.tenant_id = p.account and b.day >= month
   ) x
   group by p.account
-), judged as materialized (
-  select w.*, case
-    when sum(coalesce(w.price, 0)) over (partition by w.root order by w.run_id, w.ordinal)
-      + coalesce((select p.amount from paid p where p.root = w.root), 0) > w.cap then 'max_cost_usd'
-    when sum(coalesce(w.price, 0)) over (partition by w.workflow_account order by w.run_id, w.ordinal)
-      + coalesce(f.nano_usd, 0) > w.workflow_budget then 'workflow_budget_usd_per_day'
-    when sum(coalesce(w.price, 0)) over (partition by w.tenant_id order by w.run_id, w.ordinal)
-      + coalesce(s.nano_usd, 0) > w.budget then 'budget_usd_per_day'
-    when sum(coalesce(w.price, 0)) over (partition by w.tenant_id order by w.run_id, w.ordinal)
-      + coalesce(s.month_nano_usd, 0) > w.month_budget then 'budget_usd_per_month' end as passed
+), alone as materialized (
+  select w.*, s.nano_usd as spent_day, s.month_nano_usd as spent_month, f.nano_usd as spent_workflow,
+    coalesce((select p.amount from paid p where p.root = w.root), 0) as spent_run
   from w
   left join spent s on s.account = w.tenant_id
   left join spent f on f.account = w.workflow_account
+), fitting as materialized (
+  select a.*, case
+    when coalesce(a.price, 0) + a.spent_run > a.cap then 'max_cost_usd'
+    when coalesce(a.price, 0) + coalesce(a.spent_workflow, 0) > a.workflow_budget then 'workflow_budget_usd_per_day'
+    when coalesce(a.price, 0) + coalesce(a.spent_day, 0) > a.budget then 'budget_usd_per_day'
+    when coalesce(a.price, 0) + coalesce(a.spent_month, 0) > a.month_budget then 'budget_usd_per_month' end as passed_alone
+  from alone a
+), judged as materialized (
+  select j.*, coalesce(j.passed_alone, j.passed_beside) as passed
+  from (
+    select f.*, case
+      when f.passed_alone is not null then null
+      when sum(f.due) over (partition by f.root order by f.run_id, f.ordinal) + f.spent_run > f.cap then 'max_cost_usd'
+      when sum(f.due) over (partition by f.workflow_account order by f.run_id, f.ordinal)
+        + coalesce(f.spent_workflow, 0) > f.workflow_budget then 'workflow_budget_usd_per_day'
+      when sum(f.due) over (partition by f.tenant_id order by f.run_id, f.ordinal)
+        + coalesce(f.spent_day, 0) > f.budget then 'budget_usd_per_day'
+      when sum(f.due) over (partition by f.tenant_id order by f.run_id, f.ordinal)
+        + coalesce(f.spent_month, 0) > f.month_budget then 'budget_usd_per_month' end as passed_beside
+    from (select f.*, case when f.passed_alone is null then coalesce(f.price, 0) else 0 end as due from fitting f) f
+  ) j
 ), sent as (
   update heddle_attempt a set state = 'sending', sent_at = now, request_digest = j.digest
   from judged j cross join moment
@@ -109,6 +133,6 @@ with recursive moment as materialized (
   where j.passed is null
   on conflict do nothing
 )
-select run_id, ordinal, null::text as passed from sent
+select run_id, ordinal, null::text as passed, false as is_beside from sent
 union all
-select run_id, ordinal, passed from judged where passed is not null
+select run_id, ordinal, passed, passed_beside is not null from judged where passed is not null

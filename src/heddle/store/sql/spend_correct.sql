@@ -2,6 +2,7 @@
 -- Caller: doors' correction, after lock_runs and a lock on the day's account in the same transaction.
 -- Rows: ledger, attempt, step, run; budget_day where the call was summed up already. Locks in order: run (held) -> step -> attempt -> budget_day.
 -- Indexes: keys. An attempt is refunded once and adjusted once. What it cost never goes below nothing.
+-- A run that a release before this one closed after its end does not show that charge, and so goes no further down than nothing.
 -- Nothing matches: there is no such charge, it has been corrected so already, or more is taken back than it cost.
 with given as materialized (
   select c.tenant_id, c.endpoint_id, c.day, c.workflow, c.model, c.at, a.cost_nano_usd,
@@ -17,13 +18,13 @@ with given as materialized (
   on conflict (run_id, ordinal, number, kind) do nothing
   returning tenant_id, day
 ), steps as (
-  update heddle_step s set cost_nano_usd = s.cost_nano_usd + g.change
+  update heddle_step s set cost_nano_usd = greatest(0, s.cost_nano_usd + g.change)
   from given g, entry where s.run_id = %(run_id)s and s.ordinal = %(ordinal)s
 ), attempts as (
   update heddle_attempt a set cost_nano_usd = coalesce(a.cost_nano_usd, 0) + g.change
   from given g, entry where a.run_id = %(run_id)s and a.ordinal = %(ordinal)s and a.number = %(number)s
 ), runs as (
-  update heddle_run r set cost_nano_usd = r.cost_nano_usd + g.change from given g, entry where r.id = %(run_id)s
+  update heddle_run r set cost_nano_usd = greatest(0, r.cost_nano_usd + g.change) from given g, entry where r.id = %(run_id)s
 ), days as (
   update heddle_budget_day d set spent_nano_usd = greatest(0, d.spent_nano_usd + g.change)
   from given g, entry e

@@ -213,7 +213,7 @@ WEBHOOK_FAILED = _event("webhook.failed", WARNING, "A delivery failed.", "webhoo
 WEBHOOK_DIED = _event(
     "webhook.died",
     ERROR,
-    "The last try of a delivery failed; it waits to be redelivered.",
+    "The last try of a delivery failed, or its receiver left no time for one; it waits to be redelivered.",
     "webhook_id",
     "status",
     "error",

@@ -3,7 +3,6 @@
 Neighbours: claims reserves attempts, settling writes what became of them.
 """
 
-import datetime
 import uuid
 from collections.abc import Sequence
 
@@ -39,6 +38,8 @@ def close_attempt(
                 elif state == "done" and tried.cost_nano_usd is None:
                     tried.cost_nano_usd = tried.price_nano_usd
                 closed = books.close(tables, step, tried, is_as_reserved=cost is None and state == "done")
+                step.cost_nano_usd += closed.charged or 0
+                tables.runs[run_id].cost_nano_usd += closed.charged or 0
                 if closed.charged is not None and tried.endpoint_id is not None:
                     entry = charged.setdefault(tried.endpoint_id, [tried.endpoint_id, 0, 0])
                     entry[1], entry[2] = entry[1] + closed.charged, entry[2] + int(closed.is_estimated)
@@ -76,21 +77,19 @@ def mark_sending(
             books.reserve(tables, step, tried)
             for account in books.accounts(tables, step.run_id):
                 tables.budget_calls.add((account, books.today(tables), step.run_id, step.ordinal, tried.number))
-    return [(step.run_id, step.ordinal, passed) for (step, _, _), passed in zip(found, judged, strict=True)]
+    return [(step.run_id, step.ordinal, passed, False) for (step, _, _), passed in zip(found, judged, strict=True)]
 
 
 def _passed(tables: Tables, found: Sequence[tuple[StepRow, AttemptRow, str]]) -> list[str | None]:
-    """Tell which cap each call would pass, in order, each adding its price to all it is paid from."""
+    """Tell which cap each call would pass, in order; one that is sent adds its price to all it is paid from."""
     sums: dict[tuple[str, object], int] = {}
     passed: dict[int, str | None] = {}
     for place, (step, tried, _) in sorted(enumerate(found), key=lambda item: (item[1][0].run_id, item[1][0].ordinal)):
-        price = tried.price_nano_usd or 0
-        passed[place] = None
-        for kind, owner, spent, cap in reversed(_caps(tables, step)):
-            key = (kind, owner)
-            sums[key] = sums.get(key, spent) + price
-            if cap is not None and sums[key] > cap:
-                passed[place] = kind
+        price, caps = tried.price_nano_usd or 0, _caps(tables, step)
+        after = {(kind, owner): sums.get((kind, owner), spent) + price for kind, owner, spent, _ in caps}
+        over = [kind for kind, owner, _, cap in caps if cap is not None and after[kind, owner] > cap]
+        passed[place] = over[0] if over else None
+        sums |= {} if over else after
     return [passed[place] for place in range(len(found))]
 
 
@@ -109,8 +108,7 @@ def _caps(tables: Tables, step: StepRow) -> list[tuple[str, object, int, int | N
         spent = books.spent(tables, tenant.id, since_day=day)
         caps.append(("budget_usd_per_day", tenant.id, spent, tenant.budget_nano_usd_per_day))
     if tenant.budget_nano_usd_per_month is not None:
-        date = datetime.datetime.fromtimestamp(tables.now_s(), tz=datetime.UTC)
-        spent = books.spent(tables, tenant.id, since_day=day - date.day + 1)
+        spent = books.spent(tables, tenant.id, since_day=books.month(tables))
         caps.append(("budget_usd_per_month", tenant.id, spent, tenant.budget_nano_usd_per_month))
     return caps
 

@@ -5,6 +5,7 @@ workflow, by minus its id. Neighbours: attempts reserves, settling closes.
 """
 
 import dataclasses
+import datetime
 import uuid
 
 from heddle.testing.memory.tables import AttemptRow, LedgerRow, StepRow, Tables
@@ -78,6 +79,41 @@ def accounts(tables: Tables, run_id: uuid.UUID) -> list[int]:
     return found
 
 
+def budgeted(tables: Tables) -> list[int]:
+    """List the accounts that have a budget."""
+    tenants = [
+        row.id
+        for row in tables.tenants.values()
+        if row.budget_nano_usd_per_day is not None or row.budget_nano_usd_per_month is not None
+    ]
+    return tenants + [-row.id for row in tables.workflows.values() if row.budget_nano_usd_per_day is not None]
+
+
+def begin(tables: Tables, account: int) -> None:
+    """Enter in the account of a new budget what was spent this month and what is in flight."""
+    since_day = month(tables)
+    names = {row.name for row in tables.workflows.values() if row.id == -account}
+    sums: dict[int, int] = {}
+    for (_, _, _, kind), entry in tables.ledger.items():
+        is_own = entry.tenant_id == account or entry.workflow in names
+        if is_own and kind == "charge" and entry.day >= since_day:
+            sums[entry.day] = sums.get(entry.day, 0) + entry.amount
+    tables.budget_days |= {(account, day): amount for day, amount in sums.items()}
+    for run_id, ordinal in tables.slots:
+        row, step = tables.runs[run_id], tables.step(run_id, ordinal)
+        tried = None if step is None or not step.tries else step.tries[max(step.tries)]
+        if tried is None or tried.sent_at is None or not (row.tenant_id == account or row.workflow in names):
+            continue
+        if tried.state in MAY_COST and int(tried.sent_at // 86_400) >= since_day:
+            tables.budget_calls.add((account, int(tried.sent_at // 86_400), run_id, ordinal, tried.number))
+
+
+def month(tables: Tables) -> int:
+    """Number the first day of the month that it is, in UTC."""
+    date = datetime.datetime.fromtimestamp(tables.now_s(), tz=datetime.UTC)
+    return today(tables) - date.day + 1
+
+
 def spent(tables: Tables, account: int, *, since_day: int) -> int:
     """Give what calls of an account cost or may cost since a day, in nano-USD; those that are over go into the sum of
     their day.
@@ -85,7 +121,8 @@ def spent(tables: Tables, account: int, *, since_day: int) -> int:
     amount = 0
     for entry in sorted(each for each in tables.budget_calls if each[0] == account):
         _, day, run_id, ordinal, number = entry
-        tried = tables.runs[run_id].steps[ordinal].tries[number]
+        row = tables.runs[run_id]
+        tried = (row.steps[ordinal].tries if ordinal in row.steps else row.left[ordinal])[number]
         if tried.state not in MAY_COST:
             tables.budget_calls.remove(entry)
             key = (account, day)
@@ -109,11 +146,12 @@ def spent_under(tables: Tables, root: uuid.UUID) -> int:
         if row.continued_from is not None and row.id != root:
             todo.append(row.continued_from)
         for step in row.steps.values():
-            if step.child_run is not None and step.child_run in tables.runs:
-                todo.append(step.child_run)
-            amount += sum(
-                (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
-                for each in step.tries.values()
-                if each.state in (*MAY_COST, "done", "late") or (each.cost_nano_usd or 0) > 0
-            )
+            before = [uuid.UUID(child) for child in (step.options or {}).get("before", [])]
+            todo += [child for child in (step.child_run, *before) if child is not None and child in tables.runs]
+        amount += sum(
+            (each.price_nano_usd or 0) if each.cost_nano_usd is None else each.cost_nano_usd
+            for tries in (*(step.tries for step in row.steps.values()), *row.left.values())
+            for each in tries.values()
+            if each.state in (*MAY_COST, "done", "late") or (each.cost_nano_usd or 0) > 0
+        )
     return amount

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from heddle.testing.memory import views
+from heddle.testing.memory import books, views
 from heddle.testing.memory.deployed import Bucket, EndpointRow, ModelRow, RouteRow, ScopeRow, TenantRow, WorkflowRow
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
@@ -187,6 +187,18 @@ def apply_workflows_rest(tables: Tables, *, names: Sequence[str]) -> Rows:
     return []
 
 
+def budget_accounts(tables: Tables) -> Rows:
+    """Name the accounts that have a budget."""
+    return [(books.budgeted(tables),)]
+
+
+def budget_begin(tables: Tables, *, before: Sequence[int]) -> Rows:
+    """Let the accounts of new budgets know what was spent this month and what is in flight."""
+    for account in set(books.budgeted(tables)) - set(before):
+        books.begin(tables, account)
+    return []
+
+
 def model_known(tables: Tables, *, name: str) -> Rows:
     """Tell since when a model is paused, when it is routed or has been written."""
     row = tables.models.get(name)
@@ -232,6 +244,8 @@ STATEMENTS: dict[str, Statement] = {
     "apply_workflow": apply_workflow,
     "apply_workflows_rest": apply_workflows_rest,
     "apply_rules": apply_rules,
+    "budget_accounts": budget_accounts,
+    "budget_begin": budget_begin,
     "model_known": model_known,
     "pause_model": pause_model,
     "pause_endpoint": pause_endpoint,

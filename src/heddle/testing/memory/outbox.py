@@ -195,6 +195,22 @@ def outbox_counts(tables: Tables, *, limit: int) -> Rows:
     return [(*counts, overdue_s if overdue_s is not None and overdue_s > 0 else None)]
 
 
+def outbox_give_up(tables: Tables, *, overdue_s: float, failures: int, reason: str, limit: int) -> Rows:
+    """Give up what a failing receiver left no time for."""
+    now, gone = tables.now_s(), list[tuple[Any, ...]]()
+    late = [row for row in _first(tables) if row.next_at < now - overdue_s]
+    for row in sorted(late, key=lambda row: row.next_at):
+        count, _, tried_at = tables.receivers.get((row.tenant_id, row.receiver), (0, now, now))
+        if count < failures or tried_at <= now - 3_600.0 or len(gone) == limit:
+            continue
+        before = [each for (run_id, seq), each in tables.outbox.items() if run_id == row.run_id and seq < row.seq]
+        if all((each.ended_at or now) < now - overdue_s for each in before):
+            row.state, row.fence, row.last_error, row.ended_at = "dead", row.fence + 1, reason, now
+            del tables.outbox_due[row.run_id, row.seq]
+            gone.append((row.run_id, row.seq))
+    return gone
+
+
 def outbox_prune(tables: Tables, *, days: int, limit: int) -> Rows:
     """Remove events that have been over for long."""
     before = tables.now_s() - days * 86_400.0
@@ -226,7 +242,7 @@ def webhook_rotate(tables: Tables, *, tenant_id: int, grace_s: float) -> Rows:
     """Make a tenant's next signing secret."""
     now = tables.now_s()
     for key, (salt, created_at, retires_at) in list(tables.secrets.items()):
-        if key[0] == tenant_id and retires_at is None:
+        if key[0] == tenant_id and (retires_at is None or retires_at > now + grace_s):
             tables.secrets[key] = (salt, created_at, now + grace_s)
     version = 1 + max((key[1] for key in tables.secrets if key[0] == tenant_id), default=0)
     made = uuid.UUID(int=tables.rng.getrandbits(128))
@@ -255,6 +271,7 @@ STATEMENTS: dict[str, Statement] = {
     "outbox_take": outbox_take,
     "outbox_write": outbox_write,
     "outbox_counts": outbox_counts,
+    "outbox_give_up": outbox_give_up,
     "outbox_prune": outbox_prune,
     "outbox_again": outbox_again,
     "receiver_write": receiver_write,

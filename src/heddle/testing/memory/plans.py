@@ -229,6 +229,16 @@ def plan(tables: Tables, *, worker: int | None, claim_id: uuid.UUID | None, **ar
     return [(readied + woken, len(timers), ended or None, fences or None)]
 
 
+def plan_numbers(tables: Tables, *, runs: Sequence[uuid.UUID], ordinals: Sequence[int]) -> Rows:
+    """Let new calls go on with the numbers of those that stood in their places before a retry."""
+    for run_id, ordinal in zip(runs, ordinals, strict=True):
+        row = tables.runs[run_id]
+        tries, step = row.left.pop(ordinal, {}), row.steps.get(ordinal)
+        if step is not None and tries:
+            step.tries, step.attempts, step.attempts_before = tries, max(tries), max(tries)
+    return []
+
+
 def _write_call(tables: Tables, row: RunRow, call: dict[str, Any], callee: dict[str, Any], fence: int | None) -> None:
     """Write one call; one that is usual throughout is due, waits for nobody and has neither options nor output."""
     assert call["ordinals"] not in row.steps, f"call {call['ordinals']} of run {row.id} is new"
@@ -328,6 +338,7 @@ STATEMENTS: dict[str, Statement] = {
     "journal_runs": journal_runs,
     "journal_steps": journal_steps,
     "plan_facts": plan_facts,
+    "plan_numbers": plan_numbers,
     "plan_guard": plan_guard,
     "plan": plan,
     "unplan": unplan,

@@ -211,7 +211,8 @@ def retry_run(
         if step.state in ("cancelled", "skipped") and (step.fault or {}).get("where") == lost:
             _reach(row, step.ordinal, step.ordinal, losers)
     for ordinal in [ordinal for ordinal in row.steps if ordinal > kept]:
-        del row.steps[ordinal]
+        removed = row.steps.pop(ordinal)
+        row.left |= {ordinal: removed.tries} if removed.tries else {}
     again = [
         step
         for step in row.steps.values()

@@ -163,6 +163,8 @@ class RunRow:
     patches: list[str] = dataclasses.field(default_factory=list)
     stopping: str | None = None
     stop_ordinal: int = 0
+    left: dict[int, dict[int, AttemptRow]] = dataclasses.field(default_factory=dict)
+    """Attempts of calls that a retry removed, by ordinal and number."""
     started_at: float | None = None
     finished_at: float | None = None
     cancel_requested_at: float | None = None

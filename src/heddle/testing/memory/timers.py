@@ -47,7 +47,11 @@ def set_child(
 ) -> Rows:
     """Remember which run a call of a workflow became."""
     for run_id, ordinal, child in zip(runs, ordinals, children, strict=True):
-        tables.runs[run_id].steps[ordinal].child_run = child
+        step = tables.runs[run_id].steps[ordinal]
+        if step.child_run is not None:
+            before = (step.options or {}).get("before", [])
+            step.options = {**(step.options or {}), "before": [*before, str(step.child_run)]}
+        step.child_run = child
     return []
 
 

@@ -20,7 +20,7 @@ ALL: Final = (
         see_it="`heddle_webhooks_undelivered` with `dead`; logs say webhook.died with the id and the last answer.",
         stop_it="Nothing to stop: what was given up is kept, and nothing more is sent of it.",
         mend_it="Have the customer mend the receiver, then redeliver.",
-        meaning="A receiver refused or did not answer ten tries over three days.",
+        meaning="A receiver refused or did not answer ten tries over three days, or failed so long that none was made.",
         impact="That customer's automation waits for events that did not come.",
         diagnosis=(
             do("Whose, and what did the receiver say last?", commands.WEBHOOKS_DEAD),
