@@ -174,3 +174,19 @@ async def test_weigh_when_an_operator_was_faster_then_the_leaders_weight_is_not_
     written = await house.store.weigh(orders=[order])
 
     assert (written, (await facts(house)).weight_now) == (0, 0.0)
+
+
+@pytest.mark.parametrize("days", [0.5, 40.0, 4_000.0])
+async def test_fold_when_a_card_has_faded_to_nothing_then_what_comes_is_counted(
+    house: scene.House, days: float
+) -> None:
+    await told(house, old=seen(tried=10, ok=10))
+    faded = [5e-324, 1e-300, 1e-200, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    house.connection.execute(
+        "update heddle_score set counts = %s::float8[], at = at - make_interval(secs => %s)", [faded, days * 86_400]
+    )
+
+    await told(house, old=seen(tried=3, ok=2))
+
+    assert house.value("select counts[1:2] from heddle_score") == [3.0, 2.0]
+    assert house.value("select count(*) from heddle_score_delta") == 0
