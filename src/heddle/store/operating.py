@@ -6,6 +6,7 @@ becomes ready from now on), then the queues they waited in, each once from its h
 writes operations; ``engine.operate`` calls this.
 """
 
+import datetime
 import json
 import uuid
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from heddle.ports import operating, operators
 from heddle.store import connections, reusing, rows
 from heddle.store import operators as operators_store
 
+_CHASE_MAX = 3
+"""How often a run is looked for that goes on as another just then."""
 _OPEN_CALL_KINDS = ("activation", "step", "model")
 
 
@@ -31,7 +34,7 @@ class _Operation(NamedTuple):
     until: uuid.UUID
     queues: list[int]
     queue_seq: int
-    looked_at: int
+    created_at: datetime.datetime
 
 
 class _Done(NamedTuple):
@@ -52,6 +55,7 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
         action=operators.Action(taken.action), where=taken.filter, priority=taken.priority, limit=batch
     )
     page = {**where, "tenant_id": taken.tenant_id, "cursor": taken.cursor, "until": taken.until}
+    page["open_since"] = taken.created_at
     looked_at, last, matched = (await transaction.rows("operation_page", page))[0]
     if looked_at == 0 and taken.queues:
         return await _requeue(transaction, taken, batch=batch)
@@ -111,8 +115,12 @@ async def _act(
     transaction: connections.Transaction, taken: _Operation, run_ids: list[uuid.UUID], *, cleanup_s: float
 ) -> _Done:
     """Lock the runs in order, then do to them what is asked; what is over in the meantime is left alone."""
-    await transaction.send("lock_runs", {"run_ids": run_ids})
-    match operators.Action(taken.action):
+    action = operators.Action(taken.action)
+    if action is not operators.Action.RETRY:
+        run_ids = await _lock_latest(transaction, run_ids)
+    else:
+        await transaction.send("lock_runs", {"run_ids": run_ids})
+    match action:
         case operators.Action.CANCEL:
             return await _cancel(transaction, run_ids, cleanup_s=cleanup_s)
         case operators.Action.RETRY:
@@ -120,6 +128,18 @@ async def _act(
         case operators.Action.REPRIORITISE:
             assert taken.priority is not None, "an operation that reprioritises names a class"
             return await _reprioritise(transaction, run_ids, priority=taken.priority)
+
+
+async def _lock_latest(transaction: connections.Transaction, run_ids: list[uuid.UUID]) -> list[uuid.UUID]:
+    """Lock what the runs have gone on as; one that does so while its lock is waited for is followed, to newer ids."""
+    locked = list[uuid.UUID]()
+    for _ in range(_CHASE_MAX):
+        latest = [row[0] for row in await transaction.rows("latest_runs", {"run_ids": run_ids})]
+        if latest == locked:
+            break
+        await transaction.send("lock_runs", {"run_ids": latest})
+        locked = latest
+    return locked
 
 
 async def _cancel(transaction: connections.Transaction, run_ids: list[uuid.UUID], *, cleanup_s: float) -> _Done:

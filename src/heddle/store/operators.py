@@ -40,6 +40,7 @@ def page_parameters(
         "run_ids": where.get("run_ids"),
         "priority": priority,
         "limit": limit,
+        "open_since": None,
     }
 
 

@@ -1,15 +1,17 @@
 -- Purpose: look at the next runs of a tenant in order of their ids, and tell which of them an operation means.
 -- Callers: engine.operate (one page a transaction), operators' preview. Rows: reads run. Index: run's (tenant_id, id). Locks: none.
+-- A run that was open when the operation was asked for (`open_since`) and has gone on as another since is meant too.
 -- Nothing left: looked_at is 0. The filter is applied to the page, so that a filter that matches little never looks at everything at once.
 with page as materialized (
-  select r.id, r.state, r.workflow, r.labels, r.error, r.created_at, r.priority
+  select r.id, r.state, r.workflow, r.labels, r.error, r.created_at, r.priority, r.continued_as, r.finished_at
   from heddle_run r
   where r.tenant_id = %(tenant_id)s and r.id > %(cursor)s::uuid and r.id < %(until)s::uuid
   order by r.tenant_id, r.id
   limit %(limit)s
 )
 select count(*)::int as looked_at, (array_agg(p.id order by p.id desc))[1] as last,
-  array_agg(p.id order by p.id) filter (where p.state = any(%(states)s::text[])
+  array_agg(p.id order by p.id) filter (where (p.state = any(%(states)s::text[])
+      or p.continued_as is not null and p.finished_at >= %(open_since)s::timestamptz and 'running' = any(%(states)s::text[]))
     and (%(workflow)s::text is null or p.workflow = %(workflow)s::text)
     and (%(label)s::jsonb is null or p.labels @> %(label)s::jsonb)
     and (%(created_after)s::timestamptz is null or p.created_at >= %(created_after)s::timestamptz)
