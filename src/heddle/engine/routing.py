@@ -49,8 +49,9 @@ class Router:
         ended: set[tuple[str, int]] = set()
         for each in facts:
             reason = verdict(each)
+            tried = 0 if each.canary is None else each.canary.tried
             if reason is not None and await parts.store.roll_back(
-                model=each.model, endpoint_id=each.endpoint_id, reason=reason
+                model=each.model, endpoint_id=each.endpoint_id, tried=tried, reason=reason
             ):
                 ended.add((each.model, each.endpoint_id))
                 recorder.count(metrics.CANARIES_ROLLED_BACK, endpoint=each.endpoint)
@@ -147,7 +148,8 @@ def _weights(routes: Sequence[routing.RouteFacts], shared: objective.Shared | No
     for each in routes:
         trial = _trial(each)
         if trial is not None:
-            part = canary.weight(_CANARY, trial)
+            # One that is alone in its tier has nobody to leave the rest to: a pause would stop the model.
+            part = canary.weight(_CANARY, trial) if plain else trial.share
             found[each.endpoint_id], tested = part, tested + part
     if tested > 0:
         total = sum(each.weight if shared is None else shared.weights[each.endpoint_id] for each in plain)

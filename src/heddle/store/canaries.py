@@ -67,6 +67,7 @@ class Canaries(django.DjangoDoors):
         self._rows("canary_set", {**given, "reason": reason})
 
     def _route(self, model: str, endpoint: str) -> tuple[Any, ...]:
+        self._rows("canary_lock", {"model": model})
         found = self._rows("canary_route", {"model": model, "endpoint": endpoint})
         if not found:
             raise operators.SubjectMissing(f"there is no route of model {model!r} to an endpoint {endpoint!r}")

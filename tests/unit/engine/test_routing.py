@@ -99,6 +99,12 @@ def test_orders_when_a_canary_has_had_too_much_then_it_pauses_and_the_others_are
     assert found == {1: None, 2: 0.0}
 
 
+def test_orders_when_a_canary_is_all_that_is_left_of_its_tier_then_it_does_not_pause() -> None:
+    much = dataclasses.replace(STATE, tried=300, baseline_tried=0)
+
+    assert weights(route(1, canary=much, weight_now=0.0), route(2, tier=1)) == {1: 0.1}
+
+
 @pytest.mark.parametrize(
     ("changes", "weight"),
     [
