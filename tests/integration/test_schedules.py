@@ -15,6 +15,7 @@ from heddle.engine import recur
 from heddle.ports import recurring
 from heddle.program import registry
 from heddle.store import apply
+from heddle.store import recurring as recurring_store
 from tests.races import fixtures, scene
 from tests.races.scene import House
 
@@ -125,6 +126,21 @@ async def test_recur_when_nobody_was_there_then_the_policy_says_what_is_started(
     ((_, fired, left, _),) = found.schedules
     assert fired + left == started + missed
     assert fired in (started, started + on_time)
+
+
+async def test_recur_when_much_is_due_at_once_then_it_is_started_in_several_transactions(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring_store, "RUNS_AT_ONCE", 4)
+    every = [hourly(name, catch_up='"all"', catch_up_max="3") for name in ("a", "b", "c")]
+    write(house, [options for found in every for options in found])
+    set_back(house, 60)
+
+    first, second, third = [await looked(house, late_s=1.0) for _ in range(3)]
+
+    assert [len(found.schedules) for found in (first, second, third)] == [2, 1, 0]
+    assert first.next_in_s < 0
+    assert house.value("select min(fired) from heddle_schedule") == 3
 
 
 async def test_recur_when_it_is_set_back_after_it_was_started_then_nothing_is_started_again(house: House) -> None:
