@@ -1,4 +1,4 @@
-"""A bulk operation means the whole chain of a run that goes on as others, and a chain outlives its first run."""
+"""A bulk operation is done in chunks of bounded work, and means the whole chain of a run that goes on as others."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from heddle.core import plan, run
 from heddle.ports import operators
+from heddle.store import operating as operating_store
 from heddle.store import operators as operators_store
 from tests.races import fixtures, invariants, scene
 
@@ -112,3 +113,22 @@ async def test_chain_when_its_first_run_has_gone_with_its_week_then_the_others_l
     assert (shown.continued_last, is_cancelled) == (links[-1], True)
     assert house.value("select run_id from heddle_signal") == links[-1]
     assert house.state(links[-1]) == "cancelled"
+
+
+@pytest.mark.parametrize(("calls", "chunks"), [(1, [1, 1, 1, 1]), (3, [2, 2]), (4, [2, 2]), (5, [3, 1]), (99, [4])])
+async def test_cancel_when_runs_have_many_calls_then_a_chunk_takes_no_more_than_are_bearable(
+    house: scene.House, monkeypatch: pytest.MonkeyPatch, calls: int, chunks: list[int]
+) -> None:
+    monkeypatch.setattr(operating_store, "CALLS_AT_ONCE", calls)
+    worker = await house.worker()
+    for _ in range(4):
+        (run_id,) = house.submit()
+        pair = [scene.call(number, "step", f"s{number}") for number in (1, 2)]
+        await house.begin(run_id, worker, *pair, ending=scene.suspended(1))
+    operation_id = await start(house, "cancel")
+
+    done = [await house.store.operate(batch=50, cleanup_s=scene.CLEANUP_S) for _ in range(6)]
+
+    view: operators.OperationView = await ask("operation", tenant=house.tenant, operation_id=operation_id)
+    assert [each.changed for each in done if each is not None and each.changed] == chunks
+    assert (view.state, view.looked_at, view.matched, view.changed) == ("done", 4, 4, 4)

@@ -17,6 +17,8 @@ from heddle.ports import operating, operators
 from heddle.store import connections, reusing, rows
 from heddle.store import operators as operators_store
 
+CALLS_AT_ONCE = 10_000
+"""Calls of runs after which a chunk takes no further run along: as many as one run may have."""
 _CHASE_MAX = 3
 """How often a run is looked for that goes on as another just then."""
 _OPEN_CALL_KINDS = ("activation", "step", "model")
@@ -55,14 +57,14 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
         action=operators.Action(taken.action), where=taken.filter, priority=taken.priority, limit=batch
     )
     page = {**where, "tenant_id": taken.tenant_id, "cursor": taken.cursor, "until": taken.until}
-    page["open_since"] = taken.created_at
-    looked_at, last, matched = (await transaction.rows("operation_page", page))[0]
+    page |= {"open_since": taken.created_at, "calls": CALLS_AT_ONCE}
+    looked_at, last, matched, is_end = (await transaction.rows("operation_page", page))[0]
     if looked_at == 0 and taken.queues:
         return await _requeue(transaction, taken, batch=batch)
     matched = matched or []
     done = await _act(transaction, taken, matched, cleanup_s=cleanup_s) if matched else _Done(changed=0)
     queues = sorted({*taken.queues, *done.queues})
-    is_over = looked_at < batch and not queues
+    is_over = is_end and not queues
     await _advance(
         transaction,
         taken,
