@@ -72,6 +72,14 @@ def test_orders_when_the_cheapest_is_wanted_then_prices_decide_before_anything_w
     assert found == {1: 0.05, 2: 0.95}
 
 
+def test_orders_when_a_route_has_next_to_no_weight_then_it_still_is_one() -> None:
+    first, *others = (route(number, objective="cheapest", price_nano_usd=9 + number) for number in (1, 2, 3))
+
+    found = weights(first, others[0], dataclasses.replace(others[1], weight=1e-6))
+
+    assert found == {1: 0.95, 2: 0.05, 3: 1e-6}
+
+
 def test_orders_when_two_leads_are_close_then_the_best_does_not_flap() -> None:
     first, second = (
         {"objective": "fastest", "card": card(tried=100, ok=100, latency_s=1.0)},
