@@ -3,8 +3,9 @@
 import asyncio
 import datetime
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
+import pydantic
 import pytest
 
 import heddle
@@ -28,6 +29,16 @@ house = fixtures.house
 async def report(brand: str, days: int = 1) -> str:
     """Report on a brand."""
     return f"{brand} {days}"
+
+
+def _raises(value: str) -> str:
+    raise LookupError(f"no brand {value!r}")
+
+
+@heddle.workflow(name="schedules.picky")
+async def picky(brand: Annotated[str, pydantic.AfterValidator(_raises)]) -> str:
+    """Take a brand whose type raises what pydantic does not expect."""
+    return brand
 
 
 def deployed(text: str) -> list[policy.ScheduleOptions]:
@@ -194,6 +205,17 @@ async def test_recur_when_the_input_does_not_fit_then_the_time_is_missed_and_the
     assert "brand" in str(problem)
     (view,) = await scene.in_thread(lambda: house.doors().schedules(tenant=house.tenant))
     assert view.problem == problem
+
+
+async def test_recur_when_a_type_of_the_input_raises_then_the_schedule_says_why_and_others_go_on(house: House) -> None:
+    write(house, [*hourly("a"), *hourly("b")])
+    house.connection.execute("update heddle_schedule set workflow = 'schedules.picky' where name = 'a'")
+    set_back(house, 0)
+
+    found = await looked(house, workflows=("schedules.report", "schedules.picky"))
+
+    assert [(started, missed) for _, started, missed, _ in found.schedules] == [(0, 1), (1, 0)]
+    assert "LookupError: no brand 'maison'" in str(found.schedules[0][3])
 
 
 async def test_recur_when_the_time_zone_is_gone_then_it_is_looked_at_later_and_others_go_on(house: House) -> None:
