@@ -34,7 +34,7 @@ async def ask(what: str, /, **given: Any) -> Any:
 
 async def start(house: scene.House, action: str, **more: Any) -> uuid.UUID:
     new = operators.NewOperation(
-        tenant=house.tenant,
+        tenant=more.get("tenant", house.tenant),
         action=operators.Action(action),
         where=operators.BulkFilter(workflow=scene.WORKFLOW),
         priority=more.get("priority"),
@@ -132,3 +132,20 @@ async def test_cancel_when_runs_have_many_calls_then_a_chunk_takes_no_more_than_
     view: operators.OperationView = await ask("operation", tenant=house.tenant, operation_id=operation_id)
     assert [each.changed for each in done if each is not None and each.changed] == chunks
     assert (view.state, view.looked_at, view.matched, view.changed) == ("done", 4, 4, 4)
+
+
+async def test_operate_when_one_tenants_takes_long_then_anothers_does_not_wait_for_its_end(house: scene.House) -> None:
+    other = await scene.in_thread(lambda: house.doors().tenant(name="hurried"))
+    house.submit(count=9)
+    wanted = scene.new_run(other)
+    hurried = (await scene.in_thread(lambda: house.doors().submit(wanted))).run_id
+    first, second = [await start(house, "cancel") for _ in range(2)]
+    await house.store.operate(batch=2, cleanup_s=scene.CLEANUP_S)
+    await start(house, "cancel", tenant=other)
+
+    await house.store.operate(batch=2, cleanup_s=scene.CLEANUP_S)
+    await house.store.operate(batch=2, cleanup_s=scene.CLEANUP_S)
+
+    assert house.state(hurried) == "cancelled"
+    looked_at = dict(house.rows("select id, looked_at from heddle_operation where tenant_id = 1"))
+    assert looked_at == {first: 4, second: 0}

@@ -59,7 +59,7 @@ class OperatingStore(Protocol):
     """Carry bulk operations on, remove old history, know a restored database."""
 
     async def operate(self, *, batch: int, cleanup_s: float) -> OperationStep | None:
-        """Do one chunk of the oldest bulk operation; None when there is none, or another leader is at it."""
+        """Do one chunk of a bulk operation, of each tenant the oldest in turn; None when there is none to take."""
         ...
 
     async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> RetentionReport:

@@ -48,7 +48,7 @@ class _Done(NamedTuple):
 
 
 async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
-    """Do one chunk of the oldest operation inside a transaction."""
+    """Do one chunk of an operation inside a transaction: of each tenant the oldest, in turn."""
     found = await transaction.rows("operation_take", {})
     if not found:
         return None
