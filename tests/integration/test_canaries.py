@@ -247,3 +247,22 @@ async def test_start_when_another_is_started_at_the_same_moment_then_the_second_
 
     with pytest.raises(operators.ChangeRefused, match="has a canary running at 'new'"):
         await second
+
+
+async def test_end_when_it_has_ended_so_before_then_nothing_changes_and_who_did_it_stays(house: scene.House) -> None:
+    await start()
+    await told(house, new=seen(tried=30, ok=20), old=seen(tried=300, ok=300))
+    endpoint_id = (await facts(house)).endpoint_id
+    await house.store.roll_back(model="paint", endpoint_id=endpoint_id, tried=30, reason="worse than the others")
+
+    await ask("roll_back_canary", **CANARY)
+    before = (await facts(house)).canary
+    await ask("promote_canary", **CANARY)
+    await ask("promote_canary", **CANARY)
+
+    assert before is not None
+    assert before.reason == "worse than the others"
+    assert [action for _, action, _ in audited(house)] == ["canary.start", "canary.rollback", "canary.promote"]
+    counted = {"tried": 30, "bad": 10, "baseline_tried": 300, "baseline_bad": 0}
+    before_it = house.value("select before from heddle_audit order by id desc limit 1")
+    assert before_it == {"state": "rolled_back", **counted}
