@@ -131,6 +131,7 @@ async def test_cancel_when_runs_have_many_calls_then_a_chunk_takes_no_more_than_
 
     view: operators.OperationView = await ask("operation", tenant=house.tenant, operation_id=operation_id)
     assert [each.changed for each in done if each is not None and each.changed] == chunks
+    assert [each.changed_in_all for each in done if each is not None and each.is_over] == [4]
     assert (view.state, view.looked_at, view.matched, view.changed) == ("done", 4, 4, 4)
 
 

@@ -15,13 +15,15 @@ class SchemaBehind(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OperationStep:
-    """Tell what one chunk of a bulk operation did. ``stopped``: runs of which a worker was on a call when they were
-    cancelled. ``is_over``: the operation came to its end with this chunk.
+    """Tell what one chunk of a bulk operation did. ``changed_in_all``: runs that all chunks by now have changed.
+    ``stopped``: runs of which a worker was on a call when they were cancelled. ``is_over``: the operation came to its
+    end with this chunk.
     """
 
     id: uuid.UUID
     action: str
     changed: int
+    changed_in_all: int
     readied: int
     is_over: bool
     stopped: tuple[uuid.UUID, ...] = ()

@@ -65,7 +65,7 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
     done = await _act(transaction, taken, matched, cleanup_s=cleanup_s) if matched else _Done(changed=0)
     queues = sorted({*taken.queues, *done.queues})
     is_over = is_end and not queues
-    await _advance(
+    changed_in_all = await _advance(
         transaction,
         taken,
         cursor=last or taken.cursor,
@@ -79,6 +79,7 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
         id=taken.id,
         action=taken.action,
         changed=done.changed,
+        changed_in_all=changed_in_all,
         readied=done.changed,
         is_over=is_over,
         stopped=done.stopped,
@@ -96,8 +97,8 @@ async def _advance(
     queues: Sequence[int],
     queue_seq: int = 0,
     is_over: bool,
-) -> None:
-    await transaction.send(
+) -> int:
+    found = await transaction.rows(
         "operation_advance",
         {
             "id": taken.id,
@@ -111,6 +112,7 @@ async def _advance(
             "is_over": is_over,
         },
     )
+    return int(found[0][0])
 
 
 async def _act(
@@ -193,7 +195,7 @@ async def _requeue(transaction: connections.Transaction, taken: _Operation, *, b
     is_at_end = looked_at < batch
     queues = others if is_at_end else taken.queues
     is_over = not queues
-    await _advance(
+    changed_in_all = await _advance(
         transaction,
         taken,
         cursor=taken.cursor,
@@ -201,7 +203,14 @@ async def _requeue(transaction: connections.Transaction, taken: _Operation, *, b
         queue_seq=0 if is_at_end else last,
         is_over=is_over,
     )
-    return operating.OperationStep(id=taken.id, action=taken.action, changed=0, readied=moved, is_over=is_over)
+    return operating.OperationStep(
+        id=taken.id,
+        action=taken.action,
+        changed=0,
+        changed_in_all=changed_in_all,
+        readied=moved,
+        is_over=is_over,
+    )
 
 
 def described(where: dict[str, Any]) -> str:
