@@ -138,6 +138,23 @@ class RouteSuite:
             "two": None,
         }
 
+    async def test_apply_when_an_endpoint_joins_a_scope_while_calls_are_in_flight_then_they_count_there(
+        self, house: House
+    ) -> None:
+        deploy(house, [scene.endpoint("one")])
+        await admit(house, 3)
+        held = await claimed(house)
+
+        scopes = [deployment.Scope(name="account", concurrency=2), deployment.Scope(name="one", concurrency=100)]
+        routes = [deployment.Route(model="sent", endpoint="one")]
+        house.deploy([scene.endpoint("one", "account", "one")], routes, scopes=scopes)
+        before = {each.name: each.in_flight for each in await house.store.scope_counters()}
+        await house.settle(*[scene.done(item) for item in held])
+        await admit(house, 5)
+
+        assert before == {"account": 3, "one": 3}
+        assert len(await claimed(house)) == 2
+
     async def test_claim_when_a_tenant_names_regions_then_its_calls_never_go_elsewhere(self, house: House) -> None:
         deploy(
             house,

@@ -11,6 +11,7 @@ from heddle.store import statements
 from heddle.testing.memory import store as memory_store
 from tests.contract import (
     memory_house,
+    store_again_suite,
     store_call_suite,
     store_direct_suite,
     store_late_suite,
@@ -31,7 +32,7 @@ NOT_PROMISED = {"session_own", "planner", "session"}
 NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
-    *("chains", "calling", "delivering", "limits", "load", "quotas", "reserving", "routing", "session"),
+    *("again", "chains", "calling", "delivering", "limits", "load", "quotas", "reserving", "routing", "session"),
     *("stopping", "why"),
 )
 
@@ -55,6 +56,10 @@ class TestFailure(store_suite.FailureSuite):
 
 class TestWait(store_work_suite.WaitSuite):
     """Waiting in memory."""
+
+
+class TestAgain(store_again_suite.AgainSuite):
+    """Runs tried again, with those below them, in memory."""
 
 
 class TestDirect(store_direct_suite.DirectSuite):

@@ -1,5 +1,6 @@
 """What operators decide about a canary holds until it is reset, and is audited; the leader ends one once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,10 +12,12 @@ from heddle.core.policy import scorecard
 from heddle.core.policy.scorecard import Count
 from heddle.ports import operators, routing
 from heddle.store import operators as operators_store
+from tests.integration import working
 from tests.races import fixtures, invariants, scene
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 open_house = fixtures.open_house
+WAITS = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 CANARY = {"model": "paint", "endpoint": "new"}
 
 
@@ -153,7 +156,7 @@ async def test_roll_back_when_the_leader_does_it_then_once_and_the_trail_says_wh
     endpoint_id = (await facts(house)).endpoint_id
 
     ended = [
-        await house.store.roll_back(model="paint", endpoint_id=endpoint_id, reason="worse than the others")
+        await house.store.roll_back(model="paint", endpoint_id=endpoint_id, tried=0, reason="worse than the others")
         for _ in range(2)
     ]
     found = await facts(house)
@@ -174,3 +177,92 @@ async def test_weigh_when_an_operator_was_faster_then_the_leaders_weight_is_not_
     written = await house.store.weigh(orders=[order])
 
     assert (written, (await facts(house)).weight_now) == (0, 0.0)
+
+
+@pytest.mark.parametrize("days", [0.5, 40.0, 4_000.0])
+async def test_fold_when_a_card_has_faded_to_nothing_then_what_comes_is_counted(
+    house: scene.House, days: float
+) -> None:
+    await told(house, old=seen(tried=10, ok=10))
+    faded = [5e-324, 1e-300, 1e-200, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    house.connection.execute(
+        "update heddle_score set counts = %s::float8[], at = at - make_interval(secs => %s)", [faded, days * 86_400]
+    )
+
+    await told(house, old=seen(tried=3, ok=2))
+
+    assert house.value("select counts[1:2] from heddle_score") == [3.0, 2.0]
+    assert house.value("select count(*) from heddle_score_delta") == 0
+
+
+async def test_roll_back_when_the_canary_was_started_anew_since_then_the_new_one_goes_on(house: scene.House) -> None:
+    await start()
+    await told(house, new=seen(tried=30, ok=0), old=seen(tried=300, ok=300))
+    found = await facts(house)
+    assert found.canary is not None
+    await start()
+
+    is_ended = await house.store.roll_back(
+        model="paint", endpoint_id=found.endpoint_id, tried=found.canary.tried, reason="worse than the others"
+    )
+
+    canary = (await facts(house)).canary
+    assert (is_ended, None if canary is None else canary.state.value) == (False, "running")
+
+
+async def test_start_when_the_route_of_a_running_canary_has_left_the_file_then_another_may_start(
+    house: scene.House,
+) -> None:
+    await start()
+    house.deploy(
+        [scene.endpoint("old"), scene.endpoint("newer")],
+        [
+            deployment.Route(model="paint", endpoint="old"),
+            deployment.Route(model="paint", endpoint="newer", canary=True),
+        ],
+    )
+
+    await ask("start_canary", model="paint", endpoint="newer", share=0.1, margin=0.05)
+
+    deploy(house)
+    canary = (await facts(house)).canary
+    assert canary is not None
+    assert (canary.state.value, canary.reason) == ("rolled_back", "its route has left heddle.toml")
+    assert ("migrate", "canary.rollback", "route paint new") in audited(house)
+
+
+async def test_start_when_another_is_started_at_the_same_moment_then_the_second_sees_the_first(
+    house: scene.House,
+) -> None:
+    new = (await facts(house)).endpoint_id
+    with house.database.connect() as other, other.transaction():
+        other.execute("select 1 from heddle_route where model = 'paint' and endpoint_id = %s for no key update", [new])
+        second = asyncio.ensure_future(ask("start_canary", model="paint", endpoint="old", share=0.1, margin=0.05))
+        await working.until(lambda: house.value(WAITS) == 1)
+        other.execute(
+            "insert into heddle_canary (model, endpoint_id, state, share, margin, reason) "
+            "values ('paint', %s, 'running', 0.1, 0.05, 'test')",
+            [new],
+        )
+
+    with pytest.raises(operators.ChangeRefused, match="has a canary running at 'new'"):
+        await second
+
+
+async def test_end_when_it_has_ended_so_before_then_nothing_changes_and_who_did_it_stays(house: scene.House) -> None:
+    await start()
+    await told(house, new=seen(tried=30, ok=20), old=seen(tried=300, ok=300))
+    endpoint_id = (await facts(house)).endpoint_id
+    await house.store.roll_back(model="paint", endpoint_id=endpoint_id, tried=30, reason="worse than the others")
+
+    await ask("roll_back_canary", **CANARY)
+    before = (await facts(house)).canary
+    await ask("promote_canary", **CANARY)
+    await ask("promote_canary", **CANARY)
+
+    assert before is not None
+    assert before.reason == "worse than the others"
+    assert [action for _, action, _ in audited(house)] == ["canary.start", "canary.rollback", "canary.promote"]
+    counted = {"tried": 30, "bad": 10, "baseline_tried": 300, "baseline_bad": 0}
+    before_it = house.value("select before from heddle_audit order by id desc limit 1")
+    assert before_it == {"state": "rolled_back", **counted}

@@ -130,6 +130,47 @@ def test_retention_when_something_lives_then_the_week_is_kept_and_named(
     assert report.kept == (operating.KeptWeek(week=archive.week.label, reason=reason),)
 
 
+def test_retention_when_a_cancelled_call_was_never_known_to_be_over_then_its_week_goes_all_the_same(
+    archive: Archive,
+) -> None:
+    _an_unknown_attempt(archive)
+    archive.connection.execute("update heddle_run set state = 'cancelled' where id = %s", (archive.run_id,))
+    archive.connection.execute(
+        "insert into heddle_step (run_id, ordinal, kind, name, version, lane, tenant_id, state, digest, input, "
+        "created_at) values (%s, 1, 'model', 'm', 1, 5, 1, 'cancelled', 'd', '{}', now())",
+        (archive.run_id,),
+    )
+    archive.connection.execute(
+        "insert into heddle_ledger (tenant_id, run_id, ordinal, number, kind, amount_nano_usd) "
+        "values (1, %s, 1, 1, 'reserve', 5)",
+        (archive.run_id,),
+    )
+
+    report = archive.run()
+
+    assert (report.kept, sorted(report.dropped)) == ((), archive.tables)
+    assert archive.connection.execute("select amount_nano_usd from heddle_ledger").fetchall() == [(5,)]
+
+
+def test_retention_when_there_are_more_signals_than_it_removes_at_once_then_the_next_time_ends_it(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retaining, "PRUNE_BATCH", 2)
+    monkeypatch.setattr(retaining, "PRUNE_BATCHES_MAX", 2)
+    archive.add_run()
+    for number in range(5):
+        archive.connection.execute(
+            "insert into heddle_signal (run_id, name, key, payload) values (%s, 'a', %s, '1')",
+            (archive.run_id, str(number)),
+        )
+
+    first, second = archive.run(), archive.run()
+
+    assert [kept.reason for kept in first.kept] == ["its signals are being removed"]
+    assert (first.dropped, sorted(second.dropped)) == ((), archive.tables)
+    assert archive.connection.execute("select count(*) from heddle_signal").fetchall() == [(0,)]
+
+
 def test_retention_when_a_transaction_is_open_on_the_runs_then_it_gives_up_soon_and_workers_go_on(
     archive: Archive,
 ) -> None:
@@ -175,6 +216,21 @@ def test_retention_when_a_run_comes_to_life_while_its_week_goes_then_the_week_co
     )
     line = archive.connection.execute("delete from heddle_ready where run_id = %s returning lane", (archive.run_id,))
     assert line.fetchall() == [(5,)]
+
+
+def test_retention_when_a_removal_was_cut_off_and_a_run_lives_then_the_next_time_brings_the_week_back(
+    archive: Archive,
+) -> None:
+    archive.add_run("running")
+    archive.connection.execute(f"alter table heddle_run detach partition {archive.tables[2]} concurrently")
+    state = "select state from heddle_run where id = %s"
+    before = archive.connection.execute(state, (archive.run_id,)).fetchall()
+
+    report = archive.run()
+
+    assert [kept.reason for kept in report.kept] == ["open runs: 1"]
+    assert before == []
+    assert archive.connection.execute(state, (archive.run_id,)).fetchall() == [("running",)]
 
 
 def test_retention_when_two_do_it_at_once_then_one_does_it(archive: Archive) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import datetime
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
+import pydantic
 import pytest
 
 import heddle
@@ -15,6 +16,7 @@ from heddle.engine import recur
 from heddle.ports import recurring
 from heddle.program import registry
 from heddle.store import apply
+from heddle.store import recurring as recurring_store
 from tests.races import fixtures, scene
 from tests.races.scene import House
 
@@ -27,6 +29,16 @@ house = fixtures.house
 async def report(brand: str, days: int = 1) -> str:
     """Report on a brand."""
     return f"{brand} {days}"
+
+
+def _raises(value: str) -> str:
+    raise LookupError(f"no brand {value!r}")
+
+
+@heddle.workflow(name="schedules.picky")
+async def picky(brand: Annotated[str, pydantic.AfterValidator(_raises)]) -> str:
+    """Take a brand whose type raises what pydantic does not expect."""
+    return brand
 
 
 def deployed(text: str) -> list[policy.ScheduleOptions]:
@@ -127,6 +139,21 @@ async def test_recur_when_nobody_was_there_then_the_policy_says_what_is_started(
     assert fired in (started, started + on_time)
 
 
+async def test_recur_when_much_is_due_at_once_then_it_is_started_in_several_transactions(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring_store, "RUNS_AT_ONCE", 4)
+    every = [hourly(name, catch_up='"all"', catch_up_max="3") for name in ("a", "b", "c")]
+    write(house, [options for found in every for options in found])
+    set_back(house, 60)
+
+    first, second, third = [await looked(house, late_s=1.0) for _ in range(3)]
+
+    assert [len(found.schedules) for found in (first, second, third)] == [2, 1, 0]
+    assert first.next_in_s < 0
+    assert house.value("select min(fired) from heddle_schedule") == 3
+
+
 async def test_recur_when_it_is_set_back_after_it_was_started_then_nothing_is_started_again(house: House) -> None:
     write(house, hourly())
     set_back(house, 0)
@@ -178,6 +205,17 @@ async def test_recur_when_the_input_does_not_fit_then_the_time_is_missed_and_the
     assert "brand" in str(problem)
     (view,) = await scene.in_thread(lambda: house.doors().schedules(tenant=house.tenant))
     assert view.problem == problem
+
+
+async def test_recur_when_a_type_of_the_input_raises_then_the_schedule_says_why_and_others_go_on(house: House) -> None:
+    write(house, [*hourly("a"), *hourly("b")])
+    house.connection.execute("update heddle_schedule set workflow = 'schedules.picky' where name = 'a'")
+    set_back(house, 0)
+
+    found = await looked(house, workflows=("schedules.report", "schedules.picky"))
+
+    assert [(started, missed) for _, started, missed, _ in found.schedules] == [(0, 1), (1, 0)]
+    assert "LookupError: no brand 'maison'" in str(found.schedules[0][3])
 
 
 async def test_recur_when_the_time_zone_is_gone_then_it_is_looked_at_later_and_others_go_on(house: House) -> None:

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.contract import (
+    store_again_suite,
     store_call_suite,
     store_direct_suite,
     store_late_suite,
@@ -64,6 +65,10 @@ class TestFailure(store_suite.FailureSuite):
 
 class TestWait(store_work_suite.WaitSuite):
     """Waiting on PostgreSQL."""
+
+
+class TestAgain(store_again_suite.AgainSuite):
+    """Runs tried again, with those below them, on PostgreSQL."""
 
 
 class TestDirect(store_direct_suite.DirectSuite):

@@ -71,3 +71,29 @@ async def test_measure_when_every_endpoint_is_closed_then_nobody_counts_as_waiti
 
     (lane,) = await scene.in_thread(django_store.DjangoDoors().lanes)
     assert (lane.queued, lane.tenants[1].oldest_age_s < 5.0) == (5, True)
+
+
+@pytest.mark.parametrize("hours", [1.5, 48.0, 24_000.0])
+async def test_measure_when_nobody_looked_for_hours_and_work_was_in_line_then_it_is_measured(
+    house: scene.House, hours: float
+) -> None:
+    house.fill(lane=LANE, name="mask", count=30)
+    await house.store.measure_load()
+    house.connection.execute("update heddle_load set at = at - make_interval(secs => %s)", [hours * 3_600])
+
+    measured = await house.store.measure_load()
+
+    assert measured == load.Measured(lanes=1, queued=30)
+    assert house.value("select drained_per_s from heddle_load") == pytest.approx(0.0)
+
+
+async def test_measure_when_a_lane_has_stood_still_for_an_hour_then_it_is_measured(house: scene.House) -> None:
+    house.fill(lane=LANE, name="mask", count=30)
+    await house.store.measure_load()
+    # What a lane that moved once has faded to after an hour of standing still: the least number there is.
+    house.connection.execute("update heddle_load set drained_per_s = 5e-324, busy_s = 4000")
+
+    measured = await house.store.measure_load()
+
+    assert measured == load.Measured(lanes=1, queued=30)
+    assert house.value("select drained_per_s from heddle_load") == pytest.approx(0.0)

@@ -126,11 +126,17 @@ class Operating:
         self._operators.start_canary(model=model, endpoint=endpoint, share=share, margin=margin, actor=actor)
 
     def promote_canary(self, model: str, endpoint: str, *, actor: str) -> None:
-        """Let a canary be a route like the others, until it is reset. Raises SubjectMissing, ChangeRefused."""
+        """Let a canary be a route like the others, until it is reset; the audit trail has what was counted of it.
+
+        A second call changes nothing. Raises SubjectMissing, ChangeRefused.
+        """
         self._operators.promote_canary(model=model, endpoint=endpoint, actor=actor)
 
     def roll_back_canary(self, model: str, endpoint: str, *, actor: str) -> None:
-        """Give a canary nothing more, until it is reset. Raises SubjectMissing, ChangeRefused."""
+        """Give a canary nothing more, until it is reset; the audit trail has what was counted of it.
+
+        A second call changes nothing. Raises SubjectMissing, ChangeRefused.
+        """
         self._operators.roll_back_canary(model=model, endpoint=endpoint, actor=actor)
 
     def reset_canary(self, model: str, endpoint: str, *, actor: str) -> bool:

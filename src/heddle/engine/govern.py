@@ -125,7 +125,7 @@ def _adapted(
         in_flight=now.in_flight,
         is_full=now.is_full,
     )
-    return concurrency.update(options, limit or concurrency.start(options), sample=sample, now_s=now_s)
+    return concurrency.update(options, limit or _first(now) or concurrency.start(options), sample=sample, now_s=now_s)
 
 
 def _slots(scope: govern.ScopeCounters, limit: concurrency.AdaptiveLimit | None) -> int | None:

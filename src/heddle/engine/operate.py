@@ -48,7 +48,7 @@ class Operator:
             parts.doorbell.tell_stopped(run_id)
         parts.wake(readied=done.readied)
         if done.is_over:
-            recorder.event(events.OPERATION_ENDED, name=f"{done.action} {done.id}", count=done.changed)
+            recorder.event(events.OPERATION_ENDED, name=f"{done.action} {done.id}", count=done.changed_in_all)
         await parts.clock.sleep(_BETWEEN_CHUNKS_S)
 
     async def keep_house(self) -> None:

@@ -6,6 +6,7 @@ be measured for want of a place or of time passes, counted: a gate must not lose
 and poll before, settle after.
 """
 
+import contextlib
 import json
 import pickle
 
@@ -56,14 +57,15 @@ async def judged(
 
 
 def found(value: identity.JsonValue) -> list[artifact.Artifact]:
-    """List the artifacts in a stored value, in order, at most MEDIA_MAX."""
+    """List the artifacts in a stored value, in order, at most MEDIA_MAX; a mark that names none is passed over."""
     media: list[artifact.Artifact] = []
     left: list[identity.JsonValue] = [value]
     while left and len(media) < MEDIA_MAX:
         each = left.pop()
         if isinstance(each, dict):
             if artifact.is_artifact(each):
-                media.append(artifact.Artifact.from_json(each))
+                with contextlib.suppress(ValueError):
+                    media.append(artifact.Artifact.from_json(each))
             else:
                 left.extend(reversed(list(each.values())))
         elif isinstance(each, list):

@@ -21,7 +21,13 @@ def checked(claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
     if definition is None:
         return outcome
     try:
-        output = definition.encode_output(_revived(outcome.output))
+        revived = _revived(outcome.output)
+    except ValueError as error:
+        message = f"the result has a key {artifact.MARK!r} that names no artifact: {error}"
+        fault = faults.StepFault(fault=faults.Fault.BAD_OUTPUT, message=message[:2_000], where=claimed.name)
+        return settle.Faulted(fault=fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
+    try:
+        output = definition.encode_output(revived)
     except FaultRaised as error:
         return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
     return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd, told=outcome.told)

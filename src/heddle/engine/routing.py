@@ -18,6 +18,7 @@ from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 _CANARY = canary.CanaryOptions()
+_WEIGHT_LEAST = 1e-6
 
 Tier = tuple[str, int]
 """A model and the number of one of its tiers."""
@@ -49,8 +50,9 @@ class Router:
         ended: set[tuple[str, int]] = set()
         for each in facts:
             reason = verdict(each)
+            tried = 0 if each.canary is None else each.canary.tried
             if reason is not None and await parts.store.roll_back(
-                model=each.model, endpoint_id=each.endpoint_id, reason=reason
+                model=each.model, endpoint_id=each.endpoint_id, tried=tried, reason=reason
             ):
                 ended.add((each.model, each.endpoint_id))
                 recorder.count(metrics.CANARIES_ROLLED_BACK, endpoint=each.endpoint)
@@ -142,16 +144,22 @@ def _weights(routes: Sequence[routing.RouteFacts], shared: objective.Shared | No
     found: dict[int, float | None] = {each.endpoint_id: 0.0 for each in routes}
     plain = [each for each in routes if _is_plain(each)]
     for each in plain:
-        found[each.endpoint_id] = None if shared is None else round(shared.weights[each.endpoint_id], 6)
+        found[each.endpoint_id] = None if shared is None else _rounded(shared.weights[each.endpoint_id])
     tested = 0.0
     for each in routes:
         trial = _trial(each)
         if trial is not None:
-            part = canary.weight(_CANARY, trial)
+            # One that is alone in its tier has nobody to leave the rest to: a pause would stop the model.
+            part = canary.weight(_CANARY, trial) if plain else trial.share
             found[each.endpoint_id], tested = part, tested + part
     if tested > 0:
         total = sum(each.weight if shared is None else shared.weights[each.endpoint_id] for each in plain)
         for each in plain:
             own = each.weight if shared is None else shared.weights[each.endpoint_id]
-            found[each.endpoint_id] = round(own / total * (1 - tested), 6)
+            found[each.endpoint_id] = _rounded(own / total * (1 - tested))
     return found
+
+
+def _rounded(weight: float) -> float:
+    """Write a weight so that what did not change looks the same; never 0, which would be no route at all."""
+    return max(_WEIGHT_LEAST, round(weight, 6))

@@ -15,13 +15,15 @@ class SchemaBehind(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OperationStep:
-    """Tell what one chunk of a bulk operation did. ``stopped``: runs of which a worker was on a call when they were
-    cancelled. ``is_over``: the operation came to its end with this chunk.
+    """Tell what one chunk of a bulk operation did. ``changed_in_all``: runs that all chunks by now have changed.
+    ``stopped``: runs of which a worker was on a call when they were cancelled. ``is_over``: the operation came to its
+    end with this chunk.
     """
 
     id: uuid.UUID
     action: str
     changed: int
+    changed_in_all: int
     readied: int
     is_over: bool
     stopped: tuple[uuid.UUID, ...] = ()
@@ -59,7 +61,7 @@ class OperatingStore(Protocol):
     """Carry bulk operations on, remove old history, know a restored database."""
 
     async def operate(self, *, batch: int, cleanup_s: float) -> OperationStep | None:
-        """Do one chunk of the oldest bulk operation; None when there is none, or another leader is at it."""
+        """Do one chunk of a bulk operation, of each tenant the oldest in turn; None when there is none to take."""
         ...
 
     async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> RetentionReport:

@@ -90,8 +90,8 @@ class RoutingStore(Protocol):
         """Write weights where they differ; give how many were written."""
         ...
 
-    async def roll_back(self, *, model: str, endpoint_id: int, reason: str) -> bool:
+    async def roll_back(self, *, model: str, endpoint_id: int, tried: int, reason: str) -> bool:
         """End a running canary and give its route nothing more, with a row in the audit trail; False when it no longer
-        runs.
+        runs, or has been started anew since it was seen with ``tried`` calls.
         """
         ...

@@ -62,6 +62,7 @@ def apply(
     _models(cursor, wanted)
     _tenants(cursor, wanted)
     cursor.execute(statements.load("apply_rules"), {})
+    _recount(cursor)
     return Applied(
         endpoints=len(endpoint_ids),
         scopes=len(scope_ids),
@@ -69,6 +70,12 @@ def apply(
         models=len(wanted.models),
         tenants=len(wanted.tenants),
     )
+
+
+def _recount(cursor: Any) -> None:
+    """Count calls in flight where they belong by now: an endpoint may have joined a scope, or left one."""
+    cursor.execute(statements.load("lock_scopes"), {})
+    cursor.execute(statements.load("recount"), {"ids": [scope_id for (scope_id,) in cursor.fetchall()]})
 
 
 def _routes(

@@ -8,7 +8,7 @@ from typing import Any
 
 from heddle.core.policy import canary
 from heddle.ports import operators
-from heddle.store import django
+from heddle.store import django, reading
 
 DEFAULT_MARGIN = 0.05
 
@@ -19,7 +19,7 @@ class Canaries(django.DjangoDoors):
     def start_canary(self, *, model: str, endpoint: str, share: float, margin: float, actor: str) -> None:
         """Give a route a share of its tier and begin to compare it with the others."""
         with self._atomic():
-            endpoint_id, _, state, _, others, running = self._route(model, endpoint)
+            endpoint_id, _, state, _, others, running, _ = self._route(model, endpoint)
             if running is not None:
                 raise operators.ChangeRefused(
                     f"model {model!r} has a canary running at {running!r}; promote it or roll it back first"
@@ -44,7 +44,7 @@ class Canaries(django.DjangoDoors):
     def reset_canary(self, *, model: str, endpoint: str, actor: str) -> bool:
         """Go back to what the file says of a route."""
         with self._atomic():
-            endpoint_id, _, state, _, _, _ = self._route(model, endpoint)
+            endpoint_id, _, state, _, _, _, _ = self._route(model, endpoint)
             found = self._rows("canary_reset", {"model": model, "endpoint": endpoint_id})
             if found:
                 self._tell("reset", model, endpoint, actor=actor, before={"state": state}, after=None)
@@ -52,13 +52,17 @@ class Canaries(django.DjangoDoors):
 
     def _end(self, model: str, endpoint: str, state: canary.State, *, what: str, actor: str) -> None:
         with self._atomic():
-            endpoint_id, _, before, share, _, _ = self._route(model, endpoint)
+            endpoint_id, _, before, share, _, _, seen = self._route(model, endpoint)
             if before is None:
                 raise operators.ChangeRefused(
                     f"no canary was started on {endpoint!r} for model {model!r}; start one, or change heddle.toml"
                 )
+            if before == state.value:
+                # It is so already; whoever ended it first, and why, stays written.
+                return
             self._decide(model, endpoint_id, state=state, share=share, margin=DEFAULT_MARGIN, reason=actor)
-            self._tell(what, model, endpoint, actor=actor, before={"state": before}, after={"state": state.value})
+            known = reading.decode(seen)
+            self._tell(what, model, endpoint, actor=actor, before=known, after={"state": state.value})
 
     def _decide(
         self, model: str, endpoint_id: int, *, state: canary.State, share: float, margin: float, reason: str
@@ -67,6 +71,7 @@ class Canaries(django.DjangoDoors):
         self._rows("canary_set", {**given, "reason": reason})
 
     def _route(self, model: str, endpoint: str) -> tuple[Any, ...]:
+        self._rows("canary_lock", {"model": model})
         found = self._rows("canary_route", {"model": model, "endpoint": endpoint})
         if not found:
             raise operators.SubjectMissing(f"there is no route of model {model!r} to an endpoint {endpoint!r}")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from heddle.core.policy import breaker, told
 from heddle.ports import govern
+from heddle.store import connections
 
 _BREAKER: Final = breaker.BreakerOptions()
 _TOLD: Final = told.ToldOptions()
@@ -37,6 +38,7 @@ class Governing:
     """Keep the books of scopes, and read and write what the leader governs; mixed into the store."""
 
     _rows: Callable[..., Awaitable[list[tuple[Any, ...]]]]
+    _connections: connections.Connections
 
     async def fold_idle(self) -> None:
         """Fold limit deltas nobody has claimed over."""
@@ -44,7 +46,8 @@ class Governing:
 
     async def recount(self) -> list[govern.SlotDrift]:
         """Recount slots and correct drift."""
-        return [govern.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
+        found = await self._connections.run(_recounted, stage="sweep")
+        return [govern.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in found]
 
     async def scope_counters(self) -> list[govern.ScopeCounters]:
         """Give the counters of every scope that an endpoint lists."""
@@ -78,3 +81,8 @@ class Governing:
             stage="govern",
         )
         return int(found[0][0])
+
+
+async def _recounted(transaction: connections.Transaction) -> list[tuple[Any, ...]]:
+    ids = [row[0] for row in await transaction.rows("lock_scopes", {})]
+    return await transaction.rows("recount", {"ids": ids})

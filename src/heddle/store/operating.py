@@ -6,6 +6,7 @@ becomes ready from now on), then the queues they waited in, each once from its h
 writes operations; ``engine.operate`` calls this.
 """
 
+import datetime
 import json
 import uuid
 from collections.abc import Sequence
@@ -16,6 +17,10 @@ from heddle.ports import operating, operators
 from heddle.store import connections, reusing, rows
 from heddle.store import operators as operators_store
 
+CALLS_AT_ONCE = 10_000
+"""Calls of runs after which a chunk takes no further run along: as many as one run may have."""
+_CHASE_MAX = 3
+"""How often a run is looked for that goes on as another just then."""
 _OPEN_CALL_KINDS = ("activation", "step", "model")
 
 
@@ -31,7 +36,7 @@ class _Operation(NamedTuple):
     until: uuid.UUID
     queues: list[int]
     queue_seq: int
-    looked_at: int
+    created_at: datetime.datetime
 
 
 class _Done(NamedTuple):
@@ -43,7 +48,7 @@ class _Done(NamedTuple):
 
 
 async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
-    """Do one chunk of the oldest operation inside a transaction."""
+    """Do one chunk of an operation inside a transaction: of each tenant the oldest, in turn."""
     found = await transaction.rows("operation_take", {})
     if not found:
         return None
@@ -52,14 +57,15 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
         action=operators.Action(taken.action), where=taken.filter, priority=taken.priority, limit=batch
     )
     page = {**where, "tenant_id": taken.tenant_id, "cursor": taken.cursor, "until": taken.until}
-    looked_at, last, matched = (await transaction.rows("operation_page", page))[0]
+    page |= {"open_since": taken.created_at, "calls": CALLS_AT_ONCE}
+    looked_at, last, matched, is_end = (await transaction.rows("operation_page", page))[0]
     if looked_at == 0 and taken.queues:
         return await _requeue(transaction, taken, batch=batch)
     matched = matched or []
     done = await _act(transaction, taken, matched, cleanup_s=cleanup_s) if matched else _Done(changed=0)
     queues = sorted({*taken.queues, *done.queues})
-    is_over = looked_at < batch and not queues
-    await _advance(
+    is_over = is_end and not queues
+    changed_in_all = await _advance(
         transaction,
         taken,
         cursor=last or taken.cursor,
@@ -73,6 +79,7 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
         id=taken.id,
         action=taken.action,
         changed=done.changed,
+        changed_in_all=changed_in_all,
         readied=done.changed,
         is_over=is_over,
         stopped=done.stopped,
@@ -90,8 +97,8 @@ async def _advance(
     queues: Sequence[int],
     queue_seq: int = 0,
     is_over: bool,
-) -> None:
-    await transaction.send(
+) -> int:
+    found = await transaction.rows(
         "operation_advance",
         {
             "id": taken.id,
@@ -105,14 +112,19 @@ async def _advance(
             "is_over": is_over,
         },
     )
+    return int(found[0][0])
 
 
 async def _act(
     transaction: connections.Transaction, taken: _Operation, run_ids: list[uuid.UUID], *, cleanup_s: float
 ) -> _Done:
     """Lock the runs in order, then do to them what is asked; what is over in the meantime is left alone."""
-    await transaction.send("lock_runs", {"run_ids": run_ids})
-    match operators.Action(taken.action):
+    action = operators.Action(taken.action)
+    if action is not operators.Action.RETRY:
+        run_ids = await _lock_latest(transaction, run_ids)
+    else:
+        await transaction.send("lock_runs", {"run_ids": run_ids})
+    match action:
         case operators.Action.CANCEL:
             return await _cancel(transaction, run_ids, cleanup_s=cleanup_s)
         case operators.Action.RETRY:
@@ -120,6 +132,18 @@ async def _act(
         case operators.Action.REPRIORITISE:
             assert taken.priority is not None, "an operation that reprioritises names a class"
             return await _reprioritise(transaction, run_ids, priority=taken.priority)
+
+
+async def _lock_latest(transaction: connections.Transaction, run_ids: list[uuid.UUID]) -> list[uuid.UUID]:
+    """Lock what the runs have gone on as; one that does so while its lock is waited for is followed, to newer ids."""
+    locked = list[uuid.UUID]()
+    for _ in range(_CHASE_MAX):
+        latest = [row[0] for row in await transaction.rows("latest_runs", {"run_ids": run_ids})]
+        if latest == locked:
+            break
+        await transaction.send("lock_runs", {"run_ids": latest})
+        locked = latest
+    return locked
 
 
 async def _cancel(transaction: connections.Transaction, run_ids: list[uuid.UUID], *, cleanup_s: float) -> _Done:
@@ -171,7 +195,7 @@ async def _requeue(transaction: connections.Transaction, taken: _Operation, *, b
     is_at_end = looked_at < batch
     queues = others if is_at_end else taken.queues
     is_over = not queues
-    await _advance(
+    changed_in_all = await _advance(
         transaction,
         taken,
         cursor=taken.cursor,
@@ -179,7 +203,14 @@ async def _requeue(transaction: connections.Transaction, taken: _Operation, *, b
         queue_seq=0 if is_at_end else last,
         is_over=is_over,
     )
-    return operating.OperationStep(id=taken.id, action=taken.action, changed=0, readied=moved, is_over=is_over)
+    return operating.OperationStep(
+        id=taken.id,
+        action=taken.action,
+        changed=0,
+        changed_in_all=changed_in_all,
+        readied=moved,
+        is_over=is_over,
+    )
 
 
 def described(where: dict[str, Any]) -> str:

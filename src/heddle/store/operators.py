@@ -16,8 +16,8 @@ from heddle.core import ids, run
 from heddle.ports import operators, records
 from heddle.store import by_hand, reading
 
-_PAGE = 500
-_SAMPLE = 10
+_PAGE, _SAMPLE = 500, 10
+_PREVIEWED = {"open_since": None, "calls": None}
 STATES: dict[operators.Action, tuple[str, ...]] = {
     operators.Action.CANCEL: (run.RunState.QUEUED.value, run.RunState.RUNNING.value),
     operators.Action.RETRY: (run.RunState.FAILED.value, run.RunState.EXPIRED.value),
@@ -40,6 +40,7 @@ def page_parameters(
         "run_ids": where.get("run_ids"),
         "priority": priority,
         "limit": limit,
+        **_PREVIEWED,
     }
 
 
@@ -207,13 +208,13 @@ class DjangoOperators(by_hand.Verdicts):
         matched, looked_at, sample = 0, 0, list[uuid.UUID]()
         until_s = time.monotonic() + seconds_max
         while time.monotonic() < until_s:
-            count, last, found = self._rows(
+            count, last, found, is_end = self._rows(
                 "operation_page", {**given, "tenant_id": new.tenant.id, "cursor": cursor, "until": until}
             )[0]
             found = found or []
             looked_at, matched = looked_at + count, matched + len(found)
             sample += found[: _SAMPLE - len(sample)]
-            if count < _PAGE:
+            if is_end:
                 return operators.Preview(matched=matched, looked_at=looked_at, is_whole=True, sample=tuple(sample))
             cursor = last
         return operators.Preview(matched=matched, looked_at=looked_at, is_whole=False, sample=tuple(sample))

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from heddle.ports import recurring
 from heddle.store import connections, schedule
 
+RUNS_AT_ONCE = 1_000
+"""Runs after which a transaction takes no further schedule along: after a long outage all of them are due at once."""
 LABEL_NAME, LABEL_TIME = "heddle/schedule", "heddle/scheduled_for"
 
 
@@ -55,12 +57,15 @@ async def _recur(
     decide: Callable[[recurring.DueSchedule], recurring.Decided],
     new_run_id: Callable[[], uuid.UUID],
 ) -> tuple[tuple[str, int, int, str | None], ...]:
-    found = [_Row(row) for row in await transaction.rows("due_schedules", parameters)]
-    if not found:
-        return ()
-    for row in found:
+    found, count = list[_Row](), 0
+    for row in map(_Row, await transaction.rows("due_schedules", parameters)):
+        if count >= RUNS_AT_ONCE:
+            break
         row.decided = decide(row.due)
         row.runs = [(time, new_run_id()) for time in row.decided.times]
+        found, count = [*found, row], count + len(row.runs)
+    if not found:
+        return ()
     taken = await _take(transaction, found)
     arrays = schedule.NewRuns()
     for row in found:

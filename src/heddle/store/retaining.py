@@ -28,6 +28,15 @@ PRUNE_BATCHES_MAX = 200
 _TABLE_MAX = 1_000
 _LOCK = 0x6865_6464_7265
 _LOOK_TIMEOUT_MS = 600_000
+# A call that was cancelled is looked after as long as it has a slot or a timer. Then nobody, a person neither, will
+# learn what became of it: its reservation stays in the ledger, and nothing of it is left to wait for here.
+_OF_NO_CANCELLED_CALL = (
+    "not exists (select 1 from {step} s where s.run_id = x.run_id and s.ordinal = x.ordinal and s.state = 'cancelled')"
+)
+_RESERVED = (
+    "x.run_id >= {low} and x.run_id < {high} and x.kind = 'reserve' and not exists (select 1 from heddle_ledger c "
+    "where c.run_id = x.run_id and c.ordinal = x.ordinal and c.number = x.number and c.kind in ('charge', 'release'))"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +53,15 @@ class WeekTables:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """Tell what retention would do now: weeks that may go, weeks that are kept and why, weeks within their time."""
+    """Tell what retention would do now: weeks that may go, weeks that are kept and why, weeks within their time.
+
+    ``astray``: those of the kept whose runs nobody sees, since a removal was cut off and one came to life.
+    """
 
     removable: tuple[WeekTables, ...]
     kept: tuple[operating.KeptWeek, ...]
     young: int
+    astray: tuple[WeekTables, ...] = ()
 
 
 class NeedsDirect(Exception):
@@ -81,6 +94,11 @@ def outlook(connection: psycopg.Connection[Any], *, runs_days: int, weeks_ahead:
         removable=tuple(tables[week] for week in removal.removable),
         kept=tuple(operating.KeptWeek(week=each.week.label, reason=each.reason) for each in removal.stragglers),
         young=len(tables) - len(facts),
+        astray=tuple(
+            tables[each.week]
+            for each in removal.stragglers
+            if tables[each.week].states.get("run") in ("pending", "alone")
+        ),
     )
 
 
@@ -95,7 +113,8 @@ def remove(connection: psycopg.Connection[Any], found: WeekTables) -> tuple[list
             if parent == "run" and (reason := _living(connection, found)):
                 _attach_again(connection, found)
                 return [], reason
-        _prune_signals(connection, found.week)
+        if not _prune_signals(connection, found.week):
+            return [], "its signals are being removed"
         gone = []
         for parent in reversed(partitions.PARENTS):
             connection.execute(sql.SQL("drop table if exists {}").format(sql.Identifier(found.table(parent))))
@@ -112,6 +131,8 @@ def run_at(dsn: str, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> o
             return operating.RetentionReport()
         looked = outlook(connection, runs_days=runs_days, weeks_ahead=weeks_ahead)
         dropped, kept = list[str](), list(looked.kept)
+        for found in looked.astray:
+            _bring_back(connection, found)
         for found in looked.removable:
             gone, reason = remove(connection, found)
             dropped += gone
@@ -148,23 +169,29 @@ def _facts(connection: psycopg.Connection[Any], found: WeekTables) -> retention.
     """Count what lives in a week, each kind to 1,000 at most."""
     held = connection.execute(statements.load("week_held"), _bounds(found.week)).fetchone()
     assert held is not None, "a select of counts gives a row"
-    running, reserved, undelivered = held
+    running, undelivered = held
     return retention.PartitionFacts(
         week=found.week,
         open_runs=_count(connection, found, "run", "state in ('queued', 'running')") or running,
-        unknown_steps=_count(connection, found, "attempt", "state = 'unknown'"),
+        unknown_steps=_count(connection, found, "attempt", f"state = 'unknown' and {_OF_NO_CANCELLED_CALL}"),
         undelivered_webhooks=undelivered,
-        open_reservations=reserved,
+        open_reservations=_count(connection, found, "ledger", f"{_RESERVED} and {_OF_NO_CANCELLED_CALL}"),
     )
 
 
 def _count(connection: psycopg.Connection[Any], found: WeekTables, parent: str, condition: str) -> int:
-    if parent not in found.states:
+    """Count rows of one of the week's tables, or of those the week has in the ledger, that meet a condition."""
+    needed = {"step"} if parent == "ledger" else {parent, "step"} if "{step}" in condition else {parent}
+    # Its tables are dropped one after the other: nothing is asked any more of a week that is on its way.
+    if not needed <= found.states.keys():
         return 0
-    query = sql.SQL("select count(*) from (select 1 from {} where {} limit {}) x").format(
-        sql.Identifier(found.table(parent)),
-        sql.SQL(condition),
-        sql.Literal(COUNTED_MAX),
+    bounds = _bounds(found.week)
+    query = sql.SQL("select count(*) from (select 1 from {table} x where {condition} limit {limit}) y").format(
+        table=sql.Identifier("heddle_ledger" if parent == "ledger" else found.table(parent)),
+        condition=sql.SQL(condition).format(
+            step=sql.Identifier(found.table("step")), low=sql.Literal(bounds["low"]), high=sql.Literal(bounds["high"])
+        ),
+        limit=sql.Literal(COUNTED_MAX),
     )
     row = connection.execute(query).fetchone()
     assert row is not None, "a count gives a row"
@@ -193,6 +220,15 @@ def _detach(connection: psycopg.Connection[Any], found: WeekTables, parent: str)
             return
 
 
+def _bring_back(connection: psycopg.Connection[Any], found: WeekTables) -> None:
+    """Finish a detachment that was cut off, and take it back; where another session is in the way, the next time."""
+    try:
+        _detach(connection, found, "run")
+        _attach_again(connection, found)
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+        return
+
+
 def _attach_again(connection: psycopg.Connection[Any], found: WeekTables) -> None:
     """Bring a week's runs back, and put in line what a claim may have dropped while they were away."""
     bounds = _bounds(found.week)
@@ -205,12 +241,13 @@ def _attach_again(connection: psycopg.Connection[Any], found: WeekTables) -> Non
     connection.execute(statements.load("ready_again"), bounds)
 
 
-def _prune_signals(connection: psycopg.Connection[Any], week: retention.Week) -> None:
-    """Remove the signals of a week's runs: their table has no weeks."""
+def _prune_signals(connection: psycopg.Connection[Any], week: retention.Week) -> bool:
+    """Remove the signals of a week's runs: their table has no weeks. False: some are left for the next time."""
     bounds = {**_bounds(week), "limit": PRUNE_BATCH}
     for _ in range(PRUNE_BATCHES_MAX):
         if connection.execute(statements.load("prune_signals"), bounds).rowcount < PRUNE_BATCH:
-            return
+            return True
+    return False
 
 
 def _prune(connection: psycopg.Connection[Any], *, runs_days: int, ledger_days: int) -> int:

@@ -80,9 +80,9 @@ class PostgresRouting:
         )
         return int(found[0][0])
 
-    async def roll_back(self: _Rows, *, model: str, endpoint_id: int, reason: str) -> bool:
+    async def roll_back(self: _Rows, *, model: str, endpoint_id: int, tried: int, reason: str) -> bool:
         """End a running canary."""
-        given = {"model": model, "endpoint": endpoint_id, "reason": reason, "actor": LEADER}
+        given = {"model": model, "endpoint": endpoint_id, "tried": tried, "reason": reason, "actor": LEADER}
         found = await self._rows("canary_roll_back", given, stage="govern")
         return bool(found[0][0])
 

@@ -14,7 +14,7 @@ from typing import Any
 from heddle.core import faults, lanes, plan
 from heddle.core import run as run_law
 from heddle.ports import store
-from heddle.store import connections, rows
+from heddle.store import again, connections, rows
 
 _NEW_RUN_ARRAYS = (
     "ids",
@@ -132,7 +132,9 @@ class _Due:
     priority: str
     traceparent: str | None
     deadline_at: Any
+    child_run: uuid.UUID | None
     child_state: str | None
+    child_is_stopping: bool | None
     child_shape: Any
     child_error: dict[str, Any] | None
     child_bytes: int
@@ -178,21 +180,23 @@ async def carry_out(
     )
 
 
-_Timer = tuple[uuid.UUID, int, str, float]
 _FIELDS = [field.name for field in dataclasses.fields(_Due)]
 
 
 async def _begin(
     transaction: connections.Transaction, due: Sequence[_Due], new_run_id: Callable[[], uuid.UUID]
 ) -> tuple[int, list[_Due]]:
-    """Start what has just lost its last blocker: child runs, sleeps, signals. Give how many runs were made, and the
-    calls that cannot start because a value they take is not there.
+    """Start what has just lost its last blocker: child runs, sleeps, signals. Give how many runs were made or go on,
+    and the calls that cannot start because a value they take is not there.
     """
     children, links = NewRuns(), []
-    timers: list[_Timer] = []
     refused: list[_Due] = []
+    there = {id(item): made for item in due if (made := _child(item)) is not None and made.is_of_use}
+    revived, timers = await again.go_on(transaction, list(there.values()))
     for item in due:
         options = plan.CallOptions.from_json(item.options)
+        if id(item) in there:
+            continue
         if item.step_kind == "workflow":
             arguments = _arguments(item)
             if arguments is None:
@@ -230,10 +234,25 @@ async def _begin(
             },
         )
     await _set_timers(transaction, timers)
-    return len(links), refused
+    return len(links) + revived, refused
 
 
-async def _set_timers(transaction: connections.Transaction, timers: Sequence[_Timer]) -> None:
+def _child(item: _Due) -> again.Child | None:
+    """Give the run that a call became before the run above it was retried."""
+    if item.child_run is None or item.child_state is None:
+        return None
+    return again.Child(
+        above=item.run_id,
+        ordinal=item.ordinal,
+        run_id=item.child_run,
+        state=item.child_state,
+        is_stopping=bool(item.child_is_stopping),
+        error=item.child_error,
+        timeout_s=plan.CallOptions.from_json(item.options).timeout_s,
+    )
+
+
+async def _set_timers(transaction: connections.Transaction, timers: Sequence[again.Timer]) -> None:
     if timers:
         await transaction.send(
             "set_timers",
@@ -255,7 +274,7 @@ def _arguments(item: _Due) -> Any:
         return None
 
 
-def _early(item: _Due) -> _Timer | None:
+def _early(item: _Due) -> again.Timer | None:
     """Give the timer of a signal's time limit again, when the signal it was woken for went to another call."""
     if item.kind != "signal" or _is_ripe(item) or item.timeout_in_s is None:
         return None

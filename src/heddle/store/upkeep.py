@@ -31,7 +31,7 @@ class Upkeep:
     _direct_dsn: str
 
     async def operate(self, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
-        """Do one chunk of the oldest bulk operation."""
+        """Do one chunk of a bulk operation, of each tenant the oldest in turn."""
         return await self._connections.run(
             lambda transaction: operating_store.step(transaction, batch=batch, cleanup_s=cleanup_s), stage="operate"
         )

@@ -1,6 +1,7 @@
 """Cron times, checked against a look at every minute; and what is asked when clocks are put forward and back."""
 
 import datetime
+import itertools
 import zoneinfo
 
 import pytest
@@ -110,6 +111,8 @@ def test_times_when_compared_with_a_look_at_every_minute_then_none_is_missing_an
         backwards.append(at)
         at -= datetime.timedelta(microseconds=1)
     assert backwards[::-1] == expected
+    walk = itertools.islice(cron.back_from(when, until, zone), len(expected) + 1)
+    assert list(itertools.takewhile(lambda moment: moment > since, walk)) == backwards
 
 
 def test_time_when_it_does_not_exist_then_it_is_the_moment_the_clock_jumps_to_once() -> None:

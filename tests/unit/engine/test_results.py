@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import pytest
+
 import heddle
 from heddle.core import artifact, faults, settle
-from heddle.engine import results
+from heddle.engine import quality, results
 from heddle.program import registry
 from tests.unit.engine import claims
 
@@ -59,3 +61,14 @@ async def test_result_when_it_cannot_be_kept_then_the_fault_says_so() -> None:
 
 async def test_result_when_it_fits_then_it_is_the_output() -> None:
     assert await judge({"text": "x"}, Shelf()) == settle.Completed(output={"text": "x"}, cost_nano_usd=7)
+
+
+@pytest.mark.parametrize("lie", ["x", 5, "sha256:zz", None])
+async def test_result_when_it_is_marked_as_an_artifact_and_names_none_then_it_is_bad_output_that_was_paid_for(
+    lie: Any,
+) -> None:
+    outcome = await judge({"images": [{artifact.MARK: lie}]}, Shelf())
+
+    assert isinstance(outcome, settle.Faulted)
+    assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.BAD_OUTPUT, 7)
+    assert quality.found({"images": [{artifact.MARK: lie}]}) == []

@@ -72,6 +72,14 @@ def test_orders_when_the_cheapest_is_wanted_then_prices_decide_before_anything_w
     assert found == {1: 0.05, 2: 0.95}
 
 
+def test_orders_when_a_route_has_next_to_no_weight_then_it_still_is_one() -> None:
+    first, *others = (route(number, objective="cheapest", price_nano_usd=9 + number) for number in (1, 2, 3))
+
+    found = weights(first, others[0], dataclasses.replace(others[1], weight=1e-6))
+
+    assert found == {1: 0.95, 2: 0.05, 3: 1e-6}
+
+
 def test_orders_when_two_leads_are_close_then_the_best_does_not_flap() -> None:
     first, second = (
         {"objective": "fastest", "card": card(tried=100, ok=100, latency_s=1.0)},
@@ -97,6 +105,12 @@ def test_orders_when_a_canary_has_had_too_much_then_it_pauses_and_the_others_are
     found = weights(route(1, weight_now=0.9), route(2, canary=much, weight_now=0.1))
 
     assert found == {1: None, 2: 0.0}
+
+
+def test_orders_when_a_canary_is_all_that_is_left_of_its_tier_then_it_does_not_pause() -> None:
+    much = dataclasses.replace(STATE, tried=300, baseline_tried=0)
+
+    assert weights(route(1, canary=much, weight_now=0.0), route(2, tier=1)) == {1: 0.1}
 
 
 @pytest.mark.parametrize(

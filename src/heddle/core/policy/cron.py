@@ -138,9 +138,23 @@ def next_after(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> date
     return found
 
 
+def back_from(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:
+    """Give the times that are not after ``at`` (aware), in UTC, the latest first, at most eight years back.
+
+    It is one walk, however many are taken: each costs as much as the minutes and days that were passed over for it.
+    """
+    found = _back_by_clock(cron, at, zone) if cron.is_every_hour else _back_by_wall(cron, at, zone)
+    before: datetime.datetime | None = None
+    for moment in found:
+        # Several wall times in a gap are one moment.
+        if moment != before:
+            before = moment
+            yield moment
+
+
 def last_until(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> datetime.datetime:
     """Give the last time that is not after ``at`` (aware), in UTC."""
-    found = _last_by_clock(cron, at, zone) if cron.is_every_hour else _last_by_wall(cron, at, zone)
+    found = next(back_from(cron, at, zone), None)
     assert found is not None, "an expression that names no time is refused when it is read"
     return found
 
@@ -164,7 +178,7 @@ def _next_by_wall(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> d
     return None
 
 
-def _last_by_wall(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> datetime.datetime | None:
+def _back_by_wall(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:
     wall = at.astimezone(zone).replace(tzinfo=None) + _OVERLAP
     for day in _days(wall.date(), -1):
         if not cron.has_day(day):
@@ -173,8 +187,7 @@ def _last_by_wall(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> d
             for minute in reversed(cron.minutes):
                 meant = datetime.datetime(day.year, day.month, day.day, hour, minute)  # noqa: DTZ001 - a wall time
                 if meant <= wall and (moment := instant(meant, zone)) <= at:
-                    return moment
-    return None
+                    yield moment
 
 
 def _next_by_clock(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> datetime.datetime | None:
@@ -190,17 +203,17 @@ def _next_by_clock(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> 
     return None
 
 
-def _last_by_clock(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> datetime.datetime | None:
+def _back_by_clock(cron: Cron, at: datetime.datetime, zone: datetime.tzinfo) -> Iterator[datetime.datetime]:
     moment = _whole_minute(at)
-    for _ in range(_HORIZON_DAYS + 60 * 26):
+    first = moment - _DAY * _HORIZON_DAYS
+    while moment > first:
         local = moment.astimezone(zone)
         if not cron.has_day(local.date()):
             moment = min(moment - _MINUTE, instant(_midnight(local.date()), zone) - _MINUTE)
-        elif local.minute in cron.minutes:
-            return moment
-        else:
-            moment -= _MINUTE
-    return None
+            continue
+        if local.minute in cron.minutes:
+            yield moment
+        moment -= _MINUTE
 
 
 def _whole_minute(at: datetime.datetime) -> datetime.datetime:

@@ -24,11 +24,15 @@ class Objective(enum.StrEnum):
     MOST_RELIABLE = "most_reliable"
 
 
+_LEAST, _PROBED = 1e-5, 0.01
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveOptions:
     """Hold when one route is better than another. All numbers are ours.
 
-    explore: default 0.05, 0 to 0.5; share of a tier that goes to routes that are not the best.
+    explore: default 0.05, 0 to 0.5; share of a tier that goes to routes that are not the best. At 0 it still is one in
+        100,000, and one in a hundred while one of them is closed, or nobody would see that it is well again.
     samples: default 20, 1 to 100_000; the fewest ended calls for what was measured of a route to count.
     lead: default 0.1, 0 to 1; how much better another route must be to take the place of the best.
     tie: default 0.02, 0 to 1; how much worse a route may be and still share with the best.
@@ -155,7 +159,10 @@ def _weights(options: ObjectiveOptions, candidates: Sequence[Candidate], best: s
     """Share by the file's weights within the best and within the rest, which get what is for exploring."""
     rest = {each.endpoint_id: each.weight for each in candidates if each.endpoint_id not in best}
     first = {each.endpoint_id: each.weight for each in candidates if each.endpoint_id in best}
-    explore = options.explore if rest else 0.0
+    # A route without any weight is as if it were not there: it could not take what the best has no room for, and one
+    # whose breaker has opened would never be sent the call that closes it.
+    has_closed = any(not each.is_open and each.endpoint_id in rest for each in candidates)
+    explore = max(options.explore, _PROBED if has_closed else _LEAST) if rest else 0.0
     shared: dict[int, float] = {}
     for group, part in ((first, 1 - explore), (rest, explore)):
         total = sum(group.values())

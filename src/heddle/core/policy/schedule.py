@@ -9,6 +9,7 @@ one for each, the oldest first, at most ``catch_up_max`` of the newest. Pure; th
 import dataclasses
 import datetime
 import enum
+import itertools
 from typing import assert_never
 
 from heddle.core import run
@@ -72,11 +73,11 @@ def due(
     """Decide for a schedule whose ``next_at`` may have come. ``late_s``: how late a start is not yet missed."""
     if next_at > now:
         return Firing(times=(), missed=0, next_at=next_at)
-    come: list[datetime.datetime] = []
-    moment = cron.last_until(when, now, zone)
-    while moment >= next_at and len(come) < CATCH_UP_MOST:
-        come.append(moment)
-        moment = cron.last_until(when, moment - datetime.timedelta(microseconds=1), zone)
+    come = list(
+        itertools.takewhile(
+            lambda moment: moment >= next_at, itertools.islice(cron.back_from(when, now, zone), CATCH_UP_MOST)
+        )
+    )
     chosen: list[datetime.datetime]
     in_time = [moment for moment in come if (now - moment).total_seconds() <= late_s]
     match catch_up:

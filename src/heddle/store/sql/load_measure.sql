@@ -4,6 +4,7 @@
 --   its longest; deletes load_delta, upserts load. Locks: load rows, which only the leader writes.
 -- A lane whose every endpoint is closed (breaker, pause) is blocked: what stood in it does not count as waiting until it opened again.
 -- drained_per_s is a mean over the time the lane had something in line (busy_s), later one over %(window_s)s seconds weighted to the latest. Held times are forgotten at the rate of one in 200.
+-- A number that fades is 0 before it is too small to be written: PostgreSQL refuses what underflows, and the lane would never be measured again.
 -- Nothing matches: every lane is empty; lanes seen before are written as empty, and forgotten after %(keep_s)s seconds.
 with moment as materialized (
   select clock_timestamp() as now
@@ -71,7 +72,7 @@ with moment as materialized (
     coalesce(i.version, t.version, o.version) as version, coalesce(i.priority, t.priority, o.priority) as priority,
     coalesce(i.queued, 0) as queued,
     coalesce(i.tenants, '{}') as tenants, i.rest, coalesce(i.workflows, '{}') as workflows, coalesce(i.blocked_at, o.blocked_at) as blocked_at,
-    case when o.queued > 0 then o.drained_per_s else 0 end as drained_per_s, case when o.queued > 0 then o.busy_s else 0 end as busy_s,
+    case when o.queued > 0 and o.drained_per_s > 1e-9 then o.drained_per_s else 0 end as drained_per_s, case when o.queued > 0 then o.busy_s else 0 end as busy_s,
     o.queued > 0 as was_busy, extract(epoch from now - o.at)::float8 as past_s, t.taken, t.ended, t.held_s, t.held_s2,
     o.held_count, o.held_mean_s, o.held_square_s2, now
   from moment
@@ -85,7 +86,7 @@ with moment as materialized (
     held_square_s2, held_count, at)
   select lane, kind, name, version, priority, queued,
     case when was_busy then drained_per_s + (coalesce(taken, 0) / greatest(past_s, 0.001) - drained_per_s)
-      * greatest(1 - exp(-past_s / %(window_s)s), past_s / greatest(busy_s + past_s, 0.001)) else 0 end,
+      * greatest(1 - exp(-least(500, past_s / %(window_s)s)), past_s / greatest(busy_s + past_s, 0.001)) else 0 end,
     case when was_busy then busy_s + past_s else 0 end,
     tenants, rest, workflows, blocked_at,
     case when coalesce(ended, 0) = 0 then held_mean_s

@@ -6,3 +6,4 @@ update heddle_operation set
   state = case when %(is_over)s then 'done' else 'running' end, started_at = coalesce(started_at, clock_timestamp()),
   finished_at = case when %(is_over)s then clock_timestamp() end
 where id = %(id)s
+returning changed

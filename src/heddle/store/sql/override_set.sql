@@ -10,6 +10,6 @@ with kept as (
   returning o.scope_id, o.concurrency, o.requests_per_min
 )
 update heddle_limit_state s set concurrency = k.concurrency, requests_per_min = k.requests_per_min,
-  requests_burst = 1 + coalesce(k.requests_per_min, 0) / 60
+  requests_burst = 1 + coalesce(k.requests_per_min, 0) / 120
 from kept k
 where s.id = k.scope_id

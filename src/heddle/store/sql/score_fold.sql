@@ -2,6 +2,7 @@
 -- Caller: engine.routing, the leader, every few seconds.
 -- Rows: deletes score_delta, upserts score, updates canary; reads endpoint and route. Locks: score -> canary rows, which only the leader and
 --   operators write. The places of counts are core.policy.scorecard's: 1 tried, 2 ok, 5 throttled.
+-- What has faded to next to nothing is 0: PostgreSQL refuses a product that underflows, and no card would ever be folded again.
 -- Nothing matches: nobody has called anything; nothing is written.
 with moment as materialized (
   select clock_timestamp() as now
@@ -23,13 +24,13 @@ with moment as materialized (
   insert into heddle_score as o (endpoint_id, model, counts, latency, queue, at)
   select s.endpoint_id, s.model, s.counts, s.latency, s.queue, now from summed s cross join moment
   on conflict (endpoint_id, model) do update set
-    counts = (select array_agg(coalesce(u.new, 0) + coalesce(u.old, 0)
+    counts = (select array_agg(coalesce(u.new, 0) + case when u.old > 1e-9 then u.old else 0 end
         * exp(-least(500, ln(2) * extract(epoch from excluded.at - o.at) / %(half_life_s)s)::float8) order by u.place)
       from unnest(o.counts, excluded.counts) with ordinality as u (old, new, place)),
-    latency = (select array_agg(coalesce(u.new, 0) + coalesce(u.old, 0)
+    latency = (select array_agg(coalesce(u.new, 0) + case when u.old > 1e-9 then u.old else 0 end
         * exp(-least(500, ln(2) * extract(epoch from excluded.at - o.at) / %(half_life_s)s)::float8) order by u.place)
       from unnest(o.latency, excluded.latency) with ordinality as u (old, new, place)),
-    queue = (select array_agg(coalesce(u.new, 0) + coalesce(u.old, 0)
+    queue = (select array_agg(coalesce(u.new, 0) + case when u.old > 1e-9 then u.old else 0 end
         * exp(-least(500, ln(2) * extract(epoch from excluded.at - o.at) / %(half_life_s)s)::float8) order by u.place)
       from unnest(o.queue, excluded.queue) with ordinality as u (old, new, place)),
     at = excluded.at

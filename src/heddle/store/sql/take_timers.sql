@@ -1,6 +1,7 @@
 -- Purpose: take due timers and do what needs no decision: make retries due, put polls and reconciles in line, start runs whose time has come.
 --   The others come back for engine.schedule to settle in the same transaction; of two calls that wait for signals of one name, each with a
 --   signal of its own.
+-- Of a call that begins, the run it has become before is told too: its own run was retried.
 -- Caller: engine.schedule, after lock_runs. Rows: deletes timer, updates step, inserts ready, deletes slot.
 -- Locks in order: run (held) -> step -> ready. Indexes: keys. Nothing matches: another worker took them first.
 with moment as materialized (
@@ -55,10 +56,10 @@ select g.run_id, g.ordinal, g.kind, s.kind as step_kind, s.name, s.version, s.in
   (select json_object_agg(p.ordinal, p.output) from heddle_step p
    where s.parents is not null and p.run_id = s.run_id and p.ordinal = any(s.parents)) as outputs,
   r.stopping is not null as is_stopping, r.workflow, r.priority, r.traceparent, r.deadline_at,
-  c.state as child_state, c.shape as child_shape, c.error as child_error,
+  c.id as child_run, c.state as child_state, c.stopping is not null as child_is_stopping, c.shape as child_shape, c.error as child_error,
   z.child_bytes,
   (select json_object_agg(o.ordinal, o.output) from heddle_step o
-   where c.id is not null and z.child_bytes <= %(result_bytes_max)s and o.run_id = c.id and o.ordinal = any(c.refs)) as child_outputs,
+   where g.kind = 'child' and c.id is not null and z.child_bytes <= %(result_bytes_max)s and o.run_id = c.id and o.ordinal = any(c.refs)) as child_outputs,
   (select json_build_array(x.seq, x.payload) from heddle_signal x
    where s.kind = 'signal' and x.run_id = g.run_id and x.name = s.name and x.consumed_by is null order by x.seq
    offset (select count(*) from gone o join heddle_step w on w.run_id = o.run_id and w.ordinal = o.ordinal
@@ -70,9 +71,9 @@ from gone g
 cross join moment
 join heddle_run r on r.id = g.run_id
 left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
-left join heddle_run c on g.kind = 'child' and c.id = s.child_run
+left join heddle_run c on g.kind in ('child', 'begin') and c.id = s.child_run
 cross join lateral (
   select coalesce(sum(octet_length(o.output::text)), 0) as child_bytes from heddle_step o
-  where c.state = 'succeeded' and o.run_id = c.id and o.ordinal = any(c.refs)
+  where g.kind = 'child' and c.state = 'succeeded' and o.run_id = c.id and o.ordinal = any(c.refs)
 ) z
 order by g.run_id, g.ordinal, g.kind

@@ -81,6 +81,10 @@ def apply_clear(
     """Disable endpoints and remove routes that are no longer named; forget objectives and gates of models likewise."""
     kept = set(zip(models, endpoints, strict=True))
     tables.routes[:] = [route for route in tables.routes if (route.model, route.endpoint_id) in kept]
+    for canary in tables.canaries.values():
+        if canary.state == "running" and (canary.model, canary.endpoint_id) not in kept:
+            canary.state, canary.reason = "rolled_back", "its route has left heddle.toml"
+            canary.changed_at = tables.now_s()
     for model in tables.models.values():
         if model.name not in declared:
             model.objective, model.deadline_s, model.quality = "weights", None, None

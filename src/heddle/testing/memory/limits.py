@@ -158,10 +158,15 @@ def fold_idle(tables: Tables, **law: float) -> Rows:
     return [(len(idle),)]
 
 
-def recount(tables: Tables) -> Rows:
-    """Recount the slots of every scope and correct drift."""
+def lock_scopes(tables: Tables) -> Rows:
+    """Name every scope; here no claim holds one."""
+    return [(scope_id,) for scope_id in sorted(tables.scopes)]
+
+
+def recount(tables: Tables, *, ids: Sequence[int]) -> Rows:
+    """Recount the slots of scopes and correct drift."""
     rows: Rows = []
-    for scope in tables.scopes.values():
+    for scope in (tables.scopes[scope_id] for scope_id in ids):
         slots = sum(scope.id in tables.endpoints[slot.endpoint_id].scope_ids for slot in tables.slots.values())
         counted = slots + sum(delta.released for delta in _pending(tables, scope))
         if counted != scope.in_flight:
@@ -204,6 +209,7 @@ def govern(tables: Tables, *, ids: Sequence[int], slots: Sequence[int | None], u
 
 STATEMENTS: dict[str, Statement] = {
     "fold_idle": fold_idle,
+    "lock_scopes": lock_scopes,
     "recount": recount,
     "scope_counters": scope_counters,
     "govern": govern,

@@ -164,10 +164,10 @@ def route_weigh(
     return [(written,)]
 
 
-def canary_roll_back(tables: Tables, *, model: str, endpoint: int, reason: str, actor: str) -> Rows:
+def canary_roll_back(tables: Tables, *, model: str, endpoint: int, tried: int, reason: str, actor: str) -> Rows:
     """End a running canary; there is no audit trail here, so ``actor`` is not kept."""
     canary, route = tables.canaries.get((model, endpoint)), _route(tables, model, endpoint)
-    if canary is None or canary.state != "running" or not actor:
+    if canary is None or canary.state != "running" or canary.tried < tried or not actor:
         return [(0,)]
     canary.state, canary.reason, canary.changed_at = "rolled_back", reason, tables.now_s()
     if route is not None:

@@ -149,6 +149,10 @@ class _Cursor:
         """Give the first row."""
         return self._rows[0]
 
+    def fetchall(self) -> Rows:
+        """Give all rows."""
+        return self._rows
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Found:

@@ -42,6 +42,21 @@ def set_timers(
     return []
 
 
+def lock_children(tables: Tables, *, run_ids: Sequence[uuid.UUID]) -> Rows:
+    """Name the child runs that are to go on; here nobody else holds them."""
+    return [(run_id,) for run_id in run_ids if run_id in tables.runs]
+
+
+def child_deadlines(tables: Tables, *, run_ids: Sequence[uuid.UUID], deadlines_s: Sequence[float]) -> Rows:
+    """Give child runs that go on the time again that their calls allow them."""
+    for run_id, deadline_s in zip(run_ids, deadlines_s, strict=True):
+        row = tables.runs[run_id]
+        if row.state == "running" and row.stopping is None:
+            row.deadline_at = tables.now_s() + deadline_s
+            tables.set_timer((run_id, 0, "deadline"), row.deadline_at)
+    return []
+
+
 def set_child(
     tables: Tables, *, runs: Sequence[uuid.UUID], ordinals: Sequence[int], children: Sequence[uuid.UUID]
 ) -> Rows:
@@ -221,7 +236,8 @@ def _due_row(
     run_id, ordinal, kind = key
     row, now = tables.runs[run_id], tables.now_s()
     step = row.steps.get(ordinal)
-    child = tables.runs.get(step.child_run) if kind == "child" and step is not None and step.child_run else None
+    has_child = kind in ("child", "begin") and step is not None
+    child = tables.runs.get(step.child_run) if has_child and step is not None and step.child_run else None
     about: tuple[Any, ...] = (None,) * 9
     timeout_in_s = None
     if step is not None:
@@ -231,13 +247,15 @@ def _due_row(
         if (step.options or {}).get("delay_s") is not None:
             assert step.options is not None, "it has a delay"
             timeout_in_s = step.created_at - now + step.options["delay_s"]
-    of_child: tuple[Any, ...] = (None, None, None, 0, None)
+    of_child: tuple[Any, ...] = (None, None, None, None, None, 0, None)
     if child is not None:
         outputs = outputs_of(child, child.refs)
-        kept = outputs.values() if outputs is not None and child.state == "succeeded" else ()
+        is_told = kind == "child" and child.state == "succeeded"
+        kept = outputs.values() if outputs is not None and is_told else ()
         child_bytes = sum(len(json.dumps(output, ensure_ascii=False).encode()) for output in kept)
         is_small = child_bytes <= result_bytes_max
-        of_child = (child.state, child.shape, child.error, child_bytes, outputs if is_small else None)
+        of_child = (child.id, child.state, child.stopping is not None, child.shape, child.error, child_bytes)
+        of_child += (outputs if is_small else None,)
     of_run = (row.stopping is not None, row.workflow, row.priority, row.traceparent, row.deadline_at)
     signal = _signal(row, step, gone)
     return (run_id, ordinal, kind, *about, *of_run, *of_child, signal, timeout_in_s, now - due_at)
@@ -258,6 +276,8 @@ STATEMENTS: dict[str, Statement] = {
     "due_timers": due_timers,
     "next_timer": next_timer,
     "set_timers": set_timers,
+    "lock_children": lock_children,
+    "child_deadlines": child_deadlines,
     "set_child": set_child,
     "lease_waiting": lease_waiting,
     "consume_signals": consume_signals,

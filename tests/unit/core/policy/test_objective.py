@@ -108,6 +108,16 @@ def test_share_when_the_best_is_closed_then_the_next_is_the_best() -> None:
     assert shared(Objective.CHEAPEST, but(CHEAP, is_open=False), DEAR).best == {2}
 
 
+@pytest.mark.parametrize(("is_open", "rest"), [(True, 1e-5), (False, 0.01)])
+def test_share_when_nothing_is_for_exploring_then_the_others_still_are_routes(is_open: bool, rest: float) -> None:
+    options = objective.ObjectiveOptions(explore=0.0)
+
+    found = objective.share(options, Objective.CHEAPEST, [but(CHEAP, is_open=is_open), DEAR])
+
+    assert found is not None
+    assert min(found.weights.values()) == pytest.approx(rest)
+
+
 def test_share_when_weights_are_wanted_or_there_is_one_route_then_nothing_is_shared() -> None:
     assert objective.share(OPTIONS, Objective.WEIGHTS, [CHEAP, DEAR]) is None
     assert objective.share(OPTIONS, Objective.CHEAPEST, [CHEAP]) is None

@@ -83,3 +83,35 @@ def test_due_then_times_ascend_are_within_the_window_and_the_next_is_after_now(
     assert len(found.times) <= max(1, catch_up_max)
     assert len(found.times) + found.missed == behind_h + 1
     assert found.next_at == NOON + datetime.timedelta(hours=1)
+
+
+class Asked(datetime.tzinfo):
+    """Stand an hour east, and count how often the clock is asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def utcoffset(self, _when: datetime.datetime | None) -> datetime.timedelta:
+        self.count += 1
+        return datetime.timedelta(hours=1)
+
+    def dst(self, _when: datetime.datetime | None) -> datetime.timedelta:
+        return datetime.timedelta(0)
+
+
+@pytest.mark.parametrize("text", ["* 0-22 * * *", "*/5 8-18 * * mon-fri", "*/5 * * * *"])
+def test_due_when_a_thousand_times_were_missed_then_they_are_found_in_one_walk(text: str) -> None:
+    zone = Asked()
+
+    found = schedule.due(
+        when=cron.parse(text),
+        zone=zone,
+        catch_up=schedule.CatchUp.LAST,
+        catch_up_max=100,
+        next_at=NOON - datetime.timedelta(days=90),
+        now=NOON,
+        late_s=60.0,
+    )
+
+    assert len(found.times) + found.missed == schedule.CATCH_UP_MOST
+    assert zone.count < 20 * schedule.CATCH_UP_MOST
