@@ -114,7 +114,7 @@ class Poller:
         match provider.capabilities.idempotency:
             case attempt.IdempotencyClass.A:
                 outcome = await self._executor.answer(claimed, endpoint, request)
-                if isinstance(outcome, settle.Faulted) and outcome.fault.fault in _TELLS_NOTHING:
+                if isinstance(outcome, settle.Faulted) and _tells_nothing(outcome, endpoint):
                     outcome = settle.Unknown(message=outcome.fault.message)
             case attempt.IdempotencyClass.B:
                 try:
@@ -224,6 +224,13 @@ class Poller:
         charges = await self._parts.store.close_cancelled(closings=[(_ref(claimed), state.value, cost)])
         observe.charged(charges, self._parts)
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
+
+
+def _tells_nothing(outcome: settle.Faulted, endpoint: parts_module.Endpoint) -> bool:
+    """Tell whether the answer to a re-send leaves open what the first send came to. Where it cost nothing, a refusal
+    ends it all the same: nobody is to be asked about a call that may simply fail.
+    """
+    return outcome.fault.fault in _TELLS_NOTHING or (outcome.is_of_this_send and endpoint.is_paid)
 
 
 def _sent_arguments(claimed: store.Claimed) -> dict[str, Any]:
