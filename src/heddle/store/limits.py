@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from heddle.core.policy import breaker, told
 from heddle.ports import govern
+from heddle.store import connections
 
 _BREAKER: Final = breaker.BreakerOptions()
 _TOLD: Final = told.ToldOptions()
@@ -37,14 +38,21 @@ class Governing:
     """Keep the books of scopes, and read and write what the leader governs; mixed into the store."""
 
     _rows: Callable[..., Awaitable[list[tuple[Any, ...]]]]
+    _connections: connections.Connections
 
     async def fold_idle(self) -> None:
         """Fold limit deltas nobody has claimed over."""
         await self._rows("fold_idle", LAW)
 
     async def recount(self) -> list[govern.SlotDrift]:
-        """Recount slots and correct drift."""
-        return [govern.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in await self._rows("recount", {})]
+        """Recount slots and correct drift, of the scopes that no claim holds at this moment."""
+
+        async def work(transaction: connections.Transaction) -> list[tuple[Any, ...]]:
+            scopes = [scope_id for (scope_id,) in await transaction.rows("recount_lock", {})]
+            return await transaction.rows("recount", {"scopes": scopes}) if scopes else []
+
+        found = await self._connections.run(work, stage="sweep")
+        return [govern.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in found]
 
     async def scope_counters(self) -> list[govern.ScopeCounters]:
         """Give the counters of every scope that an endpoint lists."""

@@ -1,4 +1,4 @@
-"""Say where model calls may go now, and keep the leader's books: fold_idle, recount, scope_counters and govern.
+"""Say where model calls may go now, and keep the leader's books: fold_idle, the recount, scope_counters and govern.
 
 The rules are those of ``claim_model.sql``. Neighbours: folding has the law of scopes, model_claims takes what has room.
 """
@@ -158,10 +158,15 @@ def fold_idle(tables: Tables, **law: float) -> Rows:
     return [(len(idle),)]
 
 
-def recount(tables: Tables) -> Rows:
-    """Recount the slots of every scope and correct drift."""
+def recount_lock(tables: Tables) -> Rows:
+    """Give the scopes that are recounted next: all, since nobody holds one here."""
+    return [(scope_id,) for scope_id in sorted(tables.scopes)]
+
+
+def recount(tables: Tables, *, scopes: Sequence[int]) -> Rows:
+    """Recount the slots of scopes and correct drift."""
     rows: Rows = []
-    for scope in tables.scopes.values():
+    for scope in map(tables.scopes.__getitem__, scopes):
         slots = sum(scope.id in tables.endpoints[slot.endpoint_id].scope_ids for slot in tables.slots.values())
         counted = slots + sum(delta.released for delta in _pending(tables, scope))
         if counted != scope.in_flight:
@@ -205,6 +210,7 @@ def govern(tables: Tables, *, ids: Sequence[int], slots: Sequence[int | None], u
 STATEMENTS: dict[str, Statement] = {
     "fold_idle": fold_idle,
     "recount": recount,
+    "recount_lock": recount_lock,
     "scope_counters": scope_counters,
     "govern": govern,
 }
