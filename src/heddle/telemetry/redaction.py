@@ -64,8 +64,8 @@ SHAPES: Final = (
         replacement=rf"\1 {REDACTED}",
     ),
     Shape(
-        needles=("hd_", "whsec_", "whsk_", "sk-", "r8_", "ghp_", "xox"),
-        pattern=re.compile(r"\b(hd_|whsec_|whsk_|sk-|r8_|ghp_|xox[abp]-)[A-Za-z0-9_+/=.-]{6,}"),
+        needles=("hd_", "whsec_", "whsk_", "sk-", "r8_", "ghp_", "xox", "hf_", "rpa_", "aiza", "ya29."),
+        pattern=re.compile(r"\b(hd_|whsec_|whsk_|sk-|r8_|ghp_|xox[abp]-|hf_|rpa_|AIza|ya29\.)[A-Za-z0-9_+/=.-]{6,}"),
         replacement=rf"\1{REDACTED}",
     ),
     Shape(
@@ -96,7 +96,8 @@ SHAPES: Final = (
     Shape(
         needles=("authorization", "api_key", "api-key", "apikey", "passw", "secret", "token", "signature", "cookie"),
         pattern=re.compile(
-            r"((?:authorization|api[_-]?key|password|passwd|secret|token|signature|cookie)['\"]?\s{0,4}[:=]\s{0,4}['\"]?)"
+            r"((?:authorization|api[_-]?key|password|passwd|secret|token|signature|cookie)['\"]?\s{0,4}[:=]\s{0,4}['\"]?"
+            r"(?:(?:key|token)\s{1,4})?)"  # the schemes of fal and of older Replicate clients
             r"(?!\[redacted\]|bearer|basic)[^\s'\",;&}\])]{4,}",
             re.IGNORECASE,
         ),

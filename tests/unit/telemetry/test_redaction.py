@@ -42,6 +42,13 @@ def test_count_under_a_secret_name_is_left() -> None:
         "{'password': 'CANARY'}",
         '{"api_key": "CANARY"}',
         "Cookie: CANARY",
+        "Authorization: Key CANARY-0123:CANARY",
+        "{'Authorization': 'Key CANARY-0123:CANARY'}",
+        "authorization: Token CANARY0123",
+        "hf_CANARYCANARY",
+        "rpa_CANARYCANARY",
+        "ya29.CANARY-CANARY",
+        "AIzaCANARYCANARYCANARY",
         "eyJhbGciOiJI.CANARYCANARY.signature",
     ],
 )
