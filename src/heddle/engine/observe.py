@@ -20,8 +20,13 @@ from heddle.ports import store
 from heddle.program import definitions, registry
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics, slos
+from heddle.telemetry.catalog.records import Merge
 
 LOOK_EVERY_S: Final = 2.0
+# What only the leader knows is merged by what was said last; what runs is said by every process.
+_LEADERS: Final = tuple(
+    metric for metric in metrics.ALL if metric.merge is Merge.LATEST_OF_LIVING and metric is not metrics.BUILD_INFO
+)
 _BREAKERS: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -32,6 +37,8 @@ class Observer:
         self._parts = parts
         self._sweeper = sweeper
         self._directories = _directories(parts.settings)
+        self._was_leader = False
+        self._known: set[str] = set()
 
     async def one_pass(self) -> None:
         """Set every gauge once, then wait for the next turn."""
@@ -40,11 +47,26 @@ class Observer:
         show_pool(parts)
         # A disk behind a network may take its time to answer.
         recorder.set(metrics.DISK_FREE, await asyncio.to_thread(_free_ratio, self._directories))
+        names = {endpoint.row.name for endpoint in parts.endpoints.values()}
+        self._known |= names
         if self._sweeper.is_leader:
             show(await parts.store.gauges(lease_s=parts.settings.lease_s), parts)
+            self._show_gone(names)
+        elif self._was_leader:
+            # Its numbers of then would stand beside those of the next leader, and their alerts would never end.
+            for metric in _LEADERS:
+                recorder.retract(metric)
+        self._was_leader = self._sweeper.is_leader
         recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="observe")
         recorder.count(metrics.STAGE_ITEMS, stage="observe")
         await parts.clock.sleep(LOOK_EVERY_S)
+
+    def _show_gone(self, names: set[str]) -> None:
+        """Show endpoints that were removed or switched off as idle: nobody would ever say again how they are."""
+        for gone in self._known - names:
+            recorder.set(metrics.ENDPOINT_IN_FLIGHT, 0, endpoint=gone)
+            recorder.set(metrics.BREAKER_STATE, _BREAKERS["closed"], endpoint=gone)
+        self._known = names
 
 
 def show(gauges: store.Gauges, parts: parts_module.Parts) -> None:
