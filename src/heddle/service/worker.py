@@ -14,7 +14,7 @@ import sys
 import threading
 
 from heddle import wiring
-from heddle.service import leftovers, open_files
+from heddle.service import leftovers, metrics_door, open_files
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events
 
@@ -51,7 +51,8 @@ async def _work(name: str, leaving: threading.Timer) -> None:
     prepare(stop, name=name)
     removing = asyncio.create_task(leftovers.keep_removing(wiring.blobs()))
     try:
-        await wiring.run_worker(stop, name=name)
+        with metrics_door.opened(wiring.house_settings()):
+            await wiring.run_worker(stop, name=name)
     finally:
         removing.cancel()
     leaving.start()
