@@ -26,6 +26,7 @@ _COUNT_EVERY_S: Final = 15.0
 _LEAD_LOOK_S: Final = 1.0
 _PRUNE_EVERY: Final = 4
 _PRUNE_LIMIT: Final = 1_000
+_PRUNES_MAX: Final = 20
 _LOOK_LEAST_S: Final = 0.02
 _ERROR_CHARACTERS_MAX: Final = 300
 _GONE: Final = "its receiver answered 410 Gone"
@@ -81,7 +82,12 @@ class Deliverer:
             recorder.set(metrics.WEBHOOKS_KEPT, count, state=state)
         recorder.set(metrics.WEBHOOKS_OVERDUE_AGE, found.overdue_s)
         if self._looks % _PRUNE_EVERY == 0:
-            await parts.store.prune_events(days=parts.settings.webhook_keep_days, limit=_PRUNE_LIMIT)
+            for _ in range(_PRUNES_MAX):  # as many a minute as one worker sends, in batches that hold nobody up
+                if (
+                    await parts.store.prune_events(days=parts.settings.webhook_keep_days, limit=_PRUNE_LIMIT)
+                    < _PRUNE_LIMIT
+                ):
+                    break
         self._looks += 1
         await parts.clock.sleep(_COUNT_EVERY_S)
 
