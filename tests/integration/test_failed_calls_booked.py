@@ -10,13 +10,16 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
+import pydantic
 import pytest
 
+import heddle
 from heddle.config import deployment
 from heddle.core import attempt, settle
 from heddle.core import faults as step_faults
 from heddle.core.run import RunState
 from heddle.ports import blobs, provider
+from heddle.program import registry
 from heddle.twins.kit import faults, ledger
 from tests import pg
 from tests.integration import town, working
@@ -243,3 +246,27 @@ async def test_resend_when_its_request_is_refused_then_the_call_has_failed_and_c
         await working.until(lambda: house.state(run_id) == "failed")
 
         assert (await house.shown(run_id)).cost_nano_usd == 0
+
+
+class Grumpy(pydantic.BaseModel):
+    """An input whose author's check breaks."""
+
+    pages: int = 0
+
+    @pydantic.model_validator(mode="after")
+    def look_up(self) -> "Grumpy":
+        raise KeyError(self.pages)
+
+
+async def test_call_when_the_check_of_its_input_breaks_then_it_has_failed_unsent_and_is_not_unknown(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    press = Press()
+    with registry.isolated():
+        heddle.model("pressed", input=Grumpy)
+        async with printing(database, tmp_path, press) as (house, run_id):
+            await working.until(lambda: house.state(run_id) == "failed")
+
+            view = await house.shown(run_id)
+            assert (view.error or {})["fault"] == "unclassified"
+            assert view.cost_nano_usd == 0

@@ -276,7 +276,9 @@ class Worker:
     def _unforeseen(self, item: store.Claimed, error: Exception) -> settle.Verdict:
         message = f"{type(error).__name__}: {error}"[:2_000]
         endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
-        if endpoint is not None and endpoint.is_paid:
+        held = self._parts.hold.get((item.run_id, item.ordinal))
+        is_unsent = item.purpose == "send" and held is not None and held.fence == item.fence and not held.is_buying
+        if endpoint is not None and endpoint.is_paid and not is_unsent:
             return settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message=message)
         return settle.Fail(
             fault=faults.StepFault(fault=faults.Fault.UNCLASSIFIED, message=message, where=item.name or "")

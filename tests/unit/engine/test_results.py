@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pydantic
+
 import heddle
 from heddle.core import artifact, faults, settle
 from heddle.engine import results
@@ -59,3 +61,24 @@ async def test_result_when_it_cannot_be_kept_then_the_fault_says_so() -> None:
 
 async def test_result_when_it_fits_then_it_is_the_output() -> None:
     assert await judge({"text": "x"}, Shelf()) == settle.Completed(output={"text": "x"}, cost_nano_usd=7)
+
+
+class Touchy(pydantic.BaseModel):
+    """A type whose author's check breaks."""
+
+    text: str
+
+    @pydantic.field_validator("text")
+    @classmethod
+    def look_up(cls, value: str) -> str:
+        return {"known": value}[value]
+
+
+async def test_result_when_the_check_of_its_type_breaks_then_it_is_bad_and_paid_for_and_not_unknown() -> None:
+    with registry.isolated():
+        heddle.model("results_model", output=Touchy)
+        outcome = results.checked(claimed(), settle.Completed(output={"text": "x"}, cost_nano_usd=7))
+
+    assert isinstance(outcome, settle.Faulted)
+    assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.BAD_OUTPUT, 7)
+    assert "KeyError: 'x'" in outcome.fault.message
