@@ -14,7 +14,7 @@ from heddle.engine import execute, observe, quality, results, scores
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
-from heddle.program.errors import ArgumentsRefused, FaultRaised
+from heddle.program.errors import FaultRaised
 from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events
 
@@ -239,7 +239,7 @@ def _sent_arguments(claimed: store.Claimed) -> dict[str, Any]:
     """
     try:
         return execute.fitted(claimed)
-    except ArgumentsRefused:
+    except Exception:  # noqa: BLE001 - the border to the author's types: whatever they raise, the job goes on
         return execute.resolved(claimed)
 
 

@@ -70,8 +70,9 @@ class Recurrer:
             definition = registry.workflow(due.workflow)
             encoded = definition.validate_input(due.input)
         except (InputRefused, NotRegistered) as error:
-            missed = firing.missed + len(firing.times)
-            return recurring.Decided(times=(), missed=missed, next_at=firing.next_at, problem=str(error)[:2_000])
+            return _missed(firing, str(error))
+        except Exception as error:  # noqa: BLE001 - the border to the author's checks: one that breaks stops no other schedule
+            return _missed(firing, f"the check of its input raised {type(error).__name__}: {error}")
         return recurring.Decided(
             times=firing.times,
             missed=firing.missed,
@@ -79,3 +80,9 @@ class Recurrer:
             version=definition.version,
             input=encoded,
         )
+
+
+def _missed(firing: schedule.Firing, problem: str) -> recurring.Decided:
+    """Start nothing and go on with the next time."""
+    missed = firing.missed + len(firing.times)
+    return recurring.Decided(times=(), missed=missed, next_at=firing.next_at, problem=problem[:2_000])
