@@ -30,6 +30,7 @@ _PRUNES_MAX: Final = 20
 _LOOK_LEAST_S: Final = 0.02
 _ERROR_CHARACTERS_MAX: Final = 300
 _GONE: Final = "its receiver answered 410 Gone"
+_UNWRITTEN: Final = "the event could not be written; the log of this moment says why"
 _UNSTORED: Final = "the run is not stored any more, and the event was never sent"
 
 
@@ -157,7 +158,13 @@ class Deliverer:
         if event.is_disabled:
             self._put(event, law.EventState.DISABLED, error=_GONE)
             return
-        body = event.body if event.body is not None else self._parts.compose(event)
+        try:
+            body = event.body if event.body is not None else self._parts.compose(event)
+        except Exception as error:  # noqa: BLE001 - one event that cannot be written must not keep the others from their receivers
+            recorder.count(metrics.STAGE_ERRORS, stage="deliver")
+            recorder.event(events.STAGE_FAILED, stage="deliver", error=error)
+            self._put(event, law.EventState.DEAD, error=_UNWRITTEN)
+            return
         if body is None:
             self._put(event, law.EventState.DEAD, error=_UNSTORED)
             return

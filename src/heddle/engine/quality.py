@@ -36,9 +36,9 @@ async def judged(
     gates = endpoint.row.gates.get(claimed.name or "")
     if gates is None or not isinstance(outcome, settle.Completed):
         return outcome
-    media = found(outcome.output)
-    originals = [] if gates.original is None else found(request.input.get(gates.original))
     try:
+        media = found(outcome.output)
+        originals = [] if gates.original is None else found(request.input.get(gates.original))
         measured = await _measured(parts, claimed, endpoint, [*media, *originals])
     except Exception as error:  # noqa: BLE001 - the border to the pool: a gate must not lose what was paid for
         _tell_unmeasured(endpoint, f"{type(error).__name__}: {error}"[:2_000])
