@@ -47,7 +47,7 @@ class Poller:
         """Do what a step in the poll lane needs, to its settlement."""
         endpoint = self._parts.endpoints.get(claimed.endpoint_id or 0)
         if endpoint is None:
-            await self._executor.give_back(claimed, "this worker does not know the endpoint yet")
+            await self._executor.give_back_unknown(claimed)
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:
