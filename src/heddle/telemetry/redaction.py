@@ -89,6 +89,12 @@ SHAPES: Final = (
         replacement=rf"\1{REDACTED}",
     ),
     Shape(
+        needles=("private key-----",),
+        # As in a service account's file, whose line ends are written as \\n.
+        pattern=re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{8,}"),
+        replacement=rf"\1{REDACTED}",
+    ),
+    Shape(
         needles=("eyj",),
         pattern=re.compile(r"\b(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
         replacement=rf"\1{REDACTED}",

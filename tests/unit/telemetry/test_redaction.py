@@ -46,6 +46,8 @@ def test_count_under_a_secret_name_is_left() -> None:
         "{'Authorization': 'Key CANARY-0123:CANARY'}",
         "authorization: Token CANARY0123",
         "hf_CANARYCANARY",
+        "-----BEGIN PRIVATE KEY-----\nCANARYCANARY+/\nAAAA\n-----END PRIVATE KEY-----\n",
+        r"-----BEGIN RSA PRIVATE KEY-----\nCANARYCANARY+/\nAAAA\n-----END RSA PRIVATE KEY-----\n",
         "rpa_CANARYCANARY",
         "ya29.CANARY-CANARY",
         "AIzaCANARYCANARYCANARY",
