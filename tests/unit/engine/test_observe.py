@@ -2,6 +2,8 @@
 
 import math
 import pathlib
+import shutil
+import threading
 import types
 from typing import Any, cast
 
@@ -133,3 +135,44 @@ async def test_gauges_when_another_leads_then_what_this_one_has_shown_is_taken_b
     assert before == 4
     assert math.isnan(value("heddle_attempts_unknown"))
     assert math.isnan(value("heddle_breaker_state", endpoint="sick"))
+
+
+async def test_gauges_when_a_disk_cannot_be_asked_then_the_others_are_shown_all_the_same(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(_directory: object) -> None:
+        raise OSError("Stale file handle")
+
+    monkeypatch.setattr(shutil, "disk_usage", stale)
+    errors = value("heddle_stage_errors_total", stage="observe")
+    house = House(tmp_path)
+
+    await house.observer.one_pass()
+
+    assert value("heddle_attempts_unknown") == 4
+    assert value("heddle_stage_errors_total", stage="observe") == errors + 1
+
+
+async def test_gauges_when_a_disk_hangs_then_the_others_are_shown_and_one_thread_waits(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked = threading.Event(), []
+
+    def hangs(_directory: object) -> object:
+        asked.append(1)
+        answers.wait(30)
+        return types.SimpleNamespace(free=1, total=4)
+
+    monkeypatch.setattr(shutil, "disk_usage", hangs)
+    monkeypatch.setattr(observe, "DISK_LOOK_S", 0.01)
+    house = House(tmp_path)
+
+    for _ in range(3):
+        await house.observer.one_pass()
+    shown, count = value("heddle_attempts_unknown"), len(asked)
+    answers.set()
+    monkeypatch.setattr(observe, "DISK_LOOK_S", 10.0)
+    await house.observer.one_pass()
+
+    assert (shown, count) == (4, 1)
+    assert value("heddle_disk_free_ratio") == 0.25
