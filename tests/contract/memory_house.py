@@ -72,9 +72,9 @@ class MemoryHouse(scene.House):
                 for ended in (step, *step.tries.values()):
                     ended.finished_at = None if ended.finished_at is None else ended.finished_at - 365 * 86_400.0
 
-    def silence(self, worker: int) -> None:
-        """Let a worker have been silent for an hour."""
-        self.tables.workers[worker].seen_at -= 3_600.0
+    def silence(self, worker: int, *, hours: float = 1.0) -> None:
+        """Let a worker have been silent for so long."""
+        self.tables.workers[worker].seen_at -= hours * 3_600.0
 
     def count(self, table: str) -> int:
         """Count the rows of a table."""

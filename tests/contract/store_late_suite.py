@@ -204,3 +204,17 @@ class LateSuite:
         assert (second.number, second.attempts_before) == (2, 1)
         assert (await house.calls(run_id))[1].attempts[0].state is AttemptState.REJECTED
         assert house.count("slot") == 1
+
+    async def test_worker_when_it_left_more_than_a_month_ago_then_its_row_goes_and_a_living_or_late_ones_stays(
+        self, house: House
+    ) -> None:
+        left, late, living = [await house.worker(name) for name in ("left", "late", "living")]
+        await house.store.retire(worker=left)
+        await house.store.retire(worker=late)
+        house.silence(left, hours=31 * 24)
+        house.silence(late, hours=29 * 24)
+        house.silence(living, hours=31 * 24)
+
+        pruned = [await house.store.prune(idempotency_hours=72, limit=10) for _ in range(2)]
+
+        assert pruned == [1, 0]

@@ -75,6 +75,25 @@ class TestPaidHttpWithKey(HttpReplies):
 
         assert [type(each) for each in outcomes] == [settle.Unknown, settle.Unknown]
 
+    @pytest.mark.parametrize(
+        ("status", "is_of_this_send"),
+        [(307, True), (400, False), (401, True), (403, True), (404, True), (405, True), (422, False), (501, True)],
+    )
+    async def test_send_when_refused_then_told_whether_the_request_was_judged_or_this_send_of_it(
+        self,
+        status: int,
+        is_of_this_send: bool,
+        server: scripted_server.ScriptedServer,
+        adapter_under_test: provider.Provider,
+        request_of: provider.ProviderRequest,
+    ) -> None:
+        server.script(scripted_server.json_reply(status, {"error": {"code": "no"}}))
+
+        outcome = await adapter_under_test.send(request_of)
+
+        assert isinstance(outcome, settle.Faulted), outcome
+        assert outcome.is_of_this_send == is_of_this_send
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[scripted_server.ScriptedServer]:

@@ -40,3 +40,33 @@ async def test_stream_when_its_pieces_are_cut_otherwise_then_nothing_of_them_is_
 
     assert isinstance(outcome, settle.Completed), outcome
     assert outcome.output["choices"][0]["message"] == {"role": "assistant", **message}
+
+
+REASONLESS = [
+    openai_replies.chunk({"role": "assistant", "content": "A quiet "}),
+    openai_replies.chunk({"content": "cup."}),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts", "kind"),
+    [
+        ({}, [*REASONLESS, "[DONE]"], settle.Unknown),
+        ({"stream_end": "done"}, [*REASONLESS, "[DONE]"], settle.Completed),
+        ({"stream_end": "done"}, REASONLESS, settle.Unknown),
+        ({"stream_end": "done"}, ["[DONE]"], settle.Unknown),
+    ],
+    ids=["not declared", "declared", "cut before its end", "of nothing"],
+)
+async def test_stream_when_no_choice_says_why_it_stopped_then_whole_only_where_its_end_is_declared(
+    options: dict[str, Any],
+    parts: list[Any],
+    kind: type[settle.Outcome],
+    server: scripted_server.ScriptedServer,
+    artifacts: tenant_artifacts.TenantArtifacts,
+) -> None:
+    server.script(openai_replies.stream(*parts))
+
+    outcome = await sent(server.url, request(artifacts, {"messages": MESSAGES}, on_delta=lambda piece: None), **options)
+
+    assert isinstance(outcome, kind), outcome

@@ -192,10 +192,19 @@ def test_burn_alert_ends_soon_after_the_errors_do(tmp_path: Path) -> None:
 
 
 @needs_promtool
-def test_first_canary_that_is_rolled_back_is_told_though_its_counter_was_not_there_before(tmp_path: Path) -> None:
-    rules, name = rules_of(tmp_path, "heddle-states"), "HeddleCanaryRolledBack"
-    series = {f'{metrics.CANARIES_ROLLED_BACK.name}{{endpoint="studio"}}': "_x11 1x40"}
-    expected = [("50m", name, False), ("65m", name, True), ("100m", name, True), ("200m", name, False)]
+@pytest.mark.parametrize(
+    ("name", "metric", "from_at"),
+    [
+        ("HeddleCanaryRolledBack", metrics.CANARIES_ROLLED_BACK, "65m"),
+        ("HeddleCostsEstimated", metrics.MONEY_ESTIMATED, "80m"),
+    ],
+)
+def test_first_of_its_kind_is_told_though_its_counter_was_not_there_before(
+    name: str, metric: Metric, from_at: str, tmp_path: Path
+) -> None:
+    rules = rules_of(tmp_path, "heddle-states")
+    series = {f'{metric.name}{{endpoint="studio"}}': "_x11 1x40"}
+    expected = [("50m", name, False), (from_at, name, True), ("100m", name, True), ("200m", name, False)]
 
     code, said = check_alerts(rules=rules, interval="5m", series=series, expected=expected, endpoint="studio")
 

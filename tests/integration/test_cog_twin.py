@@ -145,3 +145,13 @@ async def test_cancel_when_started_to_be_followed_then_stopped(
 async def test_check_when_the_model_is_set_up_then_nothing_is_wrong(tmp_path: pathlib.Path) -> None:
     async with speaking(tmp_path, WAIT) as there:
         assert await there.provider.check() is None
+
+
+async def test_prediction_when_put_twice_at_once_then_it_runs_once(
+    tmp_path: pathlib.Path, request_of: provider.ProviderRequest
+) -> None:
+    async with speaking(tmp_path, ASYNC, latency_s=30.0) as there:
+        outcomes = await asyncio.gather(*(there.provider.send(request_of) for _ in range(3)))
+
+        assert [type(each) for each in outcomes] == [settle.Accepted] * 3
+        assert list(runs(tmp_path).values()) == [1]

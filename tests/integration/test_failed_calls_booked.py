@@ -10,13 +10,16 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
+import pydantic
 import pytest
 
+import heddle
 from heddle.config import deployment
 from heddle.core import attempt, settle
 from heddle.core import faults as step_faults
 from heddle.core.run import RunState
 from heddle.ports import blobs, provider
+from heddle.program import registry
 from heddle.twins.kit import faults, ledger
 from tests import pg
 from tests.integration import town, working
@@ -160,6 +163,19 @@ class Scrawler(Press):
         raise blobs.BlobRefused("media_type_refused", "the picture is none")
 
 
+class Binder(Press):
+    """Take an order whose answer is lost, answer the next send as told, and the third with what was made."""
+
+    def __init__(self, second: settle.Outcome) -> None:
+        super().__init__()
+        self._answers = [settle.Unknown(message="the connection broke"), second, settle.Completed(output={"pages": 9})]
+        self.keys: list[str] = []
+
+    async def send(self, request: provider.ProviderRequest) -> settle.Outcome:
+        self.keys.append(request.idempotency_key)
+        return self._answers[min(len(self.keys), len(self._answers)) - 1]
+
+
 @contextlib.asynccontextmanager
 async def printing(
     database: pg.Database, folder: pathlib.Path, made: Press
@@ -199,3 +215,58 @@ async def test_answer_when_the_storage_refuses_what_came_then_it_is_charged_as_r
 
         assert (await house.shown(run_id)).cost_nano_usd == scene.COST_NANO_USD
         assert house.books() == [("charge", scene.COST_NANO_USD), ("reserve", scene.COST_NANO_USD)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("rejected_permanent", "answered 404"), ("deadline", "nothing was sent: no time was left")],
+)
+async def test_resend_when_its_door_is_shut_then_the_first_send_is_not_taken_for_refused(
+    database: pg.Database, tmp_path: pathlib.Path, kind: str, message: str
+) -> None:
+    fault = step_faults.StepFault(fault=step_faults.Fault(kind), message=message)
+    binder = Binder(settle.Faulted(fault=fault, is_of_this_send=True))
+    async with printing(database, tmp_path, binder) as (house, run_id):
+        await working.until(lambda: house.state(run_id) not in ("queued", "running"))
+
+        view = await house.shown(run_id)
+        assert (view.state, view.output, view.cost_nano_usd) == (
+            RunState.SUCCEEDED,
+            {"pages": 9},
+            scene.COST_NANO_USD,
+        )
+        assert (len(binder.keys), len(set(binder.keys))) == (3, 1)
+
+
+async def test_resend_when_its_request_is_refused_then_the_call_has_failed_and_costs_nothing(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    fault = step_faults.StepFault(fault=step_faults.Fault.REJECTED_PERMANENT, message="answered 422")
+    async with printing(database, tmp_path, Binder(settle.Faulted(fault=fault))) as (house, run_id):
+        await working.until(lambda: house.state(run_id) == "failed")
+
+        assert (await house.shown(run_id)).cost_nano_usd == 0
+
+
+class Grumpy(pydantic.BaseModel):
+    """An input whose author's check breaks."""
+
+    pages: int = 0
+
+    @pydantic.model_validator(mode="after")
+    def look_up(self) -> "Grumpy":
+        raise KeyError(self.pages)
+
+
+async def test_call_when_the_check_of_its_input_breaks_then_it_has_failed_unsent_and_is_not_unknown(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    press = Press()
+    with registry.isolated():
+        heddle.model("pressed", input=Grumpy)
+        async with printing(database, tmp_path, press) as (house, run_id):
+            await working.until(lambda: house.state(run_id) == "failed")
+
+            view = await house.shown(run_id)
+            assert (view.error or {})["fault"] == "unclassified"
+            assert view.cost_nano_usd == 0

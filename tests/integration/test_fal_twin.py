@@ -120,6 +120,26 @@ async def test_job_when_it_never_starts_then_fal_ends_it_at_our_deadline(tmp_pat
     assert provider_suite.fault_of(outcome) is faults.Fault.DEADLINE
 
 
+async def test_job_when_it_would_start_after_our_deadline_then_it_is_over_for_good_and_costs_nothing(
+    tmp_path: pathlib.Path,
+) -> None:
+    ahead_s = [0.0]
+    plan = {"slow": 1.0, "latency_s": 2.0, "slow_factor": 10.0}
+    async with calling(tmp_path, plan, now_s=lambda: time.time() + ahead_s[0]) as there:
+        request = there.request(GIVEN, timeout_s=1.1)
+        accepted = await there.provider.send(request)
+        assert isinstance(accepted, settle.Accepted)
+        first = await there.ended(accepted.handle, request)
+        async with asyncio.timeout(10):
+            while there.twin.jobs.open_count:
+                await there.provider.poll(accepted.handle, request)
+        ahead_s[0] = 3_600.0
+        later = await there.provider.poll(accepted.handle, request)
+
+        assert [provider_suite.fault_of(each) for each in (first, later)] == [faults.Fault.DEADLINE] * 2
+        assert (there.books().paid, there.books().refunded) == (1, 1)
+
+
 async def test_cancel_when_open_then_taken_and_the_job_ends_cancelled(tmp_path: pathlib.Path) -> None:
     async with calling(tmp_path, {"stuck": 1.0}) as there:
         request = there.request(GIVEN)

@@ -4,6 +4,7 @@ closes."""
 import asyncio
 import collections
 import random
+import threading
 
 import pytest
 
@@ -17,6 +18,15 @@ open_house = fixtures.open_house
 house = fixtures.house
 
 LANE = scene.model_lane("m")
+RECOUNTS = 30
+# Scopes that a recount comes to first, so that claims have the time to commit before it comes to theirs.
+OTHER_SCOPES = "insert into heddle_limit_state (id, name) select -n, 'other ' || n from generate_series(1, 2000) n"
+LOCK_SCOPE = "select 1 from heddle_limit_state where name = 'one' for no key update"
+COUNT_SLOTS = "update heddle_limit_state set in_flight = in_flight + %(by)s where name = 'one'"
+TAKE_SLOT = """
+insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at)
+select gen_random_uuid(), 1, id, now() from heddle_endpoint where name = 'one'
+"""
 
 
 def deploy(
@@ -275,3 +285,29 @@ async def test_recount_when_a_count_has_drifted_then_it_is_told_and_mended(house
 
     assert await house.store.recount() == [store.SlotDrift(scope="one", was=3, is_now=5)]
     assert await house.store.recount() == []
+
+
+async def test_recount_when_claims_commit_beside_it_then_nothing_has_drifted(house: scene.House) -> None:
+    deploy(house, deployment.Scope(name="one", concurrency=5), deployment.Scope(name="two", concurrency=0))
+    house.connection.execute(OTHER_SCOPES)
+    is_over = threading.Event()
+
+    def claim_and_end() -> int:
+        """Take a slot and give it back, under the lock of its scope as claims do; give how often."""
+        turns = 0
+        with house.database.connect() as connection:
+            while not is_over.is_set():
+                for by, change in ((1, TAKE_SLOT), (-1, "delete from heddle_slot")):
+                    with connection.transaction():
+                        connection.execute(LOCK_SCOPE)
+                        connection.execute(change)
+                        connection.execute(COUNT_SLOTS, {"by": by})
+                turns += 1
+        return turns
+
+    claiming = asyncio.create_task(asyncio.to_thread(claim_and_end))
+    found = [await house.store.recount() for _ in range(RECOUNTS)]
+    is_over.set()
+
+    house.connection.execute("delete from heddle_limit_state where id < 0")
+    assert (await claiming > 0, [drift for drift in found if drift]) == (True, [])

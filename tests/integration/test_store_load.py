@@ -97,3 +97,23 @@ async def test_measure_when_a_lane_has_stood_still_for_an_hour_then_it_is_measur
 
     assert measured == load.Measured(lanes=1, queued=30)
     assert house.value("select drained_per_s from heddle_load") == pytest.approx(0.0)
+
+
+async def test_gauges_when_one_lane_has_a_great_backlog_then_the_oldest_of_another_is_not_overlooked(
+    house: scene.House,
+) -> None:
+    house.connection.execute(
+        "insert into heddle_ready (lane, tenant_id, run_id, ordinal) select 7, 1, gen_random_uuid(), 1"
+        " from generate_series(1, 100001)"
+    )
+    house.connection.execute(
+        "insert into heddle_ready (lane, tenant_id, run_id, ordinal, at)"
+        " values (9, 1, gen_random_uuid(), 1, now() - interval '1 hour'), (9, 2, gen_random_uuid(), 1, now())"
+    )
+
+    found = (await house.store.gauges(lease_s=15.0)).ready
+
+    house.connection.execute("delete from heddle_ready")
+    assert found[7][0] == 100_000
+    assert found[9][0] >= 1
+    assert 3_600 <= found[9][1] < 3_700

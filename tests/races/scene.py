@@ -260,9 +260,10 @@ class House(looks.Looks):
             changes = ", ".join(f"{column} = {column} - make_interval(secs => {seconds:f})" for column in columns)
             self.connection.execute(f"update heddle_{table} set {changes}")
 
-    def silence(self, worker: int) -> None:
-        """Let a worker have been silent for an hour."""
-        self.connection.execute("update heddle_worker set seen_at = now() - interval '1 hour' where id = %s", (worker,))
+    def silence(self, worker: int, *, hours: float = 1.0) -> None:
+        """Let a worker have been silent for so long."""
+        change = "update heddle_worker set seen_at = now() - make_interval(secs => %s) where id = %s"
+        self.connection.execute(change, (hours * 3_600.0, worker))
 
     async def worker(self, name: str = "w") -> int:
         """Register a worker."""

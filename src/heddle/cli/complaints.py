@@ -47,6 +47,11 @@ _UNMIGRATED = (
     "not the folder of your service, go there or name its database with DATABASE_URL"
 )
 
+_STOOD_STILL = (
+    "the command stood still in the middle of a change, so the database ended it, and nothing of it was kept; run it "
+    "again"
+)
+
 
 def worded(error: BaseException) -> tuple[str, Exit] | None:
     """Give the sentence and status of a refusal, None for what is a bug."""
@@ -67,10 +72,21 @@ def worded(error: BaseException) -> tuple[str, Exit] | None:
         )
     if _lacks_a_table(error):
         return _UNMIGRATED, Exit.REFUSED
+    if _stood_still(error):
+        return _STOOD_STILL, Exit.UNWELL
     return None
 
 
 def _lacks_a_table(error: BaseException) -> bool:
     """Tell whether the database, asked by Django or by itself, does not know a table."""
-    missing = getattr(sys.modules.get("psycopg.errors"), "UndefinedTable", None)
-    return missing is not None and isinstance(error if error.__cause__ is None else error.__cause__, missing)
+    return _is_of_database(error, "UndefinedTable")
+
+
+def _stood_still(error: BaseException) -> bool:
+    """Tell whether the database ended a transaction whose process was frozen in the middle of it."""
+    return _is_of_database(error, "IdleInTransactionSessionTimeout")
+
+
+def _is_of_database(error: BaseException, name: str) -> bool:
+    kind = getattr(sys.modules.get("psycopg.errors"), name, None)
+    return kind is not None and isinstance(error if error.__cause__ is None else error.__cause__, kind)

@@ -15,7 +15,7 @@ def run(given: argparse.Namespace) -> int:
     limits = setup.beside_service()
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
-        setup.django()
+        setup.command()
         from heddle.service import doctor
 
         findings = doctor.examine(limits)

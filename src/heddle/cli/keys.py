@@ -23,7 +23,7 @@ def create(given: argparse.Namespace) -> int:
     scopes = frozenset(filter(None, (part.strip() for part in given.scopes.split(","))))
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
-        setup.django()
+        setup.command()
         from heddle import wiring
 
         key, view = wiring.client().create_key(

@@ -13,7 +13,7 @@ def run(_given: argparse.Namespace) -> int:
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
         setup.logs(limits)
-        setup.django()
+        setup.command()
         from heddle import wiring
         from heddle.providers import registry
         from heddle.service import migrate

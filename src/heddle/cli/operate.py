@@ -106,7 +106,7 @@ def retention(given: argparse.Namespace) -> int:
     limits = setup.beside_service()
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
-        setup.django()
+        setup.command()
         from heddle.store import retaining
 
         direct = limits.database_direct_url or address
@@ -147,7 +147,7 @@ def desk() -> "Iterator[client.Operating]":
     limits = setup.beside_service()
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
-        setup.django()
+        setup.command()
         from heddle import wiring
         from heddle.ports import doors, operators
 

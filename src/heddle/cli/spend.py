@@ -161,7 +161,7 @@ def _purse() -> "Iterator[client.Spending]":
     limits = setup.beside_service()
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
-        setup.django()
+        setup.command()
         from heddle import wiring
         from heddle.ports import doors, spending
 

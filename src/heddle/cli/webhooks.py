@@ -81,7 +81,7 @@ def _desk() -> Iterator["client.Webhooks"]:
     limits = setup.beside_service()
     with database.using(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
-        setup.django()
+        setup.command()
         from heddle import wiring
         from heddle.ports import operators
 

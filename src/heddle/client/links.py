@@ -49,8 +49,9 @@ class Links:
     def linked(self, tenant: str, value: Any) -> Any:
         """Give a stored value with every artifact as a link."""
         if isinstance(value, dict):
-            if artifact.is_artifact(value):
-                return self.link(tenant, artifact.Artifact.from_json(value))
+            reference = _reference(value) if artifact.is_artifact(value) else None
+            if reference is not None:
+                return self.link(tenant, reference)
             return {name: self.linked(tenant, item) for name, item in value.items()}
         if isinstance(value, list):
             return [self.linked(tenant, item) for item in value]
@@ -60,9 +61,19 @@ class Links:
 def marked(value: Any) -> Any:
     """Give a shown value with its artifacts in their marked form again: a record of exactly our three members."""
     if isinstance(value, dict):
-        if set(value) == {"id", "media_type", "size_bytes"} and isinstance(value["id"], str) and _ID.match(value["id"]):
-            return artifact.Artifact.from_json(value).as_json()
+        is_record = set(value) == {"id", "media_type", "size_bytes"}
+        reference = _reference(value) if is_record else None
+        if reference is not None:
+            return reference.as_json()
         return {name: marked(item) for name, item in value.items()}
     if isinstance(value, list):
         return [marked(item) for item in value]
     return value
+
+
+def _reference(value: dict[str, Any]) -> artifact.Artifact | None:
+    """Read an artifact; None for what only looks like one, since customers write what they like."""
+    try:
+        return artifact.Artifact.from_json(value)
+    except ValueError:
+        return None

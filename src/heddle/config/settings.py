@@ -225,6 +225,14 @@ class Settings:
         5.0, "Longest look of a dry run; what it found by then is a lower bound.", unit="s", low=0.1, high=60
     )
     batch_items_max: int = _setting(1_000, "Most items of one batch.", unit="items", low=1, high=10_000)
+    metrics_host: str = _setting("127.0.0.1", "Address at which a worker or a gateway answers /metrics.")
+    metrics_port: int = _setting(
+        0,
+        "Port of /metrics in a worker or a gateway that has no web server beside it; 0: none.",
+        unit="port",
+        low=0,
+        high=65_535,
+    )
 
     # Gateway
     gateway_up: bool = _setting(True, "Whether `heddle up` runs a gateway.")

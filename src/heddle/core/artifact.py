@@ -42,10 +42,14 @@ class Artifact:
         identifier = value.get(MARK) or value.get("id")
         if not isinstance(identifier, str) or not identifier.startswith("sha256:"):
             raise ValueError("an artifact is named by an id of the form sha256:<64 hex digits>")
+        try:
+            size_bytes = int(value.get("size_bytes", 0))
+        except (TypeError, OverflowError) as error:
+            raise ValueError("an artifact's size_bytes is a whole number") from error
         return cls(
             sha256=identifier.removeprefix("sha256:"),
             media_type=str(value.get("media_type", "application/octet-stream")),
-            size_bytes=int(value.get("size_bytes", 0)),
+            size_bytes=size_bytes,
         )
 
 

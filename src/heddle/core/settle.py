@@ -49,13 +49,15 @@ class StillRunning:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Faulted:
     """Report a classified failure. ``retry_after_s`` is the endpoint's own wish; ``billed_nano_usd`` what it charged
-    all the same, None when it did and it is not known how much.
+    all the same, None when it did and it is not known how much. ``is_of_this_send``: it was not the request that was
+    judged, but this very send of it, which says nothing of an earlier one under the same key.
     """
 
     fault: faults.StepFault
     retry_after_s: float | None = None
     billed_nano_usd: int | None = 0
     told: told_policy.Told = told_policy.NOTHING
+    is_of_this_send: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,18 @@ def _activate_all(journals: Sequence[plan.Journal], progress: _Progress, now_s: 
 
 
 def _activate(journal: plan.Journal) -> plan.Plan:
+    """Run one function. Whatever else breaks with it, such as its author's check of a type, is its own run's fault and
+    not that of the runs beside it in the batch.
+    """
+    try:
+        return _planned(journal)
+    except Exception as error:  # noqa: BLE001 - the border of the batch: an error here would come again with every try
+        recorder.event(events.STAGE_FAILED, stage="activate", error=error)
+        message = settle_stage.storable(f"{type(error).__name__}: {error}"[:2_000])
+        return _failed(journal, faults.Fault.CODE_RAISED, message, f"workflow {journal.workflow}")
+
+
+def _planned(journal: plan.Journal) -> plan.Plan:
     try:
         if journal.workflow == mapping.NAME:
             return mapping.activate(journal, newest_version=registry.newest_version)

@@ -32,6 +32,7 @@ _LOOK_LEAST_S: Final = 0.02
 _ERROR_CHARACTERS_MAX: Final = 300
 _GONE: Final = "its receiver answered 410 Gone"
 _NO_TIME: Final = "its receiver failed for three days, and there was no time for a try"
+_UNWRITTEN: Final = "the event could not be written; the log of this moment says why"
 _UNSTORED: Final = "the run is not stored any more, and the event was never sent"
 
 
@@ -64,7 +65,7 @@ class Deliverer:
             taken = await parts.store.take_events(self._taking())
             self._after = taken.next_after
             for event in taken.events:
-                self._begin_one(event)
+                self._begin(event)
             if taken.events:
                 recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="deliver")
                 recorder.observe(metrics.BATCH_SIZE, len(taken.events), stage="deliver")
@@ -169,19 +170,17 @@ class Deliverer:
 
     # Send
 
-    def _begin_one(self, event: outbox.DueEvent) -> None:
-        """Begin with one event; one that cannot be written keeps nobody else's back, and is looked at again."""
-        try:
-            self._begin(event)
-        except Exception as error:  # noqa: BLE001 - the supervised border of one event: its lease ends by itself
-            recorder.count(metrics.STAGE_ERRORS, stage="deliver")
-            recorder.event(events.STAGE_FAILED, stage="deliver", error=error)
-
     def _begin(self, event: outbox.DueEvent) -> None:
         if event.is_disabled:
             self._put(event, law.EventState.DISABLED, error=_GONE)
             return
-        body = event.body if event.body is not None else self._parts.compose(event)
+        try:
+            body = event.body if event.body is not None else self._parts.compose(event)
+        except Exception as error:  # noqa: BLE001 - one event that cannot be written must not keep the others from their receivers
+            recorder.count(metrics.STAGE_ERRORS, stage="deliver")
+            recorder.event(events.STAGE_FAILED, stage="deliver", error=error)
+            self._put(event, law.EventState.DEAD, error=_UNWRITTEN)
+            return
         if body is None:
             self._put(event, law.EventState.DEAD, error=_UNSTORED)
             return

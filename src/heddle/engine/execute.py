@@ -26,6 +26,7 @@ from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 CRASHES_MAX = 5
+UNKNOWN_HELD_S = 2.0
 
 
 def resolved(claimed: store.Claimed) -> dict[str, Any]:
@@ -248,6 +249,13 @@ class Executor:
         await self._parts.store.give_back(leases=[ref])
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
 
+    async def give_back_unknown(self, claimed: store.Claimed) -> None:
+        """Return the lease of a call to an endpoint that this worker has not heard of, or cannot serve, after a while:
+        it would take it again at once, and each time is an attempt.
+        """
+        await self._parts.clock.sleep(UNKNOWN_HELD_S)
+        await self.give_back(claimed, "this worker does not know the endpoint yet")
+
     # Model calls
 
     async def send(self, claimed: store.Claimed, *, claimed_at_s: float) -> None:
@@ -257,7 +265,7 @@ class Executor:
         assert claimed.endpoint_id is not None, "a model call is claimed for an endpoint"
         endpoint = self._parts.endpoints.get(claimed.endpoint_id)
         if endpoint is None:
-            await self.give_back(claimed, "this worker does not know the endpoint yet")
+            await self.give_back_unknown(claimed)
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:

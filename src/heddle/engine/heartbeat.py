@@ -61,7 +61,7 @@ class Heartbeat:
             # A new id has no session to its name, and a lost session looks like our death: neither waits its turn.
             is_urgent = self._parts.worker != self._beaten or self._parts.pulse.is_lost()
             if is_urgent or self._parts.clock.monotonic_s() >= next_beat_s:
-                next_beat_s = self._parts.clock.monotonic_s() + self._beat()
+                next_beat_s = self._parts.clock.monotonic_s() + self._guarded_beat()
         self._parts.pulse.close()
 
     def _watch_loop(self) -> None:
@@ -79,6 +79,17 @@ class Heartbeat:
             os._exit(EXIT_LAGGED)
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._answer)
+
+    def _guarded_beat(self) -> float:
+        """Beat once and tell when to beat again, whatever happens: a worker whose thread had died in silence would be
+        declared dead again and again, and never hear of it.
+        """
+        try:
+            return self._beat()
+        except Exception as error:  # noqa: BLE001 - the supervised border of the thread: logged, counted, tried again
+            recorder.count(metrics.STAGE_ERRORS, stage="heartbeat")
+            recorder.event(events.STAGE_FAILED, stage="heartbeat", error=error)
+            return min(1.0, self._parts.settings.heartbeat_s)
 
     def _beat(self) -> float:
         """Beat once and tell when to beat again: sooner after a failure."""

@@ -14,6 +14,8 @@ from heddle.core.policy import budget
 from heddle.engine import parts as parts_module
 from heddle.engine import supervise
 from heddle.ports import store
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events, metrics
 
 
 class Permission(enum.Enum):
@@ -63,11 +65,30 @@ class Intents:
             self._filled.set()
         if not batch:
             return
+        await self._commit(batch)
+
+    async def _commit(self, batch: list[Waiting]) -> None:
+        """Commit a batch and answer for all of it; one that the store refuses is committed one by one.
+
+        A call that nobody answers would wait for ever, and its lease with it.
+        """
         try:
             allowed = await self._parts.store.mark_sending(calls=[(claimed, digest) for claimed, digest, _ in batch])
         except store.StoreLost:
             # Whether it committed is not known and nothing was sent: not sending is right in both cases.
             allowed = {}
+        except Exception as error:  # noqa: BLE001 - one call that the store refuses must not take its batch with it
+            recorder.count(metrics.STAGE_ERRORS, stage="execute")
+            recorder.event(events.STAGE_FAILED, stage="execute", error=error)
+            if len(batch) > 1:
+                for one in batch:
+                    await self._commit([one])
+            else:
+                # The heartbeat finds the lease and gives it back, so that it is tried again later, and not in a loop.
+                _, _, future = batch[0]
+                if not future.done():
+                    future.set_exception(store.StoreLost(f"the intent was not written: {error}"))
+            return
         for claimed, _, future in batch:
             if not future.done():
                 future.set_result(_answer(allowed, (claimed.run_id, claimed.ordinal)))

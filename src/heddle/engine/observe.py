@@ -19,9 +19,15 @@ from heddle.engine import sweep
 from heddle.ports import store
 from heddle.program import definitions, registry
 from heddle.telemetry import recorder
-from heddle.telemetry.catalog import metrics, slos
+from heddle.telemetry.catalog import events, metrics, slos
+from heddle.telemetry.catalog.records import Merge
 
 LOOK_EVERY_S: Final = 2.0
+DISK_LOOK_S: Final = 1.0
+# What only the leader knows is merged by what was said last; what runs is said by every process.
+_LEADERS: Final = tuple(
+    metric for metric in metrics.ALL if metric.merge is Merge.LATEST_OF_LIVING and metric is not metrics.BUILD_INFO
+)
 _BREAKERS: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -32,19 +38,52 @@ class Observer:
         self._parts = parts
         self._sweeper = sweeper
         self._directories = _directories(parts.settings)
+        self._disk_look: asyncio.Future[float] | None = None
+        self._was_leader = False
+        self._known: set[str] = set()
 
     async def one_pass(self) -> None:
         """Set every gauge once, then wait for the next turn."""
         parts = self._parts
         started_s = parts.clock.monotonic_s()
         show_pool(parts)
-        # A disk behind a network may take its time to answer.
-        recorder.set(metrics.DISK_FREE, await asyncio.to_thread(_free_ratio, self._directories))
+        await self._show_disks()
+        names = {endpoint.row.name for endpoint in parts.endpoints.values()}
+        self._known |= names
         if self._sweeper.is_leader:
             show(await parts.store.gauges(lease_s=parts.settings.lease_s), parts)
+            self._show_gone(names)
+        elif self._was_leader:
+            # Its numbers of then would stand beside those of the next leader, and their alerts would never end.
+            for metric in _LEADERS:
+                recorder.retract(metric)
+        self._was_leader = self._sweeper.is_leader
         recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="observe")
         recorder.count(metrics.STAGE_ITEMS, stage="observe")
         await parts.clock.sleep(LOOK_EVERY_S)
+
+    async def _show_disks(self) -> None:
+        """Show the fullest disk. One behind a network may answer late, or never: the other gauges do not wait for it,
+        and no second thread does.
+        """
+        if self._disk_look is None:
+            self._disk_look = asyncio.ensure_future(asyncio.to_thread(_free_ratio, self._directories))
+        await asyncio.wait({self._disk_look}, timeout=DISK_LOOK_S)
+        if not self._disk_look.done():
+            return
+        look, self._disk_look = self._disk_look, None
+        try:
+            recorder.set(metrics.DISK_FREE, look.result())
+        except OSError as error:
+            recorder.count(metrics.STAGE_ERRORS, stage="observe")
+            recorder.event(events.STAGE_FAILED, stage="observe", error=error)
+
+    def _show_gone(self, names: set[str]) -> None:
+        """Show endpoints that were removed or switched off as idle: nobody would ever say again how they are."""
+        for gone in self._known - names:
+            recorder.set(metrics.ENDPOINT_IN_FLIGHT, 0, endpoint=gone)
+            recorder.set(metrics.BREAKER_STATE, _BREAKERS["closed"], endpoint=gone)
+        self._known = names
 
 
 def show(gauges: store.Gauges, parts: parts_module.Parts) -> None:

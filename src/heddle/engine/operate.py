@@ -6,8 +6,8 @@ looked up by the stages that always do (reclaim, poll), and sending is resumed h
 where operators ask; ``sweep``, which says who leads.
 """
 
+from heddle.engine import pace, sweep
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
@@ -22,6 +22,7 @@ class Operator:
     def __init__(self, parts: parts_module.Parts, sweeper: sweep.Sweeper) -> None:
         self._parts = parts
         self._sweeper = sweeper
+        self._pace = pace.Pace(parts.settings.operation_batch)
         self._passes = 0
 
     async def look_at_lineage(self) -> None:
@@ -37,7 +38,12 @@ class Operator:
         done = None
         if self._sweeper.is_leader:
             started_s = parts.clock.monotonic_s()
-            done = await parts.store.operate(batch=parts.settings.operation_batch, cleanup_s=parts.settings.cleanup_s)
+            try:
+                done = await parts.store.operate(batch=self._pace.size, cleanup_s=parts.settings.cleanup_s)
+            except Exception:
+                self._pace.shrink()
+                raise
+            self._pace.grow()
             if done is not None:
                 recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="operate")
                 recorder.count(metrics.STAGE_ITEMS, max(1, done.changed), stage="operate")

@@ -14,7 +14,7 @@ from heddle.engine import execute, observe, quality, results, scores
 from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
-from heddle.program.errors import ArgumentsRefused, FaultRaised
+from heddle.program.errors import FaultRaised
 from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events
 
@@ -47,7 +47,7 @@ class Poller:
         """Do what a step in the poll lane needs, to its settlement."""
         endpoint = self._parts.endpoints.get(claimed.endpoint_id or 0)
         if endpoint is None:
-            await self._executor.give_back(claimed, "this worker does not know the endpoint yet")
+            await self._executor.give_back_unknown(claimed)
             return
         with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
             try:
@@ -114,7 +114,7 @@ class Poller:
         match provider.capabilities.idempotency:
             case attempt.IdempotencyClass.A:
                 outcome = await self._executor.answer(claimed, endpoint, request)
-                if isinstance(outcome, settle.Faulted) and outcome.fault.fault in _TELLS_NOTHING:
+                if isinstance(outcome, settle.Faulted) and _tells_nothing(outcome, endpoint):
                     outcome = settle.Unknown(message=outcome.fault.message)
             case attempt.IdempotencyClass.B:
                 try:
@@ -226,13 +226,20 @@ class Poller:
         self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
 
 
+def _tells_nothing(outcome: settle.Faulted, endpoint: parts_module.Endpoint) -> bool:
+    """Tell whether the answer to a re-send leaves open what the first send came to. Where it cost nothing, a refusal
+    ends it all the same: nobody is to be asked about a call that may simply fail.
+    """
+    return outcome.fault.fault in _TELLS_NOTHING or (outcome.is_of_this_send and endpoint.is_paid)
+
+
 def _sent_arguments(claimed: store.Claimed) -> dict[str, Any]:
     """Give the arguments of a call that may have been sent, also where its model's declaration, which newer code may
     have made stricter, takes them no more: the job is paid for all the same. Raises FaultRaised.
     """
     try:
         return execute.fitted(claimed)
-    except ArgumentsRefused:
+    except Exception:  # noqa: BLE001 - the border to the author's types: whatever they raise, the job goes on
         return execute.resolved(claimed)
 
 

@@ -37,9 +37,13 @@ async def judged(
     gates = endpoint.row.gates.get(claimed.name or "")
     if gates is None or not isinstance(outcome, settle.Completed):
         return outcome
-    media = found(outcome.output)
-    originals = [] if gates.original is None else found(request.input.get(gates.original))
-    measured = await _measured(parts, claimed, endpoint, [*media, *originals])
+    try:
+        media = found(outcome.output)
+        originals = [] if gates.original is None else found(request.input.get(gates.original))
+        measured = await _measured(parts, claimed, endpoint, [*media, *originals])
+    except Exception as error:  # noqa: BLE001 - the border to the pool: a gate must not lose what was paid for
+        _tell_unmeasured(endpoint, f"{type(error).__name__}: {error}"[:2_000])
+        return outcome
     if measured is None:
         return outcome
     problem = quality.refusal(gates, measured[: len(media)], measured[len(media) :])

@@ -30,6 +30,10 @@ def checked(claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
         output = definition.encode_output(revived)
     except FaultRaised as error:
         return settle.Faulted(fault=error.fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
+    except Exception as error:  # noqa: BLE001 - the border to the author's types: what was paid for is not lost with them
+        message = f"the declared output of {claimed.name} raised {type(error).__name__}: {error}"[:2_000]
+        fault = faults.StepFault(fault=faults.Fault.BAD_OUTPUT, message=message, where=f"model {claimed.name}")
+        return settle.Faulted(fault=fault, billed_nano_usd=outcome.cost_nano_usd, told=outcome.told)
     return settle.Completed(output=output, cost_nano_usd=outcome.cost_nano_usd, told=outcome.told)
 
 

@@ -87,7 +87,7 @@ class Reuser:
         try:
             if found.tenant_id != claimed.tenant_id:
                 await self._copy_media(claimed, found)
-        except (blobs.BlobMissing, blobs.BlobRefused) as error:
+        except (blobs.BlobMissing, blobs.BlobRefused, OSError) as error:
             message = f"the result of run {found.run_id}, call {found.ordinal}, could not be taken over: {error}"
             fault = faults.StepFault(fault=faults.Fault.REJECTED_TRANSIENT, message=message, where=claimed.name or "")
             self._executor.conclude(claimed, settle.Faulted(fault=fault))

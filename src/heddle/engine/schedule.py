@@ -4,7 +4,7 @@ The leader looks at once; every other worker looks too, but only at what is late
 timers by that grace and no more. Neighbours: everything that sets a timer before, ``store/schedule`` behind.
 """
 
-from heddle.engine import observe, sweep
+from heddle.engine import observe, pace, sweep
 from heddle.engine import parts as parts_module
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
@@ -21,6 +21,7 @@ class Scheduler:
     def __init__(self, parts: parts_module.Parts, sweeper: sweep.Sweeper) -> None:
         self._parts = parts
         self._sweeper = sweeper
+        self._pace = pace.Pace(_LIMIT)
 
     async def one_pass(self) -> None:
         """Carry out a batch of due timers, then wait for the next."""
@@ -28,9 +29,15 @@ class Scheduler:
         await parts.is_alive.wait()
         late_s = 0.0 if self._sweeper.is_leader else _GRACE_S
         started_s = parts.clock.monotonic_s()
-        report = await parts.store.pump(
-            worker=parts.worker, limit=_LIMIT, late_s=late_s, cleanup_s=parts.settings.cleanup_s
-        )
+        limit = self._pace.size
+        try:
+            report = await parts.store.pump(
+                worker=parts.worker, limit=limit, late_s=late_s, cleanup_s=parts.settings.cleanup_s
+            )
+        except Exception:
+            self._pace.shrink()
+            raise
+        self._pace.grow()
         if report.taken:
             recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="schedule")
             recorder.count(metrics.STAGE_ITEMS, report.taken, stage="schedule")
@@ -40,10 +47,10 @@ class Scheduler:
         for run_id in report.stopped:
             parts.doorbell.tell_stopped(run_id)
         parts.wake(readied=report.readied)
-        await parts.clock.sleep(self._wait_s(report.taken, report.next_in_s))
+        await parts.clock.sleep(self._wait_s(report.next_in_s, is_more=report.taken >= limit))
 
-    def _wait_s(self, taken: int, next_in_s: float | None) -> float:
-        if taken == _LIMIT:
+    def _wait_s(self, next_in_s: float | None, *, is_more: bool) -> float:
+        if is_more:
             return 0.0
         if not self._sweeper.is_leader:
             return _GRACE_S / 2

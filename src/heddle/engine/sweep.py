@@ -31,6 +31,7 @@ class Sweeper:
         self.is_leader = False
         self._is_lost = False
         self._passes = 0
+        self._is_prune_behind = False
         self._vigil = vigil.Vigil()
         self._last_ok_s = math.inf
         self._watching_from_s: float | None = None
@@ -51,6 +52,7 @@ class Sweeper:
                 await self._sweep()
                 # A sweep that takes long is no outage of the store.
                 self._last_ok_s = parts.clock.monotonic_s()
+                await self._keep_books()
         except store.StoreLost:
             recorder.set(metrics.DATABASE_UP, 0)
             self.is_leader = False
@@ -90,18 +92,32 @@ class Sweeper:
         self._last_ok_s = now_s
 
     async def _sweep(self) -> None:
-        parts, settings = self._parts, self._parts.settings
+        parts = self._parts
         self._passes += 1
         if parts.clock.monotonic_s() >= self._reclaim_from_s:
             await self._reclaim()
         await parts.store.fold_idle()
-        if self._passes % _RECOUNT_EVERY == 0:
-            for drift in await parts.store.recount():
-                recorder.count(metrics.SLOTS_DRIFTED)
-                recorder.event(events.SLOT_DRIFTED, name=drift.scope, count=drift.is_now - drift.was)
-        if self._passes % _PRUNE_EVERY == 0:
-            await parts.store.prune(idempotency_hours=settings.idempotency_hours, limit=_PRUNE_LIMIT)
         recorder.count(metrics.STAGE_ITEMS, stage="sweep")
+
+    async def _keep_books(self) -> None:
+        """Recount and prune when it is their turn. One of them that takes too long is no outage of the store either:
+        nobody's lease waits for it.
+        """
+        parts = self._parts
+        try:
+            if self._passes % _RECOUNT_EVERY == 0:
+                for drift in await parts.store.recount():
+                    recorder.count(metrics.SLOTS_DRIFTED, abs(drift.is_now - drift.was))
+                    recorder.event(events.SLOT_DRIFTED, name=drift.scope, count=drift.is_now - drift.was)
+            if self._passes % _PRUNE_EVERY == 0 or self._is_prune_behind:
+                self._is_prune_behind = False
+                pruned = await parts.store.prune(idempotency_hours=parts.settings.idempotency_hours, limit=_PRUNE_LIMIT)
+                # A whole batch: there may be more, and more may come in a minute than one batch takes away.
+                self._is_prune_behind = pruned >= _PRUNE_LIMIT
+            self._last_ok_s = parts.clock.monotonic_s()
+        except store.StoreLost as error:
+            recorder.count(metrics.STAGE_ERRORS, stage="sweep")
+            recorder.event(events.STAGE_FAILED, stage="sweep", error=error)
 
     async def _reclaim(self) -> None:
         """Take the leases of the dead; silence is death only for who has listened for the whole of it."""

@@ -18,6 +18,7 @@ from heddle.engine import (
     books,
     claim,
     deliver,
+    deployed,
     execute,
     govern,
     heartbeat,
@@ -137,7 +138,7 @@ class Worker:
         await self._operator.look_at_lineage()
         await parts.doorbell.start()
         await parts.compute.start()
-        await self._load()
+        await self._load(is_start=True)
         await self._register()
         self._heartbeat.start()
         recorder.introduce()
@@ -177,20 +178,8 @@ class Worker:
         parts.worker = await parts.store.register(name=parts.name, detail=detail)
         parts.is_alive.set()
 
-    async def _load(self) -> None:
-        """Read endpoints and build adapters for those that are new or changed."""
-        parts = self._parts
-        rows = await parts.store.endpoints()
-        known = {endpoint_id: endpoint.row for endpoint_id, endpoint in parts.endpoints.items()}
-        for row in rows:
-            if known.get(row.id) != row:
-                old = parts.endpoints.get(row.id)
-                parts.endpoints[row.id] = parts_module.Endpoint(row=row, provider=parts.build_provider(row))
-                if old is not None:
-                    await old.provider.close()
-        for gone in set(parts.endpoints) - {row.id for row in rows}:
-            await parts.endpoints.pop(gone).provider.close()
-        parts.tenants = await parts.store.tenant_names()
+    async def _load(self, *, is_start: bool = False) -> None:
+        await deployed.load(self._parts, is_start=is_start)
         self._claimer.refresh()
 
     async def _refresh(self) -> None:
@@ -276,7 +265,9 @@ class Worker:
     def _unforeseen(self, item: store.Claimed, error: Exception) -> settle.Verdict:
         message = f"{type(error).__name__}: {error}"[:2_000]
         endpoint = self._parts.endpoints.get(item.endpoint_id or 0)
-        if endpoint is not None and endpoint.is_paid:
+        held = self._parts.hold.get((item.run_id, item.ordinal))
+        is_unsent = item.purpose == "send" and held is not None and held.fence == item.fence and not held.is_buying
+        if endpoint is not None and endpoint.is_paid and not is_unsent:
             return settle.Reconcile(delay_s=self._parts.settings.send_margin_s, message=message)
         return settle.Fail(
             fault=faults.StepFault(fault=faults.Fault.UNCLASSIFIED, message=message, where=item.name or "")

@@ -148,7 +148,8 @@ class Provider(Protocol):
 
         Must answer ``Faulted(not_sent)`` only when provably no byte of the request left, and ``Unknown`` whenever
         bytes may have left and no answer tells what became of them. A second call with the same ``idempotency_key``
-        is a re-send. Cancelling the task abandons the attempt: the connection is closed.
+        is a re-send; a refusal that says nothing of the sends before it is marked ``is_of_this_send``, as
+        ``providers.outcomes`` does by the status. Cancelling the task abandons the attempt: the connection is closed.
         """
         ...
 

@@ -48,7 +48,8 @@ class Outcomes:
 
     def unsent(self, error: Exception) -> settle.Faulted:
         """Give the failure of a request that could not even be written."""
-        return self.fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+        faulted = self.fault(faults.Fault.REJECTED_PERMANENT, f"nothing was sent: {error}")
+        return dataclasses.replace(faulted, is_of_this_send=True)
 
     def loss(self, lost: transport.Lost) -> settle.Outcome:
         """Judge an exchange without a whole answer."""
@@ -62,9 +63,11 @@ class Outcomes:
         headers: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
         heard: told.Told | None = None,
+        is_of_this_send: bool = False,
     ) -> settle.Outcome:
         """Judge an answer that is no success. ``retry_after_s``: the body's own wish, where it states one. ``heard``:
-        what the answer tells of limits and use, where that is more than its headers say.
+        what the answer tells of limits and use, where that is more than its headers say. ``is_of_this_send``: as in
+        ``settle.Faulted``.
         """
         now_s = time.time()
         heard = limits.read(headers or {}, now_s=now_s) if heard is None else heard
@@ -79,6 +82,7 @@ class Outcomes:
             is_paid=self._is_guarded,
             retry_after_s=retry_after_s,
             heard=heard,
+            is_of_this_send=is_of_this_send,
         )
 
     def refused(
@@ -92,7 +96,14 @@ class Outcomes:
     ) -> settle.Outcome:
         """Judge a whole answer that is no success by the fault its table names. ``note``: a code or a hint to quote."""
         message = f"answered {reply.status}{f' ({note})' if note else ''}: {self.excerpt(reply.body)}"
-        return self.judged(fault, message, headers=reply.headers, retry_after_s=retry_after_s, heard=heard)
+        return self.judged(
+            fault,
+            message,
+            headers=reply.headers,
+            retry_after_s=retry_after_s,
+            heard=heard,
+            is_of_this_send=reply.status not in statuses.OF_THE_REQUEST,
+        )
 
     def bad(self, message: str, body: bytes) -> settle.Faulted:
         """Give the failure of a result that cannot be used: it was delivered, so it is paid for as reserved."""

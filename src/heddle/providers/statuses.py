@@ -43,6 +43,10 @@ STATUS_FAULTS: Final[Mapping[int, faults.Fault]] = {
     505: faults.Fault.REJECTED_PERMANENT,
 }
 
+# Statuses that judge the request by what it says, or by its key: sent again under its key it is judged as before. All
+# others may come from a gateway, for a credential, a path or a host that has changed, before anybody saw the key.
+OF_THE_REQUEST: Final = frozenset({400, 406, 409, 411, 413, 414, 415, 422})
+
 
 def fault_of(status: int) -> faults.Fault:
     """Name the fault a status stands for.
@@ -63,8 +67,9 @@ def outcome_of(
     is_paid: bool,
     retry_after_s: float | None = None,
     heard: told.Told = told.NOTHING,
+    is_of_this_send: bool = False,
 ) -> settle.Outcome:
-    """Turn a classified answer into an outcome.
+    """Turn a classified answer into an outcome. ``is_of_this_send``: as in ``settle.Faulted``.
 
     What does not prove a refusal is ``Unknown`` for a paid call. A free call may be made again without harm, so there
     it is a passing failure, bounded by the attempts allowed.
@@ -74,7 +79,10 @@ def outcome_of(
             return settle.Unknown(message=message, told=heard)
         fault = faults.Fault.REJECTED_TRANSIENT
     return settle.Faulted(
-        fault=faults.StepFault(fault=fault, message=message, where=where), retry_after_s=retry_after_s, told=heard
+        fault=faults.StepFault(fault=fault, message=message, where=where),
+        retry_after_s=retry_after_s,
+        told=heard,
+        is_of_this_send=is_of_this_send,
     )
 
 
@@ -83,10 +91,17 @@ def outcome_of_loss(lost: transport.Lost, *, where: str, is_paid: bool) -> settl
     if isinstance(lost, transport.NotSent):
         is_late = lost.cause is transport.Cause.NO_TIME
         fault = faults.Fault.DEADLINE if is_late else faults.Fault.NOT_SENT
-        return outcome_of(fault, message=f"nothing was sent: {lost.message}", where=where, is_paid=is_paid)
+        message = f"nothing was sent: {lost.message}"
+        return outcome_of(fault, message=message, where=where, is_paid=is_paid, is_of_this_send=True)
     if lost.status is not None and not 200 <= lost.status < 300:
         message = f"answered {lost.status}, its body did not arrive whole: {lost.message}"
-        return outcome_of(fault_of(lost.status), message=message, where=where, is_paid=is_paid)
+        return outcome_of(
+            fault_of(lost.status),
+            message=message,
+            where=where,
+            is_paid=is_paid,
+            is_of_this_send=lost.status not in OF_THE_REQUEST,
+        )
     if lost.cause is transport.Cause.TOO_LARGE:
         too_large = faults.StepFault(fault=faults.Fault.TOO_LARGE, message=lost.message, where=where)
         return settle.Faulted(fault=too_large, billed_nano_usd=None)  # delivered, so paid for, at a price nobody read

@@ -1,18 +1,25 @@
-"""Give the doors connections that never wait for ever: a database that takes a statement and does not answer is away.
+"""Bound the connections of doors and commands: what waits too long is given up, and a frozen process holds no locks.
+
+A door never waits for ever: a database that takes a statement and does not answer is away.
 
 The server's own statement_timeout cannot help where the server has stopped or a partition swallows its answer; TCP
 notices neither behind a proxy. What was sent may still take effect: the caller is told 503, not that nothing was kept.
-The other way round, a door that is frozen in the middle of a transaction holds its locks only until the server ends it.
+The other way round, a door or a command that is frozen in the middle of a transaction holds its locks only until the
+server ends it.
 """
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
+from django.db.backends import signals
+
+if TYPE_CHECKING:
+    from django.db.backends.base import base
 
 _LOOK_EVERY_S = 0.1
-# A door never waits for anybody in the middle of a transaction. Through a pooler the session is not ours to set
-# (docs/operations.md says what to set there): it has another process number than the one we were told.
+# Neither doors nor commands wait for anybody in the middle of a transaction. Through a pooler the session is not ours
+# to set (docs/operations.md says what to set there): it has another process number than the one we were told.
 _BOUND = "select set_config('idle_in_transaction_session_timeout', '10s', false) where pg_backend_pid() = %s"
 
 
@@ -48,3 +55,14 @@ def bounded(answer_timeout_s: float) -> type[psycopg.Connection[Any]]:
                 raise
 
     return DoorConnection
+
+
+def bound_all() -> None:
+    """Bound each connection that Django opens in this process from now on; a second call changes nothing."""
+    signals.connection_created.connect(_bind, dispatch_uid="heddle.bound")
+
+
+def _bind(connection: "base.BaseDatabaseWrapper", **_: Any) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(_BOUND, (connection.connection.info.backend_pid,))

@@ -9,8 +9,9 @@ import os
 import socket
 import sys
 
+from heddle import wiring
 from heddle.gateway import serve
-from heddle.service import worker
+from heddle.service import metrics_door, worker
 
 
 def run(*, name: str | None) -> None:
@@ -27,4 +28,5 @@ def run(*, name: str | None) -> None:
 async def _serve(name: str) -> None:
     stop = asyncio.Event()
     worker.prepare(stop, name=name)
-    await serve.run(stop, name=name)
+    with metrics_door.opened(wiring.house_settings()):
+        await serve.run(stop, name=name)

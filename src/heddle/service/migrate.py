@@ -4,9 +4,12 @@ Safe to run again and beside running workers; a second run with nothing new chan
 and `heddle up`. After it: workers and doors can start.
 """
 
+import contextlib
 import dataclasses
 import logging
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from django.core import management
 from django.db import OperationalError, connection, transaction
@@ -43,14 +46,22 @@ def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | No
     schedules that code declares: a missing file must not switch off what runs. Raises DeploymentRefused for a schedule
     that both name, and for an endpoint that its price list cannot price.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with _transaction() as cursor:
         made = partitions.ensure(cursor, weeks_ahead=wiring.house_settings().partition_weeks_ahead)
     declared = wiring.schedules(wanted)
     if wanted == deployment.EMPTY:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with _transaction() as cursor:
             apply.apply_schedules(cursor, declared, is_whole=False)
         return made, None
-    with transaction.atomic(), connection.cursor() as cursor:
+    with _transaction() as cursor:
         applied = apply.apply(cursor, wanted, prices=wiring.prices(wanted))
         count = apply.apply_schedules(cursor, declared, is_whole=True)
         return made, dataclasses.replace(applied, schedules=count)
+
+
+@contextlib.contextmanager
+def _transaction() -> Iterator[Any]:
+    """Open a transaction that the server ends when this process is frozen in it, whosever the session is."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("select set_config('idle_in_transaction_session_timeout', '10s', true)")
+        yield cursor

@@ -58,3 +58,13 @@ def django() -> None:
     import django
 
     django.setup()
+
+
+def command() -> None:
+    """Load Django for a command that ends soon: one that is frozen in the middle of a transaction, as by Ctrl-Z, keeps
+    its locks for ten seconds. Not for workers and doors, where others' code has connections of its own.
+    """
+    django()
+    from heddle.service import door_connection
+
+    door_connection.bound_all()

@@ -117,7 +117,7 @@ class _House:
 
         wanted = wiring.read_deployment(setup.read_settings())
         self._tell("database: migrating")
-        setup.django()
+        setup.command()
         from django.db import connections
 
         from heddle.service import devkey, migrate

@@ -14,7 +14,7 @@ import sys
 import threading
 
 from heddle import wiring
-from heddle.service import open_files
+from heddle.service import leftovers, metrics_door, open_files
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events
 
@@ -49,7 +49,12 @@ def run(*, name: str | None) -> None:
 async def _work(name: str, leaving: threading.Timer) -> None:
     stop = asyncio.Event()
     prepare(stop, name=name)
-    await wiring.run_worker(stop, name=name)
+    removing = asyncio.create_task(leftovers.keep_removing(wiring.blobs()))
+    try:
+        with metrics_door.opened(wiring.house_settings()):
+            await wiring.run_worker(stop, name=name)
+    finally:
+        removing.cancel()
     leaving.start()
 
 

@@ -234,7 +234,9 @@ class Incoming:
         """Let go of the file and remove what was not published. A second call does nothing."""
         with self._lock:
             if self._file is not None:
-                self._file.close()
+                # On a full disk closing fails too, since it writes what is left; nobody wants that any more.
+                with contextlib.suppress(OSError):
+                    self._file.close()
             if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
                 self._temporary = None

@@ -45,7 +45,7 @@ class Governing:
         await self._rows("fold_idle", LAW)
 
     async def recount(self) -> list[govern.SlotDrift]:
-        """Recount slots and correct drift."""
+        """Recount slots and correct drift, of the scopes that no claim holds at this moment."""
         found = await self._connections.run(_recounted, stage="sweep")
         return [govern.SlotDrift(scope=row[0], was=row[1], is_now=row[2]) for row in found]
 

@@ -9,7 +9,7 @@ import dataclasses
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 PREFIX_BYTES: Final = 64  # what `sniff` needs to see
@@ -52,6 +52,12 @@ _MP4_BRANDS: Final = frozenset(
     {b"isom", b"mp41", b"mp42", b"mp71", b"avc1", b"M4V ", b"M4VP", b"MSNV", b"dash", b"cmfc", b"f4v "}
 )
 _ISO_BRAND: Final = re.compile(rb"iso[2-9a-c]\Z")
+
+
+# A picture of 64 MiB has some hundred thousand parts; one made of the smallest that there are would take half a minute
+# of the processor to walk through.
+_PARTS_MIN: Final = 1_000_000
+_PART_BYTES: Final = 100
 
 
 class NotWhole(ValueError):
@@ -146,7 +152,7 @@ def picture_size(media_type: str, data: memoryview) -> Size | None:
 def _png_size(data: memoryview) -> Size:
     """Walk the chunks to IEND, checking each one's length and CRC (W3C PNG, section 5)."""
     offset, size = 8, None
-    while True:
+    for _ in _parts_of(data):
         length, kind = struct.unpack_from(">I4s", data, offset)
         end = offset + 8 + length
         (crc,) = struct.unpack_from(">I", data, end)
@@ -160,6 +166,7 @@ def _png_size(data: memoryview) -> Size:
         if kind == b"IEND":
             return size
         offset = end + 4
+    raise _crumbled()
 
 
 _JPEG_NEXT_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -169,7 +176,7 @@ _JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def _jpeg_size(data: memoryview) -> Size:
     """Walk the segments, and the scans between them, to the end marker (ITU-T T.81, annex B)."""
     offset, size, has_scan = 2, None, False
-    while True:
+    for _ in _parts_of(data):
         match = _JPEG_NEXT_MARKER.search(data, offset)
         if match is None:
             raise NotWhole("the JPEG is cut off: it has no end marker")
@@ -184,6 +191,8 @@ def _jpeg_size(data: memoryview) -> Size:
             size = Size(width_px=width_px, height_px=height_px)
         has_scan = has_scan or marker == 0xDA
         offset += length
+    else:
+        raise _crumbled()
     if size is None or not has_scan:
         raise NotWhole("the JPEG has no picture in it")
     return size
@@ -194,7 +203,9 @@ def _gif_size(data: memoryview) -> Size:
     width_px, height_px, flags = struct.unpack_from("<HHB", data, 6)
     offset = 13 + _gif_table_bytes(flags)
     has_frame = False
+    parts = iter(_parts_of(data))
     while data[offset] != 0x3B:
+        _take_part(parts)
         if data[offset] == 0x21:
             offset += 2
         elif data[offset] == 0x2C:
@@ -204,10 +215,25 @@ def _gif_size(data: memoryview) -> Size:
             raise NotWhole(f"the GIF is damaged at byte {offset}")
         while data[offset]:
             offset += 1 + data[offset]
+            _take_part(parts)
         offset += 1
     if not has_frame:
         raise NotWhole("the GIF has no picture in it")
     return Size(width_px=width_px, height_px=height_px)
+
+
+def _parts_of(data: memoryview) -> range:
+    """Count as many parts as are walked through of a file of this size."""
+    return range(_PARTS_MIN + len(data) // _PART_BYTES)
+
+
+def _take_part(parts: Iterator[int]) -> None:
+    if next(parts, None) is None:
+        raise _crumbled()
+
+
+def _crumbled() -> NotWhole:
+    return NotWhole("the picture is made of more parts than any program would write")
 
 
 def _gif_table_bytes(flags: int) -> int:

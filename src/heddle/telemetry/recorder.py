@@ -13,6 +13,7 @@ process renders the sum of all. Exemplars are dropped in that mode, since promet
 import importlib.metadata
 import itertools
 import logging
+import math
 import os
 import platform
 import threading
@@ -101,6 +102,16 @@ class Recorder:
         if gauge is None:
             gauge = self._find(metric, labels, Kind.GAUGE, self._gauges, prometheus_client.Gauge)
         gauge.set(value)
+
+    def retract(self, metric: Metric, /) -> None:
+        """Take back what a gauge says: each of its values is unknown (NaN) until it is set again.
+
+        For who no longer knows: what a leader has shown would stand in its process for as long as that lives.
+        """
+        with self._lock:
+            gauges = [gauge for key, gauge in self._gauges.items() if key[0] == metric.name]
+        for gauge in gauges:
+            gauge.set(math.nan)
 
     def event(self, event: Event, /, **fields: object) -> None:
         """Count an event and write its line, at the catalogue's level, with the ids bound in the context.
@@ -281,6 +292,7 @@ _process: Final = Recorder()
 count = _process.count
 observe = _process.observe
 set = _process.set  # noqa: A001 - read as recorder.set
+retract = _process.retract
 event = _process.event
 render = _process.render
 

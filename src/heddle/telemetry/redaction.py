@@ -64,8 +64,8 @@ SHAPES: Final = (
         replacement=rf"\1 {REDACTED}",
     ),
     Shape(
-        needles=("hd_", "whsec_", "whsk_", "sk-", "r8_", "ghp_", "xox"),
-        pattern=re.compile(r"\b(hd_|whsec_|whsk_|sk-|r8_|ghp_|xox[abp]-)[A-Za-z0-9_+/=.-]{6,}"),
+        needles=("hd_", "whsec_", "whsk_", "sk-", "r8_", "ghp_", "xox", "hf_", "rpa_", "aiza", "ya29."),
+        pattern=re.compile(r"\b(hd_|whsec_|whsk_|sk-|r8_|ghp_|xox[abp]-|hf_|rpa_|AIza|ya29\.)[A-Za-z0-9_+/=.-]{6,}"),
         replacement=rf"\1{REDACTED}",
     ),
     Shape(
@@ -89,6 +89,12 @@ SHAPES: Final = (
         replacement=rf"\1{REDACTED}",
     ),
     Shape(
+        needles=("private key-----",),
+        # As in a service account's file, whose line ends are written as \\n.
+        pattern=re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[A-Za-z0-9+/=\s\\]{8,}"),
+        replacement=rf"\1{REDACTED}",
+    ),
+    Shape(
         needles=("eyj",),
         pattern=re.compile(r"\b(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
         replacement=rf"\1{REDACTED}",
@@ -96,7 +102,8 @@ SHAPES: Final = (
     Shape(
         needles=("authorization", "api_key", "api-key", "apikey", "passw", "secret", "token", "signature", "cookie"),
         pattern=re.compile(
-            r"((?:authorization|api[_-]?key|password|passwd|secret|token|signature|cookie)['\"]?\s{0,4}[:=]\s{0,4}['\"]?)"
+            r"((?:authorization|api[_-]?key|password|passwd|secret|token|signature|cookie)['\"]?\s{0,4}[:=]\s{0,4}['\"]?"
+            r"(?:(?:key|token)\s{1,4})?)"  # the schemes of fal and of older Replicate clients
             r"(?!\[redacted\]|bearer|basic)[^\s'\",;&}\])]{4,}",
             re.IGNORECASE,
         ),

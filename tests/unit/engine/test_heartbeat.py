@@ -65,3 +65,40 @@ def test_loop_when_the_whole_process_stood_still_then_it_goes_on(monkeypatch: py
     watch.look(after_s=0.25)
 
     assert watch.clock.now_s == 1_100.5
+
+
+class _Pulse:
+    """Break in a way that nobody foresaw, then beat."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def beat(self, **_: object) -> bool:
+        self.beats += 1
+        if self.beats == 1:
+            raise RuntimeError("can't start new thread")
+        return True
+
+    def is_lost(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def test_beat_when_it_breaks_in_an_unforeseen_way_then_the_thread_beats_on() -> None:
+    pulse = _Pulse()
+    parts = types.SimpleNamespace(
+        clock=_Clock(),
+        settings=settings.Settings(heartbeat_s=5.0),
+        name="one",
+        worker=7,
+        hold=(),
+        is_draining=False,
+        pulse=pulse,
+    )
+    heart = heartbeat.Heartbeat(cast("parts_module.Parts", parts), declared_dead=lambda _: None)
+
+    waits_s = [heart._guarded_beat(), heart._guarded_beat()]
+
+    assert (waits_s, pulse.beats) == ([1.0, 5.0], 2)

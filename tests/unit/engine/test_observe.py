@@ -1,11 +1,18 @@
 """What the ends of runs and the starts of steps do to the numbers, and which disk is the fullest."""
 
+import math
 import pathlib
+import shutil
+import threading
+import types
+from typing import Any, cast
 
 import prometheus_client.parser
 import pytest
 
-from heddle.engine import observe
+from heddle.config import settings
+from heddle.engine import observe, sweep
+from heddle.engine import parts as parts_module
 from heddle.ports import store
 from heddle.telemetry import recorder
 from tests.unit.engine import claims
@@ -66,3 +73,106 @@ def test_free_ratio_when_a_directory_is_not_made_yet_then_its_disk_counts_all_th
     ratio = observe._free_ratio((tmp_path / "not" / "made", tmp_path))
 
     assert 0 < ratio <= 1
+
+
+class House:
+    """Hold an observer whose endpoint's breaker is open."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.sweeper = types.SimpleNamespace(is_leader=True)
+        self.endpoints = {7: types.SimpleNamespace(row=claims.endpoint(name="sick"))}
+        parts = types.SimpleNamespace(
+            settings=settings.Settings(state_dir=str(directory)),
+            clock=self,
+            compute=types.SimpleNamespace(size=0),
+            endpoints=self.endpoints,
+            store=self,
+        )
+        self.observer = observe.Observer(cast("parts_module.Parts", parts), cast("sweep.Sweeper", self.sweeper))
+
+    def monotonic_s(self) -> float:
+        return 1.0
+
+    async def sleep(self, delay_s: float) -> None:
+        """Take no time."""
+
+    async def gauges(self, **_: Any) -> store.Gauges:
+        return store.Gauges(
+            ready={},
+            leases={},
+            slots={"sick": 3},
+            late_timers=0,
+            workers_alive=2,
+            unknown_attempts=4,
+            breakers={"sick": "open"},
+            oldest_transaction_s=0.0,
+            partitions_ahead_s=1e6,
+        )
+
+
+async def test_gauges_when_an_endpoint_is_removed_then_its_breaker_is_not_shown_as_open_for_ever(
+    tmp_path: pathlib.Path,
+) -> None:
+    house = House(tmp_path)
+    await house.observer.one_pass()
+    before = value("heddle_breaker_state", endpoint="sick")
+    house.endpoints.clear()
+
+    await house.observer.one_pass()
+
+    assert (before, value("heddle_breaker_state", endpoint="sick")) == (2, 0)
+    assert value("heddle_endpoint_in_flight_steps", endpoint="sick") == 0
+
+
+async def test_gauges_when_another_leads_then_what_this_one_has_shown_is_taken_back(tmp_path: pathlib.Path) -> None:
+    house = House(tmp_path)
+    await house.observer.one_pass()
+    before = value("heddle_attempts_unknown")
+    house.sweeper.is_leader = False
+
+    await house.observer.one_pass()
+
+    assert before == 4
+    assert math.isnan(value("heddle_attempts_unknown"))
+    assert math.isnan(value("heddle_breaker_state", endpoint="sick"))
+
+
+async def test_gauges_when_a_disk_cannot_be_asked_then_the_others_are_shown_all_the_same(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(_directory: object) -> None:
+        raise OSError("Stale file handle")
+
+    monkeypatch.setattr(shutil, "disk_usage", stale)
+    errors = value("heddle_stage_errors_total", stage="observe")
+    house = House(tmp_path)
+
+    await house.observer.one_pass()
+
+    assert value("heddle_attempts_unknown") == 4
+    assert value("heddle_stage_errors_total", stage="observe") == errors + 1
+
+
+async def test_gauges_when_a_disk_hangs_then_the_others_are_shown_and_one_thread_waits(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, asked = threading.Event(), []
+
+    def hangs(_directory: object) -> object:
+        asked.append(1)
+        answers.wait(30)
+        return types.SimpleNamespace(free=1, total=4)
+
+    monkeypatch.setattr(shutil, "disk_usage", hangs)
+    monkeypatch.setattr(observe, "DISK_LOOK_S", 0.01)
+    house = House(tmp_path)
+
+    for _ in range(3):
+        await house.observer.one_pass()
+    shown, count = value("heddle_attempts_unknown"), len(asked)
+    answers.set()
+    monkeypatch.setattr(observe, "DISK_LOOK_S", 10.0)
+    await house.observer.one_pass()
+
+    assert (shown, count) == (4, 1)
+    assert value("heddle_disk_free_ratio") == 0.25

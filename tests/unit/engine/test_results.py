@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pydantic
 import pytest
 
 import heddle
@@ -72,3 +73,24 @@ async def test_result_when_it_is_marked_as_an_artifact_and_names_none_then_it_is
     assert isinstance(outcome, settle.Faulted)
     assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.BAD_OUTPUT, 7)
     assert quality.found({"images": [{artifact.MARK: lie}]}) == []
+
+
+class Touchy(pydantic.BaseModel):
+    """A type whose author's check breaks."""
+
+    text: str
+
+    @pydantic.field_validator("text")
+    @classmethod
+    def look_up(cls, value: str) -> str:
+        return {"known": value}[value]
+
+
+async def test_result_when_the_check_of_its_type_breaks_then_it_is_bad_and_paid_for_and_not_unknown() -> None:
+    with registry.isolated():
+        heddle.model("results_model", output=Touchy)
+        outcome = results.checked(claimed(), settle.Completed(output={"text": "x"}, cost_nano_usd=7))
+
+    assert isinstance(outcome, settle.Faulted)
+    assert (outcome.fault.fault, outcome.billed_nano_usd) == (faults.Fault.BAD_OUTPUT, 7)
+    assert "KeyError: 'x'" in outcome.fault.message

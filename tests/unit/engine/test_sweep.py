@@ -38,6 +38,8 @@ class _Store:
         self.gone: list[session.Session] = []
         self.dead: list[session.Session] = []
         self.silence_s: float | None = None
+        self.left_to_prune = 0
+        self.is_prune_slow = False
 
     async def gone_sessions(self, *, is_leader: bool) -> list[session.Session]:
         if self.is_away:
@@ -61,6 +63,17 @@ class _Store:
 
     async def fold_idle(self) -> None:
         self.asked.append("fold_idle")
+
+    async def recount(self) -> list[store.SlotDrift]:
+        return []
+
+    async def prune(self, *, limit: int, **_: Any) -> int:
+        self.asked.append("prune")
+        if self.is_prune_slow:
+            raise store.StoreLost("canceling statement due to statement timeout")
+        pruned = min(limit, self.left_to_prune)
+        self.left_to_prune -= pruned
+        return pruned
 
 
 class _House:
@@ -227,3 +240,23 @@ async def test_sweep_when_sessions_are_not_watched_then_only_silence_counts() ->
         await house.passes(after_s=1.0)
 
     assert house.store.dead == []
+
+
+async def test_prune_when_a_whole_batch_went_then_the_next_turn_goes_on_with_it() -> None:
+    house = _House()
+    house.store.left_to_prune = 2_500
+
+    turns = [await house.passes(after_s=1.0) for _ in range(70)]
+
+    assert [number for number, asked in enumerate(turns, start=1) if "prune" in asked] == [60, 61, 62]
+    assert house.store.left_to_prune == 0
+
+
+async def test_prune_when_it_takes_too_long_then_the_sweeper_leads_on() -> None:
+    house = _House()
+    house.store.is_prune_slow = True
+
+    turns = [await house.passes(after_s=1.0) for _ in range(61)]
+
+    assert turns[59:] == [["reclaim", "fold_idle", "prune"], ["reclaim", "fold_idle"]]
+    assert house.sweeper.is_leader

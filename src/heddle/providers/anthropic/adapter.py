@@ -121,15 +121,17 @@ class AnthropicProvider(synchronous.Synchronous):
                     break
             else:
                 return settle.Unknown(
-                    message="the stream ended before its message did", told=self._told(opened.headers, gathering.usage)
+                    message="the stream ended before its message did",
+                    told=self._told(opened.headers, gathering.whole_usage),
                 )
             if gathering.error is not None:
                 return self._broken_off(gathering, opened.headers)
-            return self._completed(wire.checked_message(gathering.message), opened.headers)
+            message = wire.checked_message(gathering.message)
+            return self._completed(message, gathering.whole_usage, opened.headers)
         except transport.BodyLost as error:
             return self._outcomes.loss(error.lost)
         except (json_wire.AnswerRefused, sse.StreamRefused) as error:
-            return self._unreadable(str(error), gathering.usage, gathering.message, opened.headers)
+            return self._unreadable(str(error), gathering.whole_usage, gathering.message, opened.headers)
 
     def _answered(self, reply: transport.Reply, *, model: str) -> settle.Outcome:
         try:
@@ -137,10 +139,11 @@ class AnthropicProvider(synchronous.Synchronous):
         except json_wire.AnswerRefused as error:
             why = f"{error}; it begins: {self._outcomes.excerpt(reply.body)}"
             return self._unreadable(why, {}, {}, reply.headers)
-        return self._completed(message, reply.headers)
+        return self._completed(message, json_wire.read_part(message, "usage"), reply.headers)
 
-    def _completed(self, message: json_wire.JsonObject, headers: Mapping[str, str]) -> settle.Completed:
-        usage = json_wire.read_part(message, "usage")
+    def _completed(
+        self, message: json_wire.JsonObject, usage: json_wire.JsonObject, headers: Mapping[str, str]
+    ) -> settle.Completed:
         return settle.Completed(output=message, cost_nano_usd=_cost(message, usage), told=self._told(headers, usage))
 
     def _unreadable(
@@ -151,16 +154,19 @@ class AnthropicProvider(synchronous.Synchronous):
         return dataclasses.replace(faulted, billed_nano_usd=billed, told=self._told(headers, usage))
 
     def _broken_off(self, gathering: stream.Gathering, headers: Mapping[str, str]) -> settle.Outcome:
-        """Judge an error event: before any content as the same error without a stream, after it as a part."""
+        """Judge an error event: before any content as the same error without a stream, after it as a part.
+
+        A part is paid for. Where its tokens were not counted before it broke off, it costs as reserved, an estimate.
+        """
         assert gathering.error is not None
         codes = wire.error_codes(gathering.error)
         said = self._outcomes.quoted(json_wire.read_text(json_wire.read_part(gathering.error, "error"), "message"))
         message = f"the stream broke off with {', '.join(codes) or 'an error'}: {said}"
-        heard = self._told(headers, gathering.usage)
         if gathering.has_content:
             faulted = self._outcomes.fault(faults.Fault.PARTIAL, message)
-            billed = _cost(gathering.message, gathering.usage)
+            billed, heard = _cost(gathering.message, gathering.whole_usage), self._told(headers, gathering.whole_usage)
             return dataclasses.replace(faulted, billed_nano_usd=billed, told=heard)
+        heard = self._told(headers, gathering.usage)
         status = anthropic_faults.STATUSES.get(codes[-1] if codes else "", 500)
         return self._outcomes.judged(anthropic_faults.fault_of(status, codes), message, heard=heard)
 

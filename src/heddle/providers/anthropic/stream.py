@@ -29,13 +29,21 @@ class Gathering:
         self.message: json_wire.JsonObject = {}
         self.error: json_wire.JsonObject | None = None
         self.is_whole = False
+        self._is_counted = False
         # Joined when their block ends: appending to a text piece by piece copies it every time.
         self._pieces: dict[tuple[int, str], list[str]] = {}
 
     @property
     def usage(self) -> json_wire.JsonObject:
-        """Give the usage told so far."""
+        """Give the usage told so far: until the message says why it ended, that of its first token."""
         return json_wire.read_part(self.message, "usage")
+
+    @property
+    def whole_usage(self) -> json_wire.JsonObject:
+        """Give the usage of all that has come; empty while only the start has told of any, which counts no more of the
+        output than a token or two. The counts of ``message_delta`` are cumulative (the page on streaming).
+        """
+        return self.usage if self._is_counted else {}
 
     @property
     def has_content(self) -> bool:
@@ -121,3 +129,4 @@ class Gathering:
         self.message.update(json_wire.read_part(data, "delta"))
         told = {key: value for key, value in json_wire.read_part(data, "usage").items() if value is not None}
         self.message["usage"] = {**self.usage, **told}
+        self._is_counted = "output_tokens" in told and isinstance(self.message.get("stop_reason"), str)

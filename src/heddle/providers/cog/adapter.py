@@ -87,7 +87,7 @@ class CogProvider(endpoints.Endpoint):
         match outcome:
             case settle.Unknown():
                 return self._again(outcome.message)
-            case settle.Faulted() if outcome.fault.fault in _TELLS_NOTHING:
+            case settle.Faulted() if outcome.fault.fault in _TELLS_NOTHING or outcome.is_of_this_send:
                 return self._again(outcome.fault.message)
             case _:
                 return outcome

@@ -89,8 +89,7 @@ class Completions:
 
     async def _gathered(self, opened: transport.Opened, request: provider.ProviderRequest) -> settle.Outcome:
         """Put a stream together, handing each piece on as it comes."""
-        is_chat = self._operation is operations.Operation.CHAT
-        assembly: streams.Assembly = streams.ChatAssembly() if is_chat else streams.ResponseAssembly()
+        assembly = self._assembly()
         try:
             async for event in sse.events(opened.chunks):
                 piece = assembly.take(event)
@@ -107,6 +106,12 @@ class Completions:
             said = self._line.excerpt(wire.text(error.error, "message").encode())
             return self._line.partial(f"the stream broke off with an error ({code}): {said}")
         return self._line.partial("the stream ended before its end was told")
+
+    def _assembly(self) -> streams.Assembly:
+        if self._operation is not operations.Operation.CHAT:
+            return streams.ResponseAssembly()
+        needs_reasons = self._line.options.stream_end is operations.StreamEnd.FINISH_REASON
+        return streams.ChatAssembly(needs_reasons=needs_reasons)
 
     async def _judged(
         self, answer: Object, request: provider.ProviderRequest, headers: Mapping[str, str]

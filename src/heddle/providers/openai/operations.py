@@ -31,6 +31,13 @@ class Operation(enum.StrEnum):
     BATCH = "batch"
 
 
+class StreamEnd(enum.StrEnum):
+    """Name what shows that the stream of a chat is whole."""
+
+    FINISH_REASON = "finish_reason"  # each choice says why it stopped, and then [DONE]
+    DONE = "done"  # [DONE] alone: for servers that give no reasons, and write none behind an answer that was cut
+
+
 PATHS: Final[Mapping[Operation, str]] = types.MappingProxyType(
     {
         Operation.CHAT: "/chat/completions",
@@ -64,6 +71,7 @@ class OpenaiOptions:
     lookup_bound_s: float
     has_list_prices: bool
     response_bytes_max: int
+    stream_end: StreamEnd
 
 
 def read(config: provider.EndpointConfig) -> OpenaiOptions:
@@ -91,6 +99,7 @@ def read(config: provider.EndpointConfig) -> OpenaiOptions:
         response_bytes_max=int(
             source.number("response_bytes_max", default=RESPONSE_BYTES_MAX, low=1_024, high=1024**3, unit="bytes")
         ),
+        stream_end=source.choice("stream_end", default=StreamEnd.FINISH_REASON),
     )
     source.end()
     if found.batch_endpoint not in BATCH_ENDPOINTS:

@@ -40,9 +40,10 @@ class Assembly(Protocol):
 
 
 class ChatAssembly:
-    """Add up the chunks of a chat completion."""
+    """Add up the chunks of a chat completion. ``needs_reasons``: a choice without a reason to stop is only a part."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, needs_reasons: bool = True) -> None:
+        self._needs_reasons = needs_reasons
         self.whole: Object | None = None
         self._head: Object = {}
         self._choices: dict[int, Object] = {}
@@ -81,7 +82,7 @@ class ChatAssembly:
             raise json_wire.WireRefused("ends without a single choice")
         # Gateways write [DONE] also behind an upstream that was cut: a reason to stop tells a whole choice from a part.
         cut = [index for index, choice in self._choices.items() if choice["finish_reason"] is None]
-        if cut:
+        if cut and self._needs_reasons:
             raise json_wire.WireRefused(f"ends without a reason for choice {min(cut)} to stop")
         choices = [self._choices[index] for index in sorted(self._choices)]
         return {**self._head, "object": "chat.completion", "choices": choices}

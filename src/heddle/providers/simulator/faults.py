@@ -18,7 +18,7 @@ FAULTS: Final[Mapping[tuple[int, str], faults.Fault]] = {
     (409, "in_progress"): faults.Fault.SENT_UNKNOWN,  # our own key is being accepted at this moment: not refused at all
     (413, "too_large"): faults.Fault.TOO_LARGE,
     (422, "invalid_input"): faults.Fault.REJECTED_PERMANENT,
-    (422, "idempotency_key_reused"): faults.Fault.REJECTED_PERMANENT,
+    (422, "idempotency_key_reused"): faults.Fault.SENT_UNKNOWN,  # a job has our key already, and it may be paid
     (429, "concurrency_limit"): faults.Fault.THROTTLED,
     (429, "rate_limited"): faults.Fault.THROTTLED,
     (500, "internal_error"): faults.Fault.REJECTED_TRANSIENT,  # stated by the provider: nothing was accepted

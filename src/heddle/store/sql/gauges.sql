@@ -1,13 +1,28 @@
 -- Purpose: read what the gauges show: ready rows by lane with their oldest age, leases, slots, late timers, living workers, unknown attempts,
 --   breakers, the oldest transaction of another session, and how long there are partitions for. Caller: engine.observe, the leader.
 -- Rows: reads ready, lease, slot, timer, worker, attempt, step, endpoint, limit_state and the server's catalogues. Locks: none.
--- Bounded: ready is counted up to 100,000 rows, unknown attempts up to 10,000. Indexes: attempt's unknown, timer's due_at.
+-- Bounded: ready is counted up to 100,000 rows, unknown attempts up to 10,000. Indexes: ready's key, attempt's unknown, timer's due_at.
+-- The oldest of a lane is looked up by the heads of its lines (lane, tenant), 20,000 at most, from one to the next by the key: behind a great
+--   backlog of one lane the few rows of another must not be overlooked. A lane beyond what is counted has at least one row.
 -- An unknown attempt counts while its step waits for it; a stopped run's does not: somebody has decided about it.
 -- Sessions of other roles show their transactions only to a role with pg_read_all_stats.
+with recursive head (lane, tenant_id, at, place) as (
+  (select lane, tenant_id, at, 1 from heddle_ready order by lane, tenant_id, seq limit 1)
+  union all
+  select n.lane, n.tenant_id, n.at, h.place + 1
+  from head h
+  cross join lateral (
+    select y.lane, y.tenant_id, y.at from heddle_ready y where (y.lane, y.tenant_id) > (h.lane, h.tenant_id)
+    order by y.lane, y.tenant_id, y.seq limit 1
+  ) n
+  where h.place < 20000
+), counted as (
+  select lane, count(*) as n from (select lane from heddle_ready limit 100000) y group by lane
+)
 select
-  (select json_object_agg(lane, json_build_array(n, age)) from (
-    select lane, count(*) as n, extract(epoch from clock_timestamp() - min(at))::float8 as age
-    from (select lane, at from heddle_ready limit 100000) y group by lane) g) as ready,
+  (select json_object_agg(g.lane, json_build_array(coalesce(c.n, 1), g.age)) from (
+    select lane, extract(epoch from clock_timestamp() - min(at))::float8 as age from head group by lane) g
+    left join counted c on c.lane = g.lane) as ready,
   (select json_object_agg(purpose, n) from (select purpose, count(*) as n from heddle_lease group by purpose) l) as leases,
   (select json_object_agg(name, n) from (
     select e.name, count(*) as n from heddle_slot k join heddle_endpoint e on e.id = k.endpoint_id group by e.name) s) as slots,

@@ -1,6 +1,8 @@
--- Purpose: remove idempotency keys, inbox rows, strays and pointers to results past their time, in small batches. Caller: engine.sweep, the leader.
+-- Purpose: remove idempotency keys, inbox rows, strays, pointers to results and workers past their time, in small batches.
+-- Caller: engine.sweep, the leader. A worker that left or died goes a month later, when no lease is its any more.
 -- A pointer to a result goes when the result is too old, or has come to nothing. Of a call that has not ended, or ended lately, it is put off.
--- Rows: deletes idempotency, inbox and stray; deletes or puts off result; reads step and attempt of those. Indexes: their times, keys. Locks: the rows.
+-- Rows: deletes idempotency, inbox, stray and worker; deletes or puts off result; reads step and attempt of those. Indexes: their times, keys.
+-- Locks: the rows.
 with moment as materialized (
   select clock_timestamp() as now
 ), old_keys as (
@@ -23,6 +25,15 @@ with moment as materialized (
     where at < clock_timestamp() - make_interval(hours => %(hours)s) order by at limit %(limit)s
   ) o
   where y.endpoint_id = o.endpoint_id and y.handle = o.handle
+  returning 1
+), old_workers as (
+  delete from heddle_worker w where w.id = any(array(
+    select v.id from heddle_worker v
+    where v.state in ('dead', 'gone') and v.seen_at < clock_timestamp() - interval '30 days'
+      and not exists (select from heddle_lease l where l.worker_id = v.id)
+    order by v.id limit %(limit)s
+    for update skip locked
+  ))
   returning 1
 ), looked as materialized (
   select r.tenant_id, r.key, r.run_id, r.ordinal, case
@@ -48,4 +59,4 @@ with moment as materialized (
   returning 1
 )
 select (select count(*) from old_keys)::int + (select count(*) from old_events)::int + (select count(*) from old_strays)::int
-  + (select count(*) from old_results)::int as removed
+  + (select count(*) from old_results)::int + (select count(*) from old_workers)::int as removed

@@ -61,6 +61,7 @@ DOUBTED: Final = metrics.SPEND_ALARM.name
 FIRST_TRIES: Final = metrics.ENDPOINT_FIRST_TRIES.name
 CHARGED: Final = metrics.MONEY_CHARGED.name
 ROLLED_BACK: Final = metrics.CANARIES_ROLLED_BACK.name
+ESTIMATED: Final = metrics.MONEY_ESTIMATED.name
 
 STATES: Final = (
     _alert(
@@ -276,7 +277,9 @@ STATES: Final = (
     ),
     _alert(
         "HeddleCostsEstimated",
-        f"sum by (endpoint) (increase({metrics.MONEY_ESTIMATED.name}[1h])) > 0",
+        # The first estimate at an endpoint is often the only one, and the first step of a counter is no increase.
+        f"sum by (endpoint) (increase({ESTIMATED}[1h])) > 0"
+        f" or sum by (endpoint) ({ESTIMATED} unless {ESTIMATED} offset 1h) > 0",
         TICKET,
         for_s=900,
         summary="Calls to {{ $labels.endpoint }} are booked at their reservation.",

@@ -31,6 +31,11 @@ def _value(metric: Metric, *by: str) -> Query:
     return Query(expression=f"max by ({', '.join(by)}) ({metric.name})" if by else f"max({metric.name})", legend=legend)
 
 
+def _least(metric: Metric) -> Query:
+    """Show what is worst where little is bad: on several machines the largest would hide it."""
+    return Query(expression=f"min({metric.name})", legend=metric.help)
+
+
 def _panel(title: str, unit: str, *queries: Query, meaning: str = "", danger_above: float | None = None) -> Panel:
     return Panel(title=title, meaning=meaning or title, unit=unit, queries=queries, danger_above=danger_above)
 
@@ -155,7 +160,7 @@ TOLD: Final = Row(
 MACHINES: Final = Row(
     title="How are the machines?",
     panels=(
-        _panel("Database reached", COUNT, _value(metrics.DATABASE_UP), meaning="1 when every process reaches it."),
+        _panel("Database reached", COUNT, _least(metrics.DATABASE_UP), meaning="1 when every process reaches it."),
         _panel("Oldest transaction", SECONDS, _value(metrics.OLDEST_TRANSACTION_AGE), danger_above=60),
         _panel(
             "Deadlocks and serialization failures",
@@ -183,7 +188,7 @@ MACHINES: Final = Row(
             _rate(metrics.NOTIFICATIONS_SENT),
             _rate(metrics.NOTIFICATIONS_RECEIVED),
         ),
-        _panel("Disk free", SHARE, _value(metrics.DISK_FREE)),
+        _panel("Disk free", SHARE, _least(metrics.DISK_FREE)),
         _panel("Log lines held back", PER_SECOND, _rate(metrics.LOG_LINES_SUPPRESSED, "event")),
     ),
 )

@@ -224,6 +224,9 @@ GATEWAY_LISTENING = _event("gateway.listening", INFO, "A gateway takes requests.
 KEY_REFUSED = _event("key.refused", WARNING, "A key was missing, unknown, expired or not allowed.", "key", "reason")
 ARTIFACT_STORED = _event("artifact.stored", DEBUG, "An artifact was stored.", "size_bytes")
 ARTIFACT_REFUSED = _event("artifact.refused", INFO, "An upload was refused.", "reason", "size_bytes")
+ARTIFACTS_ABANDONED = _event(
+    "artifacts.abandoned", INFO, "Files that killed processes had left half-written were removed.", "count"
+)
 
 # The compute pool.
 COMPUTE_TIMED_OUT = _event(

@@ -10,6 +10,8 @@ from typing import Any
 from heddle.testing.memory.deployed import TenantRow
 from heddle.testing.memory.tables import Rows, Statement, Tables
 
+_WORKERS_KEPT_S = 30 * 86_400.0
+
 
 def nothing(_tables: Tables, **_parameters: Any) -> Rows:
     """Do nothing: a lock where every transaction runs alone, a session that has no settings, a bell nobody hears."""
@@ -70,7 +72,7 @@ def idempotency_answer(
 
 
 def prune(tables: Tables, *, hours: int, limit: int) -> Rows:
-    """Remove keys, callbacks and strays past their time."""
+    """Remove keys, callbacks, strays and workers past their time."""
     until = tables.now_s() - hours * 3_600.0
     keys = [key for key, row in tables.idempotency.items() if row["at"] < until][:limit]
     events = [key for key, row in tables.inbox.items() if row[3] < until][:limit]
@@ -81,7 +83,15 @@ def prune(tables: Tables, *, hours: int, limit: int) -> Rows:
     strays = [key for key, at in tables.strays.items() if at < until][:limit]
     for stray in strays:
         del tables.strays[stray]
-    return [(len(keys) + len(events) + len(strays),)]
+    holding = {lease.worker_id for lease in tables.leases.values()}
+    workers = [
+        row.id
+        for row in tables.workers.values()
+        if row.state in ("dead", "gone") and row.seen_at < tables.now_s() - _WORKERS_KEPT_S and row.id not in holding
+    ][:limit]
+    for worker in workers:
+        del tables.workers[worker]
+    return [(len(keys) + len(events) + len(strays) + len(workers),)]
 
 
 def api_key(tables: Tables, *, key_hash: str, now: datetime.datetime) -> Rows:

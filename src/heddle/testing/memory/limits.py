@@ -1,4 +1,4 @@
-"""Say where model calls may go now, and keep the leader's books: fold_idle, recount, scope_counters and govern.
+"""Say where model calls may go now, and keep the leader's books: fold_idle, the recount, scope_counters and govern.
 
 The rules are those of ``claim_model.sql``. Neighbours: folding has the law of scopes, model_claims takes what has room.
 """

@@ -32,6 +32,8 @@ class CogTwin(server.CallbackTwin):
         super().__init__(given, now_s=now_s)
         # Prediction id to job id, of those that run: the container remembers no others, and none after a restart.
         self._running: dict[str, str] = {}
+        # Held from the look for a running prediction until a new one is known: payment is on disk in between.
+        self._starting = asyncio.Lock()
 
     def routes(self) -> Sequence[server.Route]:
         """List the routes; the container asks for no key."""
@@ -108,32 +110,37 @@ class CogTwin(server.CallbackTwin):
         asked = self._asked(call)
         given_id = asked.get("id")
         prediction_id = given_id if isinstance(given_id, str) and given_id else f"pred_{call.digest[:16]}"
-        return await self._started(call, asked, prediction_id)
+        async with self._starting:
+            job = await self._begun(call, asked, prediction_id)
+        return await self._answered_begun(call, job)
 
     async def _put(self, call: calls.Call) -> answers.Answer:
         asked, prediction_id = self._asked(call), call.parameters["id"]
         if asked.get("id", prediction_id) != prediction_id:
             message = "prediction ID must match the ID supplied in the URL"
             raise calls.Refused(422, "value_error", message, field="id")
-        running = self._running.get(prediction_id)
-        job = None if running is None else self.jobs.find(running)
-        if job is None or job.status.is_over:
-            return await self._started(call, asked, prediction_id)
+        async with self._starting:
+            running = self._running.get(prediction_id)
+            job = None if running is None else self.jobs.find(running)
+            started = None
+            if job is None or job.status.is_over:
+                started = await self._begun(call, asked, prediction_id)
+        if started is not None:
+            return await self._answered_begun(call, started)
+        assert job is not None, "what is not begun runs"
         if _wants_events(call):
             return self._followed(await self._over(call, job, is_dropped_with_it=False))
         return answers.json_answer(202, {**predictions.shown(job), "input": job.paid.data["input"]})
 
-    async def _started(
-        self, call: calls.Call, asked: dict[str, identity.JsonValue], prediction_id: str
-    ) -> answers.Answer:
+    async def _begun(self, call: calls.Call, asked: dict[str, identity.JsonValue], prediction_id: str) -> jobs.Job:
+        """Begin a prediction; the caller holds the lock of starts."""
         given = asked["input"]
         if _wants_events(call) and not predictions.is_streaming(given):
             said = "This model does not support streaming responses. Add @cog.streaming to predict() to enable SSE."
             raise calls.Refused(406, "stream", said)
         if self.busy >= SLOTS:
             raise self.throttled(call, wait_s=1.0)
-        is_async = call.headers.get("prefer") == "respond-async"
-        is_later = is_async or _wants_events(call)
+        is_later = _is_async(call) or _wants_events(call)
         job = await self.jobs.pay(
             jobs.Order(
                 operation="predictions",
@@ -152,10 +159,14 @@ class CogTwin(server.CallbackTwin):
             )
         )
         self._running[prediction_id] = job.id
-        if is_async:
-            return answers.json_answer(202, {"id": prediction_id, "status": "starting"})
-        job = await self._over(call, job, is_dropped_with_it=not is_later)
-        return self._followed(job) if is_later else answers.json_answer(200, predictions.shown(job))
+        return job
+
+    async def _answered_begun(self, call: calls.Call, job: jobs.Job) -> answers.Answer:
+        """Answer for a prediction that has just begun, as it was asked for."""
+        if _is_async(call):
+            return answers.json_answer(202, {"id": job.paid.data["id"], "status": "starting"})
+        job = await self._over(call, job, is_dropped_with_it=not _wants_events(call))
+        return self._followed(job) if _wants_events(call) else answers.json_answer(200, predictions.shown(job))
 
     async def _over(self, call: calls.Call, job: jobs.Job, *, is_dropped_with_it: bool) -> jobs.Job:
         """Wait for a prediction's end; one that was asked for synchronously is cancelled when its client goes."""
@@ -243,6 +254,10 @@ class CogTwin(server.CallbackTwin):
             said = "must be an address on this machine, since this is a twin"
             raise calls.Refused(422, "value_error", said, field="webhook")
         return asked
+
+
+def _is_async(call: calls.Call) -> bool:
+    return call.headers.get("prefer") == "respond-async"
 
 
 def _wants_events(call: calls.Call) -> bool:

@@ -16,6 +16,8 @@ from heddle.twins.comfyui import graphs, news
 
 HISTORY_MAX = 10_000
 FILES_MAX = 20_000
+FILES_BYTES_MAX = 512 * 1024**2
+PENDING_MAX = 10_000
 STUCK_LOOK_S = 0.05
 
 
@@ -50,6 +52,7 @@ class Queue:
         self.stuck: list[Job] = []
         self.history: collections.OrderedDict[str, dict[str, identity.JsonValue]] = collections.OrderedDict()
         self.files: collections.OrderedDict[tuple[str, str, str], bytes] = collections.OrderedDict()
+        self._files_bytes = 0
 
     def put(self, job: Job, *, is_stuck: bool) -> None:
         """Add a job; a stuck one stays pending for ever."""
@@ -69,6 +72,11 @@ class Queue:
     def remaining(self) -> int:
         """Count the jobs that are not over."""
         return len(self._pending) + len(self.stuck) + (self.running is not None)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether no more jobs are taken."""
+        return len(self._pending) + len(self.stuck) >= PENDING_MAX
 
     def remove(self, prompt_id: str) -> bool:
         """Take a pending job out; tells whether there was one."""
@@ -92,11 +100,12 @@ class Queue:
         return True
 
     def store(self, *, kind: str, subfolder: str, filename: str, data: bytes) -> None:
-        """Keep a file; of more than 20,000 the oldest goes."""
-        self.files.pop((kind, subfolder, filename), None)
+        """Keep a file; of more than 20,000, or 512 MiB together, the oldest go."""
+        self._files_bytes += len(data) - len(self.files.pop((kind, subfolder, filename), b""))
         self.files[kind, subfolder, filename] = data
-        if len(self.files) > FILES_MAX:
-            self.files.popitem(last=False)
+        while len(self.files) > FILES_MAX or self._files_bytes > FILES_BYTES_MAX:
+            _, gone = self.files.popitem(last=False)
+            self._files_bytes -= len(gone)
 
     async def work(self) -> None:
         """Work on one job after the other."""

@@ -111,6 +111,8 @@ class ComfyuiTwin(server.Twin):
         checked = graphs.check(given["prompt"], has_input=self._has_input)
         if checked.error is not None:
             return answers.json_answer(400, {"error": checked.error, "node_errors": checked.node_errors})
+        if self.queue.is_full:
+            raise calls.Refused(503, "full", f"{queue.PENDING_MAX} prompts wait; this is a twin: clear its queue.")
         number = self._next_number(given)
         order = jobs.Order(
             operation="prompt",

@@ -6,16 +6,21 @@ Sources: fal_client 1.0.3; fal.ai/docs/documentation/model-apis, read 2026-11-29
 ``wire``, which words states and results.
 """
 
+import asyncio
 import json
 import math
 import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from aiohttp import web
+
 from heddle.twins.fal import wire
 from heddle.twins.kit import answers, callbacks, calls, faults, jobs, options, server, studio
 
 TIMEOUT_LEAST_S = 1.0
+DEADLINES_MAX = 10_000
+LATER_S = 0.001  # a timer may fire a little before the clock says so
 
 
 class FalTwin(server.CallbackTwin):
@@ -28,6 +33,18 @@ class FalTwin(server.CallbackTwin):
     def __init__(self, given: options.Options, *, now_s: Callable[[], float] = time.time) -> None:
         super().__init__(given, now_s=now_s)
         self._studio = studio.Studio()
+        self._deadlines: set[asyncio.Task[None]] = set()
+
+    def application(self) -> web.Application:
+        """Build the application, which takes the waits for deadlines along when it ends."""
+        application = super().application()
+        application.on_cleanup.append(self._let_go)
+        return application
+
+    async def _let_go(self, _: web.Application) -> None:
+        for task in self._deadlines:
+            task.cancel()
+        await asyncio.gather(*self._deadlines, return_exceptions=True)
 
     def routes(self) -> Sequence[server.Route]:
         """List the routes; the model of a submission may be any path, so it comes last."""
@@ -108,7 +125,22 @@ class FalTwin(server.CallbackTwin):
             },
         )
         job = await self.jobs.pay(order)
+        self._stop_late(job)
         return answers.json_answer(200, wire.shown(job, place=0, end=None, url=self.url))
+
+    def _stop_late(self, job: jobs.Job) -> None:
+        """Take a job that begins too late out of the queue at that time: it is over, given back and told of."""
+        timed_out_at_s = wire.times_out_at_s(job)
+        if timed_out_at_s is None or len(self._deadlines) >= DEADLINES_MAX:
+            return
+
+        async def stop() -> None:
+            await asyncio.sleep(max(0.0, timed_out_at_s - self.now_s()) + LATER_S)
+            await self.jobs.cancel(job.id)
+
+        task = asyncio.create_task(stop(), name=f"twin-deadline-{job.id}")
+        self._deadlines.add(task)
+        task.add_done_callback(self._deadlines.discard)
 
     async def _status(self, call: calls.Call) -> answers.Answer:
         job = self._found(call)

@@ -98,12 +98,11 @@ def app_of(model: str) -> str:
 
 def end_of(job: jobs.Job, *, now_s: float) -> End | None:
     """Tell how a job has ended; None for one that is open."""
-    data = job.paid.data
-    allowed_s = data["start_timeout_s"]
-    if job.status is jobs.Status.QUEUED:
-        return _TIMED_OUT if allowed_s is not None and now_s - job.paid.at_s > allowed_s else None
+    data, timed_out_at_s = job.paid.data, times_out_at_s(job)
+    if timed_out_at_s is not None and now_s > timed_out_at_s and (job.over_at_s or now_s) >= timed_out_at_s:
+        return _TIMED_OUT
     match job.status:
-        case jobs.Status.RUNNING:
+        case jobs.Status.QUEUED | jobs.Status.RUNNING:
             return None
         case jobs.Status.CANCELLED:
             return _CANCELLED
@@ -111,6 +110,14 @@ def end_of(job: jobs.Job, *, now_s: float) -> End | None:
             return _FAILURES[int(hashlib.sha256(job.id.encode()).hexdigest(), 16) % len(_FAILURES)]
         case _:
             return _FAILURES[0] if data["is_lie"] else End(status=200, headers={"X-Fal-Billable-Units": _units(job)})
+
+
+def times_out_at_s(job: jobs.Job) -> float | None:
+    """Tell when a job that would begin later than allowed ends in the queue, for good; None for one that begins."""
+    allowed_s, fate = job.paid.data["start_timeout_s"], job.paid.fate
+    if allowed_s is None or not (fate.is_stuck or fate.latency_s * jobs.QUEUED_SHARE > allowed_s):
+        return None
+    return job.paid.at_s + float(allowed_s)
 
 
 def shown(job: jobs.Job, *, place: int, end: End | None, url: str) -> dict[str, identity.JsonValue]:

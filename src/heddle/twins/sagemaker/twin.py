@@ -29,6 +29,7 @@ PRICE_NANO_USD: Final = 1_000_000
 REALTIME_BYTES_MAX: Final = 6_291_456
 INLINE_BYTES_MAX: Final = 128_000
 OBJECTS_MAX: Final = 1_000
+OBJECTS_BYTES_MAX: Final = 512 * 1024**2
 _FAILURE: Final = b"Received server error (500) from primary with message 'CUDA out of memory'"
 
 
@@ -40,6 +41,7 @@ class SageMakerTwin(server.Twin):
     def __init__(self, given: options.Options, *, now_s: Callable[[], float] = time.time) -> None:
         super().__init__(given, now_s=now_s)
         self._objects: collections.OrderedDict[str, bytes] = collections.OrderedDict()
+        self._objects_bytes = 0
 
     def routes(self) -> Sequence[server.Route]:
         """List the routes; a bucket may have any name but ``endpoints``, so it comes last."""
@@ -149,9 +151,11 @@ class SageMakerTwin(server.Twin):
     async def _put_object(self, call: calls.Call) -> answers.Answer:
         place = _place(call)
         assert place is not None
+        self._objects_bytes += len(call.body) - len(self._objects.pop(place, b""))
         self._objects[place] = call.body
-        if len(self._objects) > OBJECTS_MAX:
-            self._objects.popitem(last=False)
+        while len(self._objects) > OBJECTS_MAX or self._objects_bytes > OBJECTS_BYTES_MAX:
+            _, gone = self._objects.popitem(last=False)
+            self._objects_bytes -= len(gone)
         etag = hashlib.md5(call.body, usedforsecurity=False).hexdigest()
         return answers.Answer(status=200, pieces=(b"",), media_type="text/plain", headers={"ETag": f'"{etag}"'})
 
