@@ -245,3 +245,13 @@ def test_operating_when_a_tenant_is_mistyped_then_refused_by_name_and_none_is_ma
 
     with database.connect() as connection:
         assert not connection.execute("select 1 from heddle_tenant where name = 'nobdy'").fetchall()
+
+
+@pytest.mark.parametrize("path", ["dead-letters", "usage", "webhooks/deliveries", "steps/unknown", "runs"])
+def test_list_when_a_parameter_is_misspelt_then_it_is_refused_by_name_and_not_shown_unfiltered(
+    house: client.Heddle, tenant: str, path: str
+) -> None:
+    refused = web(house, tenant, "read").get(f"/v1/{path}", {"workflw": "shoot"})
+
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json()["errors"]] == ["workflw"]

@@ -100,11 +100,7 @@ def start_many(request: django.http.HttpRequest) -> django.http.HttpResponse:
 @router.get("/runs", auth=auth.reads, summary="List runs, newest first")
 def index(request: django.http.HttpRequest, query: ninja.Query[forms.RunQuery]) -> django.http.HttpResponse:
     """List runs by workflow, state, label and time; keyset-paged."""
-    # The framework hands over only what it knows; a misspelt filter would silently show everything.
-    unknown = sorted(set(request.GET) - set(forms.RunQuery.model_fields))
-    if unknown:
-        message = f"is not a filter; the filters are {', '.join(forms.RunQuery.model_fields)}"
-        raise problems.invalid([client.Problem(field=name[:100], message=message) for name in unknown])
+    bodies.check_query(request, forms.RunQuery)
     label = None
     if query.label is not None:
         name, separator, value = query.label.partition(":")

@@ -75,6 +75,7 @@ def quote(request: django.http.HttpRequest) -> django.http.HttpResponse:
 @router.get("/usage", auth=auth.reads, summary="Show what was spent, by day, workflow, model or endpoint")
 def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> django.http.HttpResponse:
     """Show a tenant's spend of the last 30 days, or of those from `from` to `to`; keyset-paged."""
+    bodies.check_query(request, UsageQuery)
     found = room().spending.usage(
         tenant=auth.tenant_named(request, query.tenant),
         first=query.first,

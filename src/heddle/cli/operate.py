@@ -9,13 +9,12 @@ import contextlib
 import getpass
 import json
 import os
-import pathlib
 import socket
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from heddle.cli import complaints, table
+from heddle.cli import complaints, given_json, table
 from heddle.service import database, setup
 
 if TYPE_CHECKING:
@@ -60,14 +59,7 @@ def settle(given: argparse.Namespace) -> int:
     """Decide a step whose outcome nobody knows."""
     output = None
     if given.output is not None:
-        try:
-            output = json.loads(
-                pathlib.Path(given.output[1:]).read_text(encoding="utf-8")
-                if given.output.startswith("@")
-                else given.output
-            )
-        except (OSError, ValueError) as error:
-            raise complaints.CommandRefused(f"--output is not JSON: {error}") from error
+        output = given_json.read(given.output, option="--output")
     if given.verdict == "done" and given.output is None:
         raise complaints.CommandRefused("--as done needs --output, the result that the workflow goes on with")
     with desk() as house:

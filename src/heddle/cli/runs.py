@@ -1,4 +1,4 @@
-"""`heddle runs …`: start, list, show, watch and cancel runs through the HTTP API, as any customer does."""
+"""`heddle runs …`: start, list, show, watch, cancel and signal runs through the HTTP API, as any customer does."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ import urllib.parse
 import uuid
 from typing import Any
 
-from heddle.cli import bulk, complaints, progress, remote, table
+from heddle.cli import bulk, complaints, given_json, progress, remote, table
 from heddle.service import setup
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
@@ -23,7 +23,9 @@ _MARKS = {"succeeded": "✓", "failed": "✗", "cancelled": "✗", "expired": "�
 def submit(given: argparse.Namespace) -> int:
     """Start a run, its artifacts uploaded first; with --watch, see it to its end."""
     api = _api()
-    arguments = _arguments(given.input)
+    arguments = given_json.read(given.input, option="--input")
+    if not isinstance(arguments, dict):
+        raise complaints.CommandRefused("--input must be a JSON object: the workflow's arguments by name")
     for text in given.artifact:
         name, path = _pair(text, option="--artifact")
         arguments[name] = {"id": _upload(api, pathlib.Path(path))["id"]}
@@ -132,6 +134,19 @@ def retry(given: argparse.Namespace) -> int:
     return complaints.Exit.DONE
 
 
+def signal(given: argparse.Namespace) -> int:
+    """Send a run a signal."""
+    value = given_json.read(given.value, option="--value")
+    key = given.idempotency_key or f"cli-{uuid.uuid4()}"
+    path = f"{_path(given.run_id)}/signals/{urllib.parse.quote(given.name, safe='')}"
+    answer = _api().post(path, value, {"Idempotency-Key": key}).json()
+    if given.json:
+        _print_json(answer)
+    else:
+        print(f"{given.run_id}: signal {given.name} is kept for it; heddle why {given.run_id}")
+    return complaints.Exit.DONE
+
+
 def reprioritise(given: argparse.Namespace) -> int:
     """Give a run another class, or every run of a filter."""
     bulk.is_asked(given)
@@ -188,7 +203,8 @@ def _print_run(run: dict[str, Any]) -> None:
     if run["degraded"]:
         print(f"degraded: a fallback answered; it cost ${run['price_difference']} more than the first choice")
     if run.get("error"):
-        print(f"error:    {run['error'].get('fault', '')}: {run['error'].get('message', '')}")
+        fault = f"{run['error'].get('fault', '')}: {run['error'].get('message', '')}"
+        print(f"error:    {table.line(fault)}")
     if run.get("output") is not None:
         print(f"output:   {json.dumps(run['output'], indent=2)}")
 
@@ -203,22 +219,6 @@ def _api() -> remote.Api:
 
 def _path(run_id: str) -> str:
     return f"/v1/runs/{urllib.parse.quote(run_id, safe='')}"
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = pathlib.Path(text[1:]).read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise complaints.CommandRefused(f"--input cannot be read: {error}") from error
-    except ValueError as error:
-        raise complaints.CommandRefused(f"--input is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise complaints.CommandRefused("--input must be a JSON object: the workflow's arguments by name")
-    return found
 
 
 def _pair(text: str, *, option: str) -> tuple[str, str]:

@@ -6,7 +6,6 @@ user and the machine in the audit trail. Before it: an operator. After it: ``hed
 
 import argparse
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ def index(given: argparse.Namespace) -> int:
     with _desk() as desk:
         if given.disabled:
             gone = [
-                (f"{each.at:%Y-%m-%d %H:%M:%S}", each.url, each.reason) for each in desk.disabled(tenant=given.tenant)
+                {"at": f"{each.at:%Y-%m-%d %H:%M:%S}", "url": each.url, "reason": each.reason}
+                for each in desk.disabled(tenant=given.tenant)
             ]
-            print(json.dumps(gone, indent=2) if given.json else table.columns(gone, heads=("AT (UTC)", "URL", "WHY")))
+            table.tell(gone, heads=("AT (UTC)", "URL", "WHY"), is_json=given.json)
             return complaints.Exit.DONE
         found = desk.deliveries(tenant=given.tenant, state=given.state, run_id=given.run_id, limit=given.limit)
     rows = [
@@ -41,11 +41,7 @@ def index(given: argparse.Namespace) -> int:
         }
         for each in found
     ]
-    if given.json:
-        print(json.dumps(rows, indent=2))
-        return complaints.Exit.DONE
-    lines = [tuple("-" if value is None else str(value) for value in row.values()) for row in rows]
-    print(table.columns(lines, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL")))
+    table.tell(rows, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL"), is_json=given.json)
     return complaints.Exit.DONE
 
 

@@ -16,7 +16,7 @@ from heddle.client import money, values
 from heddle.client.admission import InvalidInput
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import faults, run
+from heddle.core import faults, ids, run
 from heddle.ports import doors, operators, records
 
 RUN_IDS_MAX = 1_000
@@ -173,6 +173,20 @@ class Operating:
             actor=actor,
         )
 
+    def unknown_calls(
+        self, *, tenant: str | records.Tenant | None = None, after: str | None = None, limit: int
+    ) -> operators.UnknownPage:
+        """Show calls whose outcome nobody knows, of one tenant or of all, those of the oldest runs first, at most
+        ``page_max``; ``after`` is ``following`` of the page before. Raises InvalidInput, SubjectMissing.
+        """
+        if not 1 <= limit <= self._limits.page_max:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
+        return self._operators.unknown_calls(
+            tenant=None if tenant is None else self._tenant(tenant),
+            after=None if after is None else _attempt(after),
+            limit=limit,
+        )
+
     # In bulk
 
     def start(self, request: BulkRequest, *, tenant: str | records.Tenant, actor: str) -> operators.OperationView:
@@ -294,6 +308,17 @@ def _uuid(run_id: str | uuid.UUID) -> uuid.UUID:
         return run_id if isinstance(run_id, uuid.UUID) else uuid.UUID(run_id)
     except ValueError as error:
         raise doors.RunMissing(str(run_id)[:100]) from error
+
+
+def _attempt(cursor: str) -> ids.AttemptId:
+    try:
+        found = ids.AttemptId.parse(cursor)
+    except ValueError:
+        found = None
+    if found is None or max(found.ordinal, found.number) >= 2**31:
+        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
+        raise InvalidInput([Problem(field="cursor", message=message)])
+    return found
 
 
 def _operation_uuid(operation_id: str | uuid.UUID) -> uuid.UUID:

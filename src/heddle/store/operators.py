@@ -14,7 +14,7 @@ from typing import Any
 
 from heddle.core import faults, ids, run
 from heddle.ports import operators, records, store
-from heddle.store import canaries, reading, rows
+from heddle.store import reading, rows, unknowns
 
 _PAGE = 500
 _SAMPLE = 10
@@ -64,7 +64,7 @@ _PAUSES = {
 }
 
 
-class DjangoOperators(canaries.Canaries):
+class DjangoOperators(unknowns.Unknowns):
     """Do what operators ask for, through one of Django's connections."""
 
     def _audit(self, *, actor: str, action: str, subject: str, before: Any, after: Any) -> None:
