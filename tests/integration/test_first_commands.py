@@ -106,3 +106,34 @@ def test_keys_when_what_is_named_is_not_there_then_one_sentence_says_so(
     assert done.returncode == complaints.Exit.REFUSED, done.stderr
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def write(folder: pathlib.Path, endpoint: str) -> None:
+    """Write a deployment whose one endpoint has these lines."""
+    routes = '[scopes.misspelt]\nconcurrency = 1\n[[routes]]\nmodel = "paint"\nendpoint = "misspelt"\n'
+    (folder / "heddle.toml").write_text(f'[endpoints.misspelt]\nurl = "http://127.0.0.1:9/"\n{endpoint}\n{routes}')
+
+
+def test_migrate_when_an_adapter_is_misspelt_then_the_file_is_refused_and_nothing_is_changed(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    write(tmp_path, 'adapter = "htpp"')
+
+    done = heddle("migrate", database=database, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.REFUSED, done.stderr
+    assert "[endpoints.misspelt] adapter is 'htpp'; known are: anthropic, cog, " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with database.connect() as connection:
+        assert connection.execute("select from heddle_endpoint where name = 'misspelt'").fetchall() == []
+
+
+def test_migrate_when_a_secret_is_not_set_here_then_it_is_applied_with_a_note(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    write(tmp_path, 'adapter = "http"\nsecret = "env:COMES_LATER"')
+
+    done = heddle("migrate", database=database, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.DONE, done.stderr
+    assert "note: [endpoints.misspelt] secret is env:COMES_LATER, and the environment has no COMES_LATER" in done.stdout
