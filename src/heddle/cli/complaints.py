@@ -36,6 +36,7 @@ _WORDED = (
     ("heddle.service.ports", "NoFreePort", Exit.REFUSED),
     ("heddle.service.ports", "PortTaken", Exit.REFUSED),
     ("heddle.service.supervisor", "SupervisorError", Exit.UNWELL),
+    ("heddle.service.database", "NoService", Exit.UNREACHABLE),
     ("heddle.service.postgres_home", "PostgresUnavailable", Exit.UNREACHABLE),
     ("heddle.ports.store", "StoreLost", Exit.UNREACHABLE),
     ("heddle.client.admission", "InvalidInput", Exit.REFUSED),

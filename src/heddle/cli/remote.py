@@ -77,7 +77,8 @@ def find(*, state_dir: pathlib.Path) -> Address:
         return Address(url=(url or held["api_url"]).rstrip("/"), key=key or held["api_key"])
     except FileNotFoundError as error:
         raise complaints.CommandRefused(
-            f"no service runs in {state_dir}; start one with `heddle up`, or set {URL_VARIABLE} and {KEY_VARIABLE}",
+            f"no service runs in {state_dir.resolve()}; start one with `heddle up`, or set {URL_VARIABLE} and "
+            f"{KEY_VARIABLE}",
             status=complaints.Exit.UNREACHABLE,
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:

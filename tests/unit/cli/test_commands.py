@@ -96,6 +96,56 @@ def test_main_when_no_service_runs_then_it_says_how_to_start_one(
     assert "heddle up" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "runs list",
+        "runs show x",
+        "why x",
+        "endpoints",
+        "schedules",
+        "quote shoot",
+        "steps unknown",
+        "settle x 1 --as failed",
+        "audit",
+        "retention",
+        "doctor",
+        "pause endpoint one",
+        "drain endpoint one",
+        "keys list",
+        "keys create --name shop",
+        "webhooks list",
+        "spend show",
+        "worker",
+        "web",
+        "gateway",
+    ],
+)
+def test_main_when_there_is_no_service_in_the_folder_then_it_says_so_and_makes_nothing(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    for name in ("DATABASE_URL", "HEDDLE_DATABASE_URL", remote.URL_VARIABLE, remote.KEY_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path / ".heddle"))
+    monkeypatch.setenv("HEDDLE_WEB_PORT_SHARED", "true")
+    monkeypatch.setenv("HEDDLE_GATEWAY_PORT", str(_free_port()))
+
+    status = cli.main(command.split())
+
+    told = capsys.readouterr().err
+    assert status == complaints.Exit.UNREACHABLE
+    assert f" in {tmp_path / '.heddle'}; " in told
+    assert "`heddle up`" in told
+    assert len(told.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
+
+
 def test_main_when_a_pair_is_malformed_then_the_option_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
