@@ -174,7 +174,7 @@ def retry(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResp
     return render.answer(render.run(view, root=_root(request), has_values=False), status=202)
 
 
-@router.post("/runs/{run_id}/signals/{name}", auth=auth.writes, summary="Send a run a signal")
+@router.post("/runs/{run_id}/signals/{path:name}", auth=auth.writes, summary="Send a run a signal")
 def signal(request: django.http.HttpRequest, run_id: str, name: str) -> django.http.HttpResponse:
     """Deliver a signal; the body is its payload, any JSON value. It is kept until the run asks for it."""
     heddle = room().heddle

@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 
-from heddle.cli import complaints, operate_arguments, run_arguments, spend_arguments, webhooks_arguments
+from heddle.cli import complaints, operate_arguments, output, run_arguments, spend_arguments, webhooks_arguments
 from heddle.twins import registry as twins
 
 EPILOG = """\
@@ -29,26 +29,38 @@ of the service in .heddle/dev.json, which the other commands read; HEDDLE_API_UR
 
 def main(arguments: Sequence[str] | None) -> int:
     """Run one command. Without one, print the help."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    if given.run is None:
-        parser.print_help()
-        return complaints.Exit.DONE
-    module, _, name = given.run.partition(":")
+    output.take_any_text()
     try:
-        run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
-        return int(run(given))
+        status = _run(arguments)
+        output.flush()
+        return status
     except BrokenPipeError:
         # Whoever read our output has had enough, as `heddle runs list | head` does.
-        sys.stderr.close()
+        output.drop()
         return complaints.Exit.DONE
     except BaseException as error:
-        worded = complaints.worded(error)
+        worded = complaints.worded(error) or output.worded(error, arguments=arguments)
         if worded is None:
             raise
         sentence, status = worded
         print(f"heddle: {sentence}", file=sys.stderr)
         return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit:
+        # The help of a command was printed; a misspelt one has printed nothing here.
+        output.flush()
+        raise
+    if given.run is None:
+        parser.print_help()
+        return complaints.Exit.DONE
+    module, _, name = given.run.partition(":")
+    run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    return int(run(given))
 
 
 def _parser() -> argparse.ArgumentParser:

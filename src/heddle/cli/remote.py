@@ -85,6 +85,13 @@ def find(*, state_dir: pathlib.Path) -> Address:
         raise complaints.CommandRefused(f"{path} cannot be read ({error}); start the service again") from error
 
 
+def segment(text: str) -> str:
+    """Give an id or a name as one segment of a path. Raises CommandRefused for what can be neither."""
+    if not text or "/" in text:
+        raise complaints.CommandRefused(f"{text!r} is no id; `heddle runs list` shows those of runs")
+    return urllib.parse.quote(text, safe="")
+
+
 class Api:
     """One service, with one key."""
 

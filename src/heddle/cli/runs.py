@@ -218,7 +218,7 @@ def _api() -> remote.Api:
 
 
 def _path(run_id: str) -> str:
-    return f"/v1/runs/{urllib.parse.quote(run_id, safe='')}"
+    return f"/v1/runs/{remote.segment(run_id)}"
 
 
 def _pair(text: str, *, option: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ CANARY_MARGIN = 0.05
 CANARY_MARGIN_MAX = 0.5
 VERDICTS = ("done", "failed", "retry")
 DRAIN_LOOK_S = 0.5
+DRAIN_MAX_S = 604_800.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,12 @@ class Operating:
         return self._operators.resume(kind=_kind(kind), name=name, actor=actor)
 
     def drain(self, kind: str, name: str, *, actor: str, timeout_s: float) -> Iterator[operators.InFlight]:
-        """Pause, then tell what is in flight until nothing is or ``timeout_s`` is over; the last count tells which."""
+        """Pause, then tell what is in flight until nothing is or ``timeout_s`` is over; the last count tells which.
+
+        timeout_s: 0 to ``DRAIN_MAX_S``. Raises as ``pause``.
+        """
+        if not 0 <= timeout_s <= DRAIN_MAX_S:
+            raise InvalidInput([Problem(field="timeout_s", message=f"must be from 0 to {DRAIN_MAX_S:g}")])
         self.pause(kind, name, actor=actor)
         until_s = self._monotonic_s() + timeout_s
         while True:

@@ -179,6 +179,7 @@ def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: dj
         "/v1/operations/{operation_id}",
         "/v1/operations/{operation_id}/stop",
         "/v1/dead-letters",
+        "/v1/steps/unknown",
         "/v1/dead-letters/replay",
         "/v1/runs/quote",
         "/v1/usage",

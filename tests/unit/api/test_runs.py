@@ -289,6 +289,14 @@ def test_signal_when_sent_twice_under_one_key_then_kept_once_and_when_over_409(
     assert post(web, path, "late").json()["code"] == "run_terminal"
 
 
+def test_signal_when_its_name_has_a_slash_then_it_is_taken_whole(web: django.test.Client, home: house.House) -> None:
+    run_id = start(web).json()["id"]
+
+    assert post(web, f"/v1/runs/{run_id}/signals/brand%2Feditor", "yes").status_code == 202
+
+    assert [name for _, name, _, _ in home.doors.signals] == ["brand/editor"]
+
+
 def test_why_when_asked_then_one_sentence(web: django.test.Client) -> None:
     run_id = start(web).json()["id"]
 

@@ -106,3 +106,13 @@ def test_columns_when_a_cell_holds_line_ends_or_escape_sequences_then_they_are_s
     shown = table.columns([("a\nb", "\x1b[2Jé"), ("c", "d")])
 
     assert shown.splitlines() == ["a\\nb  \\x1b[2Jé", "c     d"]
+
+
+@pytest.mark.parametrize("run_id", ["", "../runs"])
+def test_command_when_an_id_can_be_none_then_it_says_so_and_asks_nobody(
+    run_id: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statuses = [cli.main([*words, run_id]) for words in (["runs", "show"], ["runs", "retry"], ["why"])]
+
+    assert set(statuses) == {complaints.Exit.REFUSED}
+    assert f"{run_id!r} is no id" in capsys.readouterr().err
