@@ -2,6 +2,7 @@
 that are made, found again and revoked.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -96,6 +97,9 @@ def test_key_when_it_is_revoked_twice_then_it_is_refused_and_the_audit_trail_has
         ("keys revoke 99999999999999999999", "there is no API key 99999999999999999999"),
         ("keys list --tenant nobody", "there is no tenant 'nobody'"),
         ("keys list --limit 0", "limit must be from 1 to 1000"),
+        ("keys create --tenant Acme! --name x", "tenant must be 1 to 100 of a-z 0-9 _ . -"),
+        ("keys create --name= --scopes read", "name must be 1 to 200 printable characters"),
+        ("drain endpoint one --timeout-s nan", "timeout_s must be from 0 to 604800"),
     ],
 )
 def test_keys_when_what_is_named_is_not_there_then_one_sentence_says_so(
@@ -105,6 +109,19 @@ def test_keys_when_what_is_named_is_not_there_then_one_sentence_says_so(
 
     assert done.returncode == complaints.Exit.REFUSED, done.stderr
     assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["audit", "retention"])
+def test_command_when_the_database_does_not_answer_then_one_sentence_says_so(
+    command: str, database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    away = dataclasses.replace(database, dsn="postgresql://heddle@127.0.0.1:1/heddle")
+
+    done = heddle(command, database=away, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.UNREACHABLE, done.stderr
+    assert done.stderr.startswith("heddle: the database of DATABASE_URL cannot be reached (")
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -48,6 +48,10 @@ _UNMIGRATED = (
     "not the folder of your service, go there or name its database with DATABASE_URL"
 )
 
+# SQLSTATEs of a server that answers and cannot just now: serialization and deadlock, too few resources, a lock that
+# somebody else holds, a statement that took too long.
+_BUSY = ("40", "53", "55", "57014")
+
 
 def worded(error: BaseException) -> tuple[str, Exit] | None:
     """Give the sentence and status of a refusal, None for what is a bug."""
@@ -59,16 +63,22 @@ def worded(error: BaseException) -> tuple[str, Exit] | None:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
             return " ".join(str(error).split()), status
-    database = getattr(sys.modules.get("django.db.utils"), "OperationalError", None)
-    if database is not None and isinstance(error, database):
-        detail = " ".join(str(error).split())
-        return (
-            f"the database of DATABASE_URL cannot be reached ({detail}); check the address and that it runs",
-            Exit.UNREACHABLE,
-        )
+    # Django's own connection raises the first, a direct one the second.
+    for module in ("django.db.utils", "psycopg"):
+        database = getattr(sys.modules.get(module), "OperationalError", None)
+        if database is not None and isinstance(error, database):
+            return _of_database(error), Exit.UNREACHABLE
     if _lacks_a_table(error):
         return _UNMIGRATED, Exit.REFUSED
     return None
+
+
+def _of_database(error: BaseException) -> str:
+    detail = " ".join(str(error).split())
+    state = getattr(error if error.__cause__ is None else error.__cause__, "sqlstate", None) or ""
+    if state.startswith(_BUSY):
+        return f"the database answers and gave this up ({detail}); try again, and see `heddle doctor` if it stays"
+    return f"the database of DATABASE_URL cannot be reached ({detail}); check the address and that it runs"
 
 
 def _lacks_a_table(error: BaseException) -> bool:

@@ -158,6 +158,19 @@ def test_main_when_a_pair_is_malformed_then_the_option_is_named(
     assert "--artifact is 'photo'" in capsys.readouterr().err
 
 
+def test_worded_when_the_database_answers_and_gives_up_then_it_is_not_said_to_be_away() -> None:
+    import psycopg
+
+    given_up = complaints.worded(psycopg.errors.LockNotAvailable("canceling statement\ndue to lock timeout"))
+    away = complaints.worded(psycopg.OperationalError("connection refused"))
+
+    assert given_up is not None
+    assert away is not None
+    assert given_up[0].startswith("the database answers and gave this up (canceling statement due to lock timeout)")
+    assert away[0].startswith("the database of DATABASE_URL cannot be reached (connection refused)")
+    assert given_up[1] == away[1] == complaints.Exit.UNREACHABLE
+
+
 def test_send_when_refused_then_the_fields_are_named(refusing: remote.Api) -> None:
     with pytest.raises(remote.ApiRefused) as refused:
         refusing.get("/v1/runs")
