@@ -82,7 +82,7 @@ def runs(request: django.http.HttpRequest, visitor: session.Visitor) -> django.h
     found = _found(house, tenant, asked)
     if found is not None:
         return django.http.HttpResponseRedirect(f"{request.path}runs/{found}")
-    state, workflow = request.GET.get("state", ""), request.GET.get("workflow", "")
+    state, workflow = request.GET.get("state", ""), request.GET.get("workflow", "").replace("\0", "")
     chosen = run.RunState(state) if state in set(run.RunState) else None
     newest = house.runs(records.RunFilter(workflow=workflow or None, limit=house.limits.page_max), tenant=tenant)
     before = _uuid(request.GET.get("before", ""))

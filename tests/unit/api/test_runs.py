@@ -8,6 +8,7 @@ import django.db
 import django.test
 import pytest
 
+from heddle.api import events as api_events
 from heddle.core import run
 from heddle.ports import records
 from tests.unit.api import fake_doors, house
@@ -341,6 +342,25 @@ def test_events_when_every_place_is_taken_then_503_and_a_closed_stream_frees_its
 
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (503, "busy", "1")
     assert taken.status_code == 200
+
+
+def test_events_when_next_cursor_is_passed_as_cursor_then_the_page_after_it(
+    web: django.test.Client, home: house.House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_events, "PAGE_EVENTS", 2)
+    run_id = start(web).json()["id"]
+    home.doors.run_events[uuid.UUID(run_id)] = [event(seq, "step.settled") for seq in (1, 2, 3)]
+
+    def page(**query: object) -> dict[str, Any]:
+        path, accept = f"/v1/runs/{run_id}/events", {"accept": "application/json"}
+        found: dict[str, Any] = web.get(path, query, headers=accept).json()
+        return found
+
+    first = page()
+    second = page(cursor=first["next_cursor"])
+
+    assert [each["seq"] for each in first["items"]] == [1, 2]
+    assert ([each["seq"] for each in second["items"]], second["next_cursor"]) == ([3], None)
 
 
 def test_events_when_json_is_asked_for_then_one_page(web: django.test.Client, home: house.House) -> None:

@@ -148,6 +148,17 @@ def test_runs_when_listed_then_each_with_its_word_and_only_ones_own(
     assert str(mine) not in inside.get("/console/?state=failed").content.decode()
 
 
+def test_runs_when_the_workflow_asked_for_holds_a_nul_then_the_database_never_sees_it(
+    inside: django.test.Client, home: house.House
+) -> None:
+    mine = make_run(home)
+
+    page = inside.get("/console/?workflow=product%00_shoot")
+
+    assert page.status_code == 200
+    assert str(mine) in page.content.decode()
+
+
 def test_runs_when_an_id_is_searched_then_its_page_or_a_word(inside: django.test.Client, home: house.House) -> None:
     run_id = make_run(home)
 
