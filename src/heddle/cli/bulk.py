@@ -19,13 +19,16 @@ _FILTERS = ("workflow", "state", "fault", "created_after", "created_before")
 
 
 def is_asked(given: argparse.Namespace) -> bool:
-    """Tell whether many runs are meant. Raises CommandRefused when one and many are named, or none."""
+    """Tell whether the runs are a bulk operation's: many, or one of which more is asked than to be steered at once.
+
+    Raises CommandRefused when one and many are named, or none.
+    """
     narrows = [name for name in (*_FILTERS, "label") if getattr(given, name) is not None]
     if given.run_id is not None and narrows:
         raise complaints.CommandRefused(f"name one run or filters, not both: {given.run_id}, --{narrows[0]}")
     if given.run_id is None and not narrows:
         raise complaints.CommandRefused("name a run, or say which runs are meant: --workflow, --state, --label, …")
-    return given.run_id is None
+    return given.run_id is None or given.dry_run or given.tenant is not None
 
 
 def carry_out(api: remote.Api, given: argparse.Namespace, *, action: str, priority: str | None = None) -> int:
@@ -47,7 +50,7 @@ def carry_out(api: remote.Api, given: argparse.Namespace, *, action: str, priori
         print(json.dumps(answer, indent=2) if given.json else answer["id"])
         return complaints.Exit.DONE
     query = {} if given.tenant is None else {"tenant": given.tenant}
-    return _watch(api, answer, query, is_json=given.json)
+    return _watch(api, answer, query, run_id=given.run_id, is_json=given.json)
 
 
 def _show_preview(answer: dict[str, Any], *, action: str, is_json: bool) -> int:
@@ -61,7 +64,9 @@ def _show_preview(answer: dict[str, Any], *, action: str, is_json: bool) -> int:
     return complaints.Exit.DONE
 
 
-def _watch(api: remote.Api, operation: dict[str, Any], query: dict[str, str], *, is_json: bool) -> int:
+def _watch(
+    api: remote.Api, operation: dict[str, Any], query: dict[str, str], *, run_id: str | None, is_json: bool
+) -> int:
     """Ask until it is over; a service that is away for less than two minutes is waited for."""
     lost_since_s: float | None = None
     with progress.Progress(sys.stderr, is_quiet=is_json) as bar:
@@ -86,6 +91,9 @@ def _watch(api: remote.Api, operation: dict[str, Any], query: dict[str, str], *,
             f"{operation['action']}: {operation['changed']} runs changed, {operation['unchanged']} were over already, "
             f"{operation['looked_at']} looked at"
         )
+    if run_id is not None and operation["matched"] == 0:
+        print(f"heddle: there is no run {run_id} that this could be done to; it may be over", file=sys.stderr)
+        return complaints.Exit.UNWELL
     return complaints.Exit.DONE if operation["state"] == "done" else complaints.Exit.UNWELL
 
 

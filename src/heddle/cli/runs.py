@@ -34,7 +34,7 @@ def submit(given: argparse.Namespace) -> int:
     chosen = {"priority": given.priority, "deadline_s": given.deadline_s, "max_cost_usd": given.max_cost_usd}
     body |= {name: value for name, value in chosen.items() if value is not None}
     key = given.idempotency_key or f"cli-{uuid.uuid4()}"
-    run = api.post("/v1/runs", body, {"Idempotency-Key": key}).json()
+    run = _once(api, "/v1/runs", body, key)
     if given.watch:
         return _watch(api, run["id"], is_json=given.json)
     if given.json:
@@ -139,7 +139,7 @@ def signal(given: argparse.Namespace) -> int:
     value = given_json.read(given.value, option="--value")
     key = given.idempotency_key or f"cli-{uuid.uuid4()}"
     path = f"{_path(given.run_id)}/signals/{urllib.parse.quote(given.name, safe='')}"
-    answer = _api().post(path, value, {"Idempotency-Key": key}).json()
+    answer = _once(_api(), path, value, key)
     if given.json:
         _print_json(answer)
     else:
@@ -211,6 +211,15 @@ def _print_run(run: dict[str, Any]) -> None:
 
 def _steps(steps: dict[str, int]) -> str:
     return f"{steps['done']}/{steps['total']}"
+
+
+def _once(api: remote.Api, path: str, body: Any, key: str) -> Any:
+    """Send what must not happen twice; where no answer came, say how to ask again without risk."""
+    try:
+        return api.post(path, body, {"Idempotency-Key": key}).json()
+    except remote.Unreachable as error:
+        again = f"{error}; the same command with --idempotency-key {key} does it once, whether or not this was taken"
+        raise remote.Unreachable(again, retry_after_s=error.retry_after_s) from error
 
 
 def _api() -> remote.Api:

@@ -28,7 +28,9 @@ def index(given: argparse.Namespace) -> int:
             ]
             table.tell(gone, heads=("AT (UTC)", "URL", "WHY"), is_json=given.json)
             return complaints.Exit.DONE
-        found = desk.deliveries(tenant=given.tenant, state=given.state, run_id=given.run_id, limit=given.limit)
+        found = desk.deliveries(
+            tenant=given.tenant, state=given.state, run_id=given.run_id, before=given.cursor, limit=given.limit
+        )
     rows = [
         {
             "id": str(each.id),
@@ -42,6 +44,8 @@ def index(given: argparse.Namespace) -> int:
         for each in found
     ]
     table.tell(rows, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL"), is_json=given.json)
+    if len(found) == given.limit:
+        print(f"more: --cursor {found[-1].id}", file=sys.stderr)
     return complaints.Exit.DONE
 
 
