@@ -54,6 +54,18 @@ def test_doctor_when_the_database_has_no_tables_then_each_finding_has_its_name(
     assert wrong == {"history", "migrations", "partitions", "workers", "leader"}
 
 
+def test_command_when_a_module_of_workflows_prints_then_its_answer_is_json_all_the_same(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "talkative.py").write_text("print('library 1.0 loaded')\n")
+
+    done = heddle("keys", "list", "--json", database=database, folder=tmp_path, workflows="talkative")
+
+    assert done.returncode == complaints.Exit.DONE, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+    assert "library 1.0 loaded" in done.stderr
+
+
 def test_command_when_the_module_of_workflows_is_not_found_then_one_sentence_says_where_it_is_looked_for(
     empty_database: pg.Database, tmp_path: pathlib.Path
 ) -> None:
