@@ -7,12 +7,14 @@ user and the machine in the audit trail. Before it: an operator. After it: ``hed
 import argparse
 import contextlib
 import os
+import pathlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from heddle.cli import complaints, operate, table
-from heddle.service import database, setup
+from heddle.config import settings
+from heddle.service import database, secret, setup
 
 if TYPE_CHECKING:
     from heddle import client
@@ -68,11 +70,24 @@ def enable(given: argparse.Namespace) -> int:
 
 def rotate(given: argparse.Namespace) -> int:
     """Make the next secret and print it: alone on standard output, so that a script can take it."""
+    _require_key(setup.beside_service())
     with _desk() as desk:
-        secret, version = desk.rotate(tenant=given.tenant, actor=operate.actor())
-    print(secret)
+        made, version = desk.rotate(tenant=given.tenant, actor=operate.actor())
+    print(made)
     print(f"Version {version} for tenant {given.tenant}; keep it, it is not shown again.", file=sys.stderr)
     return complaints.Exit.DONE
+
+
+def _require_key(limits: settings.Settings) -> None:
+    """Refuse to derive a secret from a key that was never used: nothing is signed with it, and a customer would refuse
+    every webhook.
+    """
+    held = pathlib.Path(limits.state_dir).resolve() / secret.FILE
+    if limits.database_url and not limits.secret_key and not held.exists():
+        raise complaints.CommandRefused(
+            f"HEDDLE_SECRET_KEY is not set and there is no {held}; name the key that your workers sign with, or the "
+            "secret would fit none of your webhooks"
+        )
 
 
 @contextlib.contextmanager

@@ -158,6 +158,21 @@ def test_main_when_a_pair_is_malformed_then_the_option_is_named(
     assert "--artifact is 'photo'" in capsys.readouterr().err
 
 
+def test_rotate_when_no_key_for_signing_is_known_then_no_secret_is_derived_from_a_new_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/heddle")
+    monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv("HEDDLE_SECRET_KEY", raising=False)
+
+    status = cli.main(["webhooks", "rotate"])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (complaints.Exit.REFUSED, "")
+    assert "HEDDLE_SECRET_KEY is not set" in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_worded_when_the_database_answers_and_gives_up_then_it_is_not_said_to_be_away() -> None:
     import psycopg
 
