@@ -93,6 +93,38 @@ async def test_unknown_calls_when_the_look_is_bounded_then_stopped_runs_are_pass
     assert (runs_of(whole), whole.following) == (made[1:], None)
 
 
+async def test_unknown_calls_when_a_tenants_look_ends_among_others_then_the_cursor_names_none_of_their_runs(
+    house: scene.House,
+) -> None:
+    foreign = await unknown_calls(house, count=3)
+    stranger = await scene.in_thread(lambda: django_store.DjangoDoors().tenant(name="stranger"))
+
+    pages, following = list[operators.UnknownPage](), None
+    while not pages or following is not None:
+        pages.append(await page(tenant=stranger, look=2, after=following))
+        following = pages[-1].following
+
+    marks = [each.following.run_id for each in pages if each.following is not None]
+    assert 1 <= len(marks) <= len(foreign)
+    assert not set(marks) & set(foreign)
+    assert marks == sorted(set(marks))
+    assert all(each.calls == () for each in pages)
+
+
+async def test_unknown_calls_when_a_tenants_look_is_bounded_then_its_own_are_shown_once_each(
+    house: scene.House,
+) -> None:
+    made = await unknown_calls(house, count=4)
+    own = await scene.in_thread(lambda: django_store.DjangoDoors().tenant(name="default"))
+
+    shown, following, is_first = list[uuid.UUID](), None, True
+    while is_first or following is not None:
+        found = await page(tenant=own, look=2, limit=3, after=following)
+        shown, following, is_first = shown + runs_of(found), found.following, False
+
+    assert shown == made
+
+
 async def test_unknown_calls_when_nothing_is_unknown_then_the_page_is_empty_and_the_last(house: scene.House) -> None:
     found = await page()
 

@@ -13,6 +13,8 @@ from heddle.store import canaries
 
 LOOK_MAX = 10_000
 """Unknown attempts that one page looks at; most of them are shown, those of stopped runs are passed over."""
+_WHOLE_MAX = 1_000_000
+"""Unknown attempts of runs made in one millisecond that a tenant's page looks at; beyond it, some are not shown."""
 _FIRST = ids.AttemptId(run_id=uuid.UUID(int=0), ordinal=0, number=1)
 
 
@@ -37,12 +39,22 @@ class Unknowns(canaries.Canaries):
         )
         looked_at, *last = found[0][:4]
         calls = tuple(_call(row[4:]) for row in found if row[4] is not None)
-        following = None
         if len(calls) == limit:
-            following = calls[-1].attempt
-        elif looked_at == look:
-            following = ids.AttemptId(run_id=last[0], ordinal=last[1], number=last[2])
-        return operators.UnknownPage(calls=calls, following=following)
+            return operators.UnknownPage(calls=calls, following=calls[-1].attempt)
+        if looked_at < look:
+            return operators.UnknownPage(calls=calls, following=None)
+        end = ids.AttemptId(run_id=last[0], ordinal=last[1], number=last[2])
+        if tenant is None:
+            return operators.UnknownPage(calls=calls, following=end)
+        # The last that was looked at may be another tenant's, whose ids are nobody else's to see: the page ends with
+        # the millisecond before. One that is all of the look is looked at whole.
+        instant = ids.first_id_at(database_unix_ms=ids.unix_ms(end.run_id))
+        if instant <= mark.run_id and look < _WHOLE_MAX:
+            return self.unknown_calls(tenant=tenant, after=after, limit=limit, look=look * 10)
+        instant = max(instant, ids.first_id_at(database_unix_ms=ids.unix_ms(mark.run_id) + 1))
+        shown = tuple(each for each in calls if each.attempt.run_id < instant)
+        following = ids.AttemptId(run_id=instant, ordinal=0, number=1)
+        return operators.UnknownPage(calls=shown, following=following)
 
 
 def _call(row: Sequence[Any]) -> operators.UnknownCall:
