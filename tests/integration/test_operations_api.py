@@ -255,3 +255,12 @@ def test_list_when_a_parameter_is_misspelt_then_it_is_refused_by_name_and_not_sh
 
     assert refused.status_code == 422
     assert [each["field"] for each in refused.json()["errors"]] == ["workflw"]
+
+
+def test_dead_letters_when_there_is_no_such_fault_then_it_is_refused_and_not_an_empty_page(
+    house: client.Heddle, tenant: str
+) -> None:
+    refused = web(house, tenant, "read").get("/v1/dead-letters?fault=code_risen")
+
+    assert refused.status_code == 422
+    assert "code_raised" in refused.json()["errors"][0]["message"]

@@ -204,7 +204,7 @@ def _waited(
         if not is_held:
             return _first_answer(stored, is_replay=False)
         view = here.heddle.wait(view.id, timeout_s=wait_s, tenant=tenant, pause=pause)
-    if view.state in run.TERMINAL:
+    if view.state in run.TERMINAL and view.continued_last is None:
         body = render.text(render.run(view, root=_root(request)))
         stored = records.StoredAnswer(status=200, body=body, location=stored.location)
         if key is not None:

@@ -154,7 +154,9 @@ def reprioritise(given: argparse.Namespace) -> int:
 
 
 def _watch(api: remote.Api, run_id: str, *, is_json: bool) -> int:
-    """Poll until the run is over; a service that is away for less than two minutes is waited for."""
+    """Poll until the run is over, the last of its chain when it went on as another; a service that is away for less
+    than two minutes is waited for.
+    """
     path = _path(run_id)
     lost_since_s: float | None = None
     with progress.Progress(sys.stderr, is_quiet=is_json) as bar:
@@ -168,6 +170,9 @@ def _watch(api: remote.Api, run_id: str, *, is_json: bool) -> int:
                 if now_s - lost_since_s > OUTAGE_MAX_S:
                     raise
                 time.sleep(error.retry_after_s or POLL_S)
+                continue
+            if run["continued_last"] is not None:
+                path = _path(run["continued_last"])
                 continue
             is_over = run["state"] in TERMINAL
             bar.show(_standing(run), is_last=is_over)
@@ -200,6 +205,8 @@ def _print_run(run: dict[str, Any]) -> None:
     print(f"state:    {run['shown_state']}")
     print(f"steps:    {_steps(run['steps'])}, {run['steps']['attempts']} attempts, {run['steps']['retries']} retries")
     print(f"cost:     ${run['cost']}")
+    if run["continued_last"] is not None:
+        print(f"went on:  as {run['continued_last']}")
     if run["degraded"]:
         print(f"degraded: a fallback answered; it cost ${run['price_difference']} more than the first choice")
     if run.get("error"):

@@ -225,7 +225,12 @@ class Operating:
         before: uuid.UUID | None = None,
         limit: int = 50,
     ) -> Sequence[operators.DeadLetter]:
-        """Show runs that ended in failure and can be replayed, newest first, at most ``page_max``."""
+        """Show runs that ended in failure and can be replayed, newest first, at most ``page_max``.
+
+        Raises InvalidInput.
+        """
+        if fault is not None and fault not in set(faults.Fault):
+            raise InvalidInput([Problem(field="fault", message=f"must be one of {', '.join(faults.Fault)}")])
         if not 1 <= limit <= self._limits.page_max:
             raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
         return self._operators.dead_letters(

@@ -91,6 +91,24 @@ def test_reprioritise_when_the_named_run_is_not_there_then_it_is_not_said_to_be_
     assert "there is no run run-1" in told.err
 
 
+def test_watch_when_the_run_went_on_as_another_then_the_last_of_its_chain_is_watched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = dict.fromkeys(("total", "done", "running", "waiting", "failed", "attempts", "retries"), 0)
+    usual = {"workflow": "w", "version": 1, "steps": counts, "cost": "0.00", "degraded": False, "output": None}
+    found = {
+        "/v1/runs/first": {**usual, "id": "first", "state": "succeeded", "continued_last": "last"},
+        "/v1/runs/last": {**usual, "id": "last", "state": "failed", "continued_last": None},
+    }
+    shown = {path: {**each, "shown_state": each["state"]} for path, each in found.items()}
+    monkeypatch.setattr(remote.Api, "get", lambda _self, path: shown[path])
+
+    status = cli.main(["runs", "watch", "first"])
+
+    assert status == complaints.Exit.UNWELL
+    assert "run:      last" in capsys.readouterr().out
+
+
 def test_submit_when_no_answer_comes_then_told_the_key_under_which_it_is_safe_to_repeat(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
