@@ -33,11 +33,15 @@ def drain(given: argparse.Namespace) -> int:
     """Pause and wait until nothing is in flight; 1 when the time ended first."""
     last, held = "", None
     with desk() as house:
-        for held in house.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
-            line = f"in flight: {held.calls} calls, {held.steps} steps"
-            if line != last:
-                print(line, file=sys.stderr)
-            last = line
+        try:
+            for held in house.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
+                line = f"in flight: {held.calls} calls, {held.steps} steps"
+                if line != last:
+                    print(line, file=sys.stderr)
+                last = line
+        except KeyboardInterrupt:
+            print(f"{given.kind} {given.name}: stays paused; `heddle resume` undoes it", file=sys.stderr)
+            raise
     assert held is not None, "a drain looks at least once"
     if held.total:
         print(f"{given.kind} {given.name}: paused; {held.total} still in flight after {given.timeout_s:g} s")

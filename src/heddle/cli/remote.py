@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heddle.cli import complaints
+from heddle.service import setup
 
 TIMEOUT_S = 70.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -155,6 +156,11 @@ def _check(address: Address) -> None:
         )
     if not address.key.isascii() or not address.key.isprintable():
         raise complaints.CommandRefused(f"{KEY_VARIABLE} holds a line end or another sign that no key has")
+
+
+def here() -> Api:
+    """Give the service that the environment names, or that runs in this folder. Raises CommandRefused."""
+    return Api(find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
 
 
 def _answer(status: int, headers: Any, body: bytes) -> Answer:

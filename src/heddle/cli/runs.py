@@ -11,7 +11,6 @@ import uuid
 from typing import Any
 
 from heddle.cli import bulk, complaints, given_json, progress, remote, table
-from heddle.service import setup
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 POLL_S = 0.5
@@ -22,7 +21,7 @@ _MARKS = {"succeeded": "✓", "failed": "✗", "cancelled": "✗", "expired": "�
 
 def submit(given: argparse.Namespace) -> int:
     """Start a run, its artifacts uploaded first; with --watch, see it to its end."""
-    api = _api()
+    api = remote.here()
     arguments = given_json.read(given.input, option="--input")
     if not isinstance(arguments, dict):
         raise complaints.CommandRefused("--input must be a JSON object: the workflow's arguments by name")
@@ -51,7 +50,7 @@ def index(given: argparse.Namespace) -> int:
     if given.label is not None:
         label = ":".join(_pair(given.label, option="--label"))
     query = {"workflow": given.workflow, "state": given.state, "label": label, "limit": given.limit}
-    page = _api().get("/v1/runs", cursor=given.cursor, **query)
+    page = remote.here().get("/v1/runs", cursor=given.cursor, **query)
     if given.json:
         _print_json(page)
         return complaints.Exit.DONE
@@ -74,7 +73,7 @@ def index(given: argparse.Namespace) -> int:
 
 def show(given: argparse.Namespace) -> int:
     """Show one run with its steps, and what it waits for."""
-    api = _api()
+    api = remote.here()
     path = _path(given.run_id)
     run = api.get(path)
     steps = api.get(f"{path}/steps")["items"]
@@ -104,14 +103,14 @@ def show(given: argparse.Namespace) -> int:
 
 def watch(given: argparse.Namespace) -> int:
     """Show the progress of a run until it is over."""
-    return _watch(_api(), given.run_id, is_json=given.json)
+    return _watch(remote.here(), given.run_id, is_json=given.json)
 
 
 def cancel(given: argparse.Namespace) -> int:
     """Ask a run to stop, or every run of a filter; what is over stays as it is."""
     if bulk.is_asked(given):
-        return bulk.carry_out(_api(), given, action="cancel")
-    answer = _api().send("POST", f"{_path(given.run_id)}/cancel")
+        return bulk.carry_out(remote.here(), given, action="cancel")
+    answer = remote.here().send("POST", f"{_path(given.run_id)}/cancel")
     run = answer.json()
     if given.json:
         _print_json(run)
@@ -125,8 +124,8 @@ def cancel(given: argparse.Namespace) -> int:
 def retry(given: argparse.Namespace) -> int:
     """Try the failed steps of a run again, or of every failed or expired run of a filter."""
     if bulk.is_asked(given):
-        return bulk.carry_out(_api(), given, action="retry")
-    run = _api().send("POST", f"{_path(given.run_id)}/retry").json()
+        return bulk.carry_out(remote.here(), given, action="retry")
+    run = remote.here().send("POST", f"{_path(given.run_id)}/retry").json()
     if given.json:
         _print_json(run)
     else:
@@ -139,7 +138,7 @@ def signal(given: argparse.Namespace) -> int:
     value = given_json.read(given.value, option="--value")
     key = given.idempotency_key or f"cli-{uuid.uuid4()}"
     path = f"{_path(given.run_id)}/signals/{urllib.parse.quote(given.name, safe='')}"
-    answer = _once(_api(), path, value, key)
+    answer = _once(remote.here(), path, value, key)
     if given.json:
         _print_json(answer)
     else:
@@ -150,7 +149,7 @@ def signal(given: argparse.Namespace) -> int:
 def reprioritise(given: argparse.Namespace) -> int:
     """Give a run another class, or every run of a filter."""
     bulk.is_asked(given)
-    return bulk.carry_out(_api(), given, action="reprioritise", priority=given.to)
+    return bulk.carry_out(remote.here(), given, action="reprioritise", priority=given.to)
 
 
 def _watch(api: remote.Api, run_id: str, *, is_json: bool) -> int:
@@ -227,10 +226,6 @@ def _once(api: remote.Api, path: str, body: Any, key: str) -> Any:
     except remote.Unreachable as error:
         again = f"{error}; the same command with --idempotency-key {key} does it once, whether or not this was taken"
         raise remote.Unreachable(again, retry_after_s=error.retry_after_s) from error
-
-
-def _api() -> remote.Api:
-    return remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
 
 
 def _path(run_id: str) -> str:

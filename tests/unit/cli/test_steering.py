@@ -28,7 +28,7 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null")
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"null")
         self._keep(body)
         if self.path == "/v1/runs":
             self.close_connection = True
@@ -89,6 +89,40 @@ def test_reprioritise_when_the_named_run_is_not_there_then_it_is_not_said_to_be_
     assert status == complaints.Exit.UNWELL
     assert json.loads(told.out) == OPERATION
     assert "there is no run run-1" in told.err
+
+
+def test_operations_when_one_is_stopped_then_it_is_asked_to_stop_and_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, object]] = []
+
+    def get(_self: remote.Api, path: str, **query: object) -> dict[str, Any]:
+        asked.append((path, query))
+        return {**OPERATION, "state": "stopped"}
+
+    monkeypatch.setattr(remote.Api, "get", get)
+
+    status = cli.main(["operations", "stop", "o 1", "--tenant", "acme"])
+
+    assert status == complaints.Exit.DONE
+    assert [path for _, path, _, _ in SENT] == ["/v1/operations/o%201/stop?tenant=acme"]
+    assert asked == [("/v1/operations/o%201", {"tenant": "acme"})]
+    assert capsys.readouterr().out.startswith("reprioritise: stopped, 0 runs changed")
+
+
+def test_bulk_when_the_watch_is_interrupted_then_told_that_the_work_goes_on_and_what_ends_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(remote.Api, "get", get)
+    monkeypatch.setitem(OPERATION, "state", "running")
+
+    status = cli.main(["runs", "cancel", "--label", "shoot=spring"])
+
+    assert status == complaints.Exit.INTERRUPTED
+    assert "`heddle operations stop o` ends it" in capsys.readouterr().err
 
 
 def test_watch_when_the_run_went_on_as_another_then_the_last_of_its_chain_is_watched(
