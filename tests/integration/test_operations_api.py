@@ -264,3 +264,19 @@ def test_dead_letters_when_there_is_no_such_fault_then_it_is_refused_and_not_an_
 
     assert refused.status_code == 422
     assert "code_raised" in refused.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("dead-letters/replay?dry_run=true", {"filter": {"workflow": "shoot"}}, "dry_run"),
+        ("operations?tenant=acme", {"action": "cancel", "filter": {"workflow": "shoot"}}, "tenant"),
+    ],
+)
+def test_bulk_when_what_belongs_into_the_body_is_in_the_address_then_nothing_is_done(
+    house: client.Heddle, tenant: str, path: str, body: dict[str, Any], field: str
+) -> None:
+    refused = send(web(house, tenant, "admin"), "POST", f"/v1/{path}", body)
+
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json()["errors"]] == [field]

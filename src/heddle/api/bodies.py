@@ -89,6 +89,14 @@ def check_query(request: django.http.HttpRequest, form: type[pydantic.BaseModel]
         raise problems.invalid([client.Problem(field=name[:100], message=message) for name in unknown])
 
 
+def refuse_query(request: django.http.HttpRequest, form: type[pydantic.BaseModel]) -> None:
+    """Refuse parameters in the address that belong into the body: unread, ``dry_run`` there would do the thing."""
+    misplaced = sorted(set(request.GET) & set(form.model_fields))
+    if misplaced:
+        message = "belongs into the body, not into the address; nothing was done"
+        raise problems.invalid([client.Problem(field=name, message=message) for name in misplaced])
+
+
 def as_form(value: Any, form: type[_Form], *, prefix: str = "") -> _Form:
     """Give a parsed value as a record. Raises Refusal naming every field at fault, their paths under ``prefix``."""
     if not isinstance(value, dict):

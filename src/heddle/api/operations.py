@@ -133,6 +133,7 @@ def change(request: django.http.HttpRequest, name: str) -> django.http.HttpRespo
 def start(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """Start a bulk operation, or tell what one would do."""
     here = room()
+    bodies.refuse_query(request, OperationForm)
     form = bodies.read_form(request, OperationForm, bytes_max=here.heddle.limits.request_bytes_max)
     tenant = auth.tenant_named(request, form.tenant)
     return _begin(request, _bulk(form.action, form.filter, form.priority), tenant=tenant, is_dry_run=form.dry_run)
@@ -186,6 +187,7 @@ def dead_letters(request: django.http.HttpRequest, query: ninja.Query[DeadLetter
 )
 def replay(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """Make the failed steps of many failed or expired runs due again."""
+    bodies.refuse_query(request, ReplayForm)
     form = bodies.read_form(request, ReplayForm, bytes_max=room().heddle.limits.request_bytes_max)
     bulk = _bulk(operators.Action.RETRY.value, form.filter, None)
     return _begin(request, bulk, tenant=auth.tenant_of(request), is_dry_run=form.dry_run)
