@@ -104,7 +104,8 @@ def is_made(directory: pathlib.Path) -> bool:
     """Tell whether a cluster was made for this directory, there or in its stead; makes nothing."""
     wanted = directory.absolute()
     try:
-        return (wanted / "data").is_dir() or (_shared_root(wanted) / "data").is_dir()
+        is_beside = os.geteuid() == 0 and (_shared_root(wanted) / "data").is_dir()
+        return is_beside or (wanted / "data").is_dir()
     except PermissionError:
         # Somebody else's: who means to use it is told so.
         return True
