@@ -11,6 +11,18 @@ from heddle.ports import records
 from tests.unit.api import conftest, house
 
 INPUT = {"photo": "plain", "scenes": []}
+PAINT = records.EndpointView(
+    name="paint",
+    adapter="simulator",
+    url="http://127.0.0.1:1",
+    models=("relight",),
+    in_flight=2,
+    concurrency=8,
+    requests_per_min=None,
+    breaker="closed",
+    paused_until=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    secret_name="env:PAINT_KEY",
+)
 
 
 def callback_path(home: house.House, *, endpoint: str = "paint", secret_key: str = house.SECRET) -> str:
@@ -46,6 +58,20 @@ def test_callback_when_not_believed_then_refused_and_nothing_kept(
 
     assert response.status_code == status
     assert home.doors.callbacks == set()
+
+
+def test_callback_when_a_stranger_makes_up_endpoints_then_they_are_counted_as_one(
+    web: django.test.Client, home: house.House
+) -> None:
+    home.doors.shown_endpoints = [PAINT]
+
+    for name in ("paint", *(f"made-up-{number}" for number in range(50))):
+        assert web.post(f"/callbacks/{name}/x", data=b"{}", content_type="text/plain").status_code == 401
+
+    told = web.get("/metrics").content.decode()
+    assert 'heddle_callbacks_total{endpoint="paint",outcome="refused"}' in told
+    assert 'heddle_callbacks_total{endpoint="other",outcome="refused"}' in told
+    assert "made-up" not in told
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c.d", "%00", "é"])
@@ -109,20 +135,7 @@ def test_workflows_when_listed_then_with_schemas(web: django.test.Client) -> Non
 
 
 def test_models_when_an_endpoint_serves_one_then_both_lists_show_it(web: django.test.Client, home: house.House) -> None:
-    home.doors.shown_endpoints = [
-        records.EndpointView(
-            name="paint",
-            adapter="simulator",
-            url="http://127.0.0.1:1",
-            models=("relight",),
-            in_flight=2,
-            concurrency=8,
-            requests_per_min=None,
-            breaker="closed",
-            paused_until=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-            secret_name="env:PAINT_KEY",
-        )
-    ]
+    home.doors.shown_endpoints = [PAINT]
 
     models, endpoints = web.get("/v1/models").json()["items"], web.get("/v1/endpoints")
 
