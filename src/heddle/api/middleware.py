@@ -32,6 +32,8 @@ ADMISSION_ROUTES = ("v1/runs", "v1/runs/batch")
 PLAIN_ROUTES = ("heddle-account-callback", "heddle-callback", "heddle-healthz", "heddle-readyz", "heddle-metrics")
 """Names of our paths outside of the router."""
 
+CONSOLE = "heddle-console"
+
 Answer = Callable[[django.http.HttpRequest], django.http.HttpResponseBase]
 
 
@@ -107,14 +109,22 @@ def _in_our_form(
 
 
 def _count(request: django.http.HttpRequest, response: django.http.HttpResponseBase, duration_s: float) -> None:
+    route = _route(request)
     match = request.resolver_match
-    route = f"/{match.route}" if match is not None and match.route and "*" not in match.route else "unmatched"
     recorder.count(metrics.HTTP_REQUESTS, 1, route=route, status=str(response.status_code))
     if not response.streaming:
         recorder.observe(metrics.HTTP_DURATION, duration_s, route=route)
     is_ours = match is not None and match.namespace.startswith("heddle-api")
     if is_ours and request.method == "POST" and route.endswith(ADMISSION_ROUTES):
         _judge_admission(request, response.status_code, duration_s)
+
+
+def _route(request: django.http.HttpRequest) -> str:
+    """Name a path of ours by its template. All others are one: a host's, or the admin's, would use the label up."""
+    match = request.resolver_match
+    if match is None or not match.route or "*" in match.route:
+        return "unmatched"
+    return f"/{match.route}" if _is_ours(request) or match.app_name == CONSOLE else recorder.OTHER
 
 
 def _judge_admission(request: django.http.HttpRequest, status: int, duration_s: float) -> None:
