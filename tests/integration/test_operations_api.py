@@ -247,7 +247,7 @@ def test_operating_when_a_tenant_is_mistyped_then_refused_by_name_and_none_is_ma
         assert not connection.execute("select 1 from heddle_tenant where name = 'nobdy'").fetchall()
 
 
-@pytest.mark.parametrize("path", ["dead-letters", "usage", "webhooks/deliveries", "steps/unknown", "runs"])
+@pytest.mark.parametrize("path", ["dead-letters", "usage", "budgets", "webhooks/deliveries", "steps/unknown", "runs"])
 def test_list_when_a_parameter_is_misspelt_then_it_is_refused_by_name_and_not_shown_unfiltered(
     house: client.Heddle, tenant: str, path: str
 ) -> None:

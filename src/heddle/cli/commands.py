@@ -18,12 +18,13 @@ exit status:
   0    done
   1    a run did not succeed, the doctor found something wrong, or the service kept dying
   2    the command or a setting is wrong; the sentence on standard error names it
-  3    the service or the database cannot be reached
+  3    the service or the database cannot be reached, or there is none here
   4    the service refused the request
   130  interrupted
 
 Settings are variables HEDDLE_X of the environment (docs/reference/settings.md). `heddle up` leaves the address and key
 of the service in .heddle/dev.json, which the other commands read; HEDDLE_API_URL and HEDDLE_API_KEY name another one.
+NO_COLOR, not empty, keeps colour out of progress bars.
 """
 
 
