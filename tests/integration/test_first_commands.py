@@ -2,6 +2,7 @@
 that are made, found again and revoked.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -53,6 +54,18 @@ def test_doctor_when_the_database_has_no_tables_then_each_finding_has_its_name(
     assert wrong == {"history", "migrations", "partitions", "workers", "leader"}
 
 
+def test_command_when_a_module_of_workflows_prints_then_its_answer_is_json_all_the_same(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "talkative.py").write_text("print('library 1.0 loaded')\n")
+
+    done = heddle("keys", "list", "--json", database=database, folder=tmp_path, workflows="talkative")
+
+    assert done.returncode == complaints.Exit.DONE, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+    assert "library 1.0 loaded" in done.stderr
+
+
 def test_command_when_the_module_of_workflows_is_not_found_then_one_sentence_says_where_it_is_looked_for(
     empty_database: pg.Database, tmp_path: pathlib.Path
 ) -> None:
@@ -96,6 +109,9 @@ def test_key_when_it_is_revoked_twice_then_it_is_refused_and_the_audit_trail_has
         ("keys revoke 99999999999999999999", "there is no API key 99999999999999999999"),
         ("keys list --tenant nobody", "there is no tenant 'nobody'"),
         ("keys list --limit 0", "limit must be from 1 to 1000"),
+        ("keys create --tenant Acme! --name x", "tenant must be 1 to 100 of a-z 0-9 _ . -"),
+        ("keys create --name= --scopes read", "name must be 1 to 200 printable characters"),
+        ("drain endpoint one --timeout-s nan", "timeout_s must be from 0 to 604800"),
     ],
 )
 def test_keys_when_what_is_named_is_not_there_then_one_sentence_says_so(
@@ -106,3 +122,47 @@ def test_keys_when_what_is_named_is_not_there_then_one_sentence_says_so(
     assert done.returncode == complaints.Exit.REFUSED, done.stderr
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["audit", "retention"])
+def test_command_when_the_database_does_not_answer_then_one_sentence_says_so(
+    command: str, database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    away = dataclasses.replace(database, dsn="postgresql://heddle@127.0.0.1:1/heddle")
+
+    done = heddle(command, database=away, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.UNREACHABLE, done.stderr
+    assert done.stderr.startswith("heddle: the database of DATABASE_URL cannot be reached (")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def write(folder: pathlib.Path, endpoint: str) -> None:
+    """Write a deployment whose one endpoint has these lines."""
+    routes = '[scopes.misspelt]\nconcurrency = 1\n[[routes]]\nmodel = "paint"\nendpoint = "misspelt"\n'
+    (folder / "heddle.toml").write_text(f'[endpoints.misspelt]\nurl = "http://127.0.0.1:9/"\n{endpoint}\n{routes}')
+
+
+def test_migrate_when_an_adapter_is_misspelt_then_the_file_is_refused_and_nothing_is_changed(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    write(tmp_path, 'adapter = "htpp"')
+
+    done = heddle("migrate", database=database, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.REFUSED, done.stderr
+    assert "[endpoints.misspelt] adapter is 'htpp'; known are: anthropic, cog, " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    with database.connect() as connection:
+        assert connection.execute("select from heddle_endpoint where name = 'misspelt'").fetchall() == []
+
+
+def test_migrate_when_a_secret_is_not_set_here_then_it_is_applied_with_a_note(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    write(tmp_path, 'adapter = "http"\nsecret = "env:COMES_LATER"')
+
+    done = heddle("migrate", database=database, folder=tmp_path)
+
+    assert done.returncode == complaints.Exit.DONE, done.stderr
+    assert "note: [endpoints.misspelt] secret is env:COMES_LATER, and the environment has no COMES_LATER" in done.stdout

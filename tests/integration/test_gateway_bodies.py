@@ -90,6 +90,19 @@ async def test_stream_when_its_caller_takes_nothing_of_it_then_it_holds_a_place_
     assert found.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/chat/completions", {"POST"}), ("/models", {"GET", "HEAD"}), ("/files/x", {"GET", "HEAD"})]
+)
+async def test_path_when_the_method_does_not_fit_then_the_answer_names_those_that_do(
+    site: gateway_site.Site, path: str, allowed: set[str]
+) -> None:
+    async with httpx.AsyncClient() as client:
+        refused = await client.delete(f"{site.url}{path}")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert set(refused.headers["Allow"].split(",")) == allowed
+
+
 async def until_busy(site: gateway_site.Site, path: str) -> httpx.Response:
     """Ask until the place is taken; what is asked for before is refused, since its body is nothing."""
     async with asyncio.timeout(working.PATIENCE_S):

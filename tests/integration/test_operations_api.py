@@ -245,3 +245,38 @@ def test_operating_when_a_tenant_is_mistyped_then_refused_by_name_and_none_is_ma
 
     with database.connect() as connection:
         assert not connection.execute("select 1 from heddle_tenant where name = 'nobdy'").fetchall()
+
+
+@pytest.mark.parametrize("path", ["dead-letters", "usage", "budgets", "webhooks/deliveries", "steps/unknown", "runs"])
+def test_list_when_a_parameter_is_misspelt_then_it_is_refused_by_name_and_not_shown_unfiltered(
+    house: client.Heddle, tenant: str, path: str
+) -> None:
+    refused = web(house, tenant, "read").get(f"/v1/{path}", {"workflw": "shoot"})
+
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json()["errors"]] == ["workflw"]
+
+
+def test_dead_letters_when_there_is_no_such_fault_then_it_is_refused_and_not_an_empty_page(
+    house: client.Heddle, tenant: str
+) -> None:
+    refused = web(house, tenant, "read").get("/v1/dead-letters?fault=code_risen")
+
+    assert refused.status_code == 422
+    assert "code_raised" in refused.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("dead-letters/replay?dry_run=true", {"filter": {"workflow": "shoot"}}, "dry_run"),
+        ("operations?tenant=acme", {"action": "cancel", "filter": {"workflow": "shoot"}}, "tenant"),
+    ],
+)
+def test_bulk_when_what_belongs_into_the_body_is_in_the_address_then_nothing_is_done(
+    house: client.Heddle, tenant: str, path: str, body: dict[str, Any], field: str
+) -> None:
+    refused = send(web(house, tenant, "admin"), "POST", f"/v1/{path}", body)
+
+    assert refused.status_code == 422
+    assert [each["field"] for each in refused.json()["errors"]] == [field]

@@ -77,6 +77,26 @@ def read_form(request: django.http.HttpRequest, form: type[_Form], *, bytes_max:
     return as_form(read_json(request, bytes_max=bytes_max), form)
 
 
+def check_query(request: django.http.HttpRequest, form: type[pydantic.BaseModel]) -> None:
+    """Refuse parameters that a query does not have, by name.
+
+    The framework hands over only those that it knows; a misspelt filter would silently show everything.
+    """
+    known = [field.alias or name for name, field in form.model_fields.items()]
+    unknown = sorted(set(request.GET) - set(known))
+    if unknown:
+        message = f"is not a parameter of this path; it takes {', '.join(known)}"
+        raise problems.invalid([client.Problem(field=name[:100], message=message) for name in unknown])
+
+
+def refuse_query(request: django.http.HttpRequest, form: type[pydantic.BaseModel]) -> None:
+    """Refuse parameters in the address that belong into the body: unread, ``dry_run`` there would do the thing."""
+    misplaced = sorted(set(request.GET) & set(form.model_fields))
+    if misplaced:
+        message = "belongs into the body, not into the address; nothing was done"
+        raise problems.invalid([client.Problem(field=name, message=message) for name in misplaced])
+
+
 def as_form(value: Any, form: type[_Form], *, prefix: str = "") -> _Form:
     """Give a parsed value as a record. Raises Refusal naming every field at fault, their paths under ``prefix``."""
     if not isinstance(value, dict):

@@ -29,11 +29,16 @@ RECONNECT_MS = 1_000
 
 
 @router.get("/runs/{run_id}/events", auth=auth.reads, summary="Follow what happens to a run")
-def follow(request: django.http.HttpRequest, run_id: str, after: int = 0) -> django.http.HttpResponseBase:
-    """Stream events after `Last-Event-ID` (or `after`) until the run is over; JSON when `Accept: application/json`."""
+def follow(
+    request: django.http.HttpRequest, run_id: str, after: int = 0, cursor: int | None = None
+) -> django.http.HttpResponseBase:
+    """Stream events after `Last-Event-ID` (or `after`) until the run is over; JSON when `Accept: application/json`.
+
+    `cursor` is `after` under the name that the other lists have.
+    """
     here = room()
     tenant = auth.tenant_of(request)
-    after_seq = _last_seen(request, after)
+    after_seq = _last_seen(request, after if cursor is None else cursor)
     if "application/json" in request.headers.get("Accept", ""):
         page = here.heddle.events(run_id, tenant=tenant, after_seq=after_seq, limit=PAGE_EVENTS)
         following = page[-1].seq if len(page) == PAGE_EVENTS else None

@@ -32,6 +32,8 @@ ADMISSION_ROUTES = ("v1/runs", "v1/runs/batch")
 PLAIN_ROUTES = ("heddle-account-callback", "heddle-callback", "heddle-healthz", "heddle-readyz", "heddle-metrics")
 """Names of our paths outside of the router."""
 
+CONSOLE = "heddle-console"
+
 Answer = Callable[[django.http.HttpRequest], django.http.HttpResponseBase]
 
 
@@ -48,7 +50,10 @@ class Door:
     def __call__(self, request: django.http.HttpRequest) -> django.http.HttpResponseBase:
         """Answer one request."""
         started_s = time.perf_counter()
-        response = _in_our_form(request, self._get_response(request))
+        response = self._get_response(request)
+        if request.method == "HEAD" and _is_ours(request) and response.status_code == 405 and _takes_get(response):
+            response = self._headers_of_get(request)
+        response = _in_our_form(request, response)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         for name, value in ratelimit.headers(request).items():
@@ -56,16 +61,47 @@ class Door:
         _count(request, response, time.perf_counter() - started_s)
         return response
 
+    def _headers_of_get(self, request: django.http.HttpRequest) -> django.http.HttpResponse:
+        """Answer HEAD as GET without the content (RFC 9110, section 9.3.2): the router knows only what it was told."""
+        request.method = "GET"
+        try:
+            found = self._get_response(request)
+        finally:
+            request.method = "HEAD"
+        answer = django.http.HttpResponse(status=found.status_code)
+        for name, value in found.headers.items():
+            answer.headers[name] = value
+        if isinstance(found, django.http.HttpResponse):
+            answer.headers.setdefault("Content-Length", str(len(found.content)))
+        else:
+            # What a stream holds is given back, and what it would have told is not read.
+            found.close()
+        return answer
+
+
+def _is_ours(request: django.http.HttpRequest) -> bool:
+    match = request.resolver_match
+    return match is not None and (match.namespace.startswith("heddle-api") or match.url_name in PLAIN_ROUTES)
+
+
+def _takes_get(response: django.http.HttpResponseBase) -> bool:
+    return "GET" in _methods(response)
+
+
+def _methods(response: django.http.HttpResponseBase) -> list[str]:
+    return [name.strip() for name in response.headers.get("Allow", "").split(",") if name.strip()]
+
 
 def _in_our_form(
     request: django.http.HttpRequest, response: django.http.HttpResponseBase
 ) -> django.http.HttpResponseBase:
     """Replace what Django and the router answer by themselves under our paths, which is HTML or plain text."""
-    match = request.resolver_match
-    is_ours = match is not None and (match.namespace.startswith("heddle-api") or match.url_name in PLAIN_ROUTES)
-    if not is_ours or response.status_code != 405:
+    if not _is_ours(request) or response.status_code != 405:
         return response
-    allowed = response.headers.get("Allow", "")
+    methods = _methods(response)
+    # Where GET is taken so is HEAD, here or by Django.
+    heads = ["HEAD"] if "GET" in methods and "HEAD" not in methods else []
+    allowed = ", ".join([*methods, *heads])
     refusal = problems.Refusal("method_not_allowed", f"{request.method} does not fit this path; it takes {allowed}.")
     replaced = problems.answer(refusal)
     replaced["Allow"] = allowed
@@ -73,14 +109,22 @@ def _in_our_form(
 
 
 def _count(request: django.http.HttpRequest, response: django.http.HttpResponseBase, duration_s: float) -> None:
+    route = _route(request)
     match = request.resolver_match
-    route = f"/{match.route}" if match is not None and match.route and "*" not in match.route else "unmatched"
     recorder.count(metrics.HTTP_REQUESTS, 1, route=route, status=str(response.status_code))
     if not response.streaming:
         recorder.observe(metrics.HTTP_DURATION, duration_s, route=route)
     is_ours = match is not None and match.namespace.startswith("heddle-api")
     if is_ours and request.method == "POST" and route.endswith(ADMISSION_ROUTES):
         _judge_admission(request, response.status_code, duration_s)
+
+
+def _route(request: django.http.HttpRequest) -> str:
+    """Name a path of ours by its template. All others are one: a host's, or the admin's, would use the label up."""
+    match = request.resolver_match
+    if match is None or not match.route or "*" in match.route:
+        return "unmatched"
+    return f"/{match.route}" if _is_ours(request) or match.app_name == CONSOLE else recorder.OTHER
 
 
 def _judge_admission(request: django.http.HttpRequest, status: int, duration_s: float) -> None:

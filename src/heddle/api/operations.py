@@ -14,6 +14,7 @@ import pydantic
 from heddle import client
 from heddle.api import auth, bodies, forms, problems, render
 from heddle.api.room import room
+from heddle.client import shown
 from heddle.core import run
 from heddle.ports import operators, records
 
@@ -80,6 +81,16 @@ class DeadLetterQuery(ninja.Schema):
     cursor: str | None = pydantic.Field(default=None, max_length=200)
 
 
+class UnknownQuery(ninja.Schema):
+    """Which calls of unknown outcome are asked for."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    tenant: str | None = pydantic.Field(default=None, description="Another tenant's; needs the scope admin.")
+    limit: int = pydantic.Field(default=50, ge=1)
+    cursor: str | None = pydantic.Field(default=None, max_length=200)
+
+
 @router.patch(
     "/endpoints/{name}",
     auth=auth.admins,
@@ -122,6 +133,7 @@ def change(request: django.http.HttpRequest, name: str) -> django.http.HttpRespo
 def start(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """Start a bulk operation, or tell what one would do."""
     here = room()
+    bodies.refuse_query(request, OperationForm)
     form = bodies.read_form(request, OperationForm, bytes_max=here.heddle.limits.request_bytes_max)
     tenant = auth.tenant_named(request, form.tenant)
     return _begin(request, _bulk(form.action, form.filter, form.priority), tenant=tenant, is_dry_run=form.dry_run)
@@ -142,9 +154,20 @@ def stop(request: django.http.HttpRequest, operation_id: str) -> django.http.Htt
     return render.answer(_operation(operating.show(operation_id, tenant=tenant)), status=202 if is_stopped else 200)
 
 
+@router.get("/steps/unknown", auth=auth.reads, summary="List calls whose outcome nobody knows")
+def unknown(request: django.http.HttpRequest, query: ninja.Query[UnknownQuery]) -> django.http.HttpResponse:
+    """List calls that were sent and of which no answer is known, those of the oldest runs first; keyset-paged."""
+    bodies.check_query(request, UnknownQuery)
+    found = room().operating.unknown_calls(
+        tenant=auth.tenant_named(request, query.tenant), after=query.cursor, limit=query.limit
+    )
+    return render.answer(shown.unknown_calls(found))
+
+
 @router.get("/dead-letters", auth=auth.reads, summary="List what failed and can be replayed")
 def dead_letters(request: django.http.HttpRequest, query: ninja.Query[DeadLetterQuery]) -> django.http.HttpResponse:
     """List runs that ended in failure with their failed calls, newest first; keyset-paged."""
+    bodies.check_query(request, DeadLetterQuery)
     found = room().operating.dead_letters(
         tenant=auth.tenant_of(request),
         workflow=query.workflow,
@@ -164,6 +187,7 @@ def dead_letters(request: django.http.HttpRequest, query: ninja.Query[DeadLetter
 )
 def replay(request: django.http.HttpRequest) -> django.http.HttpResponse:
     """Make the failed steps of many failed or expired runs due again."""
+    bodies.refuse_query(request, ReplayForm)
     form = bodies.read_form(request, ReplayForm, bytes_max=room().heddle.limits.request_bytes_max)
     bulk = _bulk(operators.Action.RETRY.value, form.filter, None)
     return _begin(request, bulk, tenant=auth.tenant_of(request), is_dry_run=form.dry_run)

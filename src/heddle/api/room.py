@@ -8,11 +8,13 @@ import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import django.db
 
 from heddle import client, wiring
+
+NAMES_KEPT_S = 5.0
 
 
 class Places:
@@ -41,12 +43,35 @@ class Places:
                 self.give_back()
 
 
+class EndpointNames:
+    """Know the names of endpoints; what was read is kept ``NAMES_KEPT_S``. Safe from any thread."""
+
+    def __init__(self, heddle: client.Heddle, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._heddle = heddle
+        self._monotonic_s = monotonic_s
+        self._lock = threading.Lock()
+        self._names: frozenset[str] = frozenset()
+        self._read_at_s = float("-inf")
+
+    def __contains__(self, name: str) -> bool:
+        """Tell whether there is an endpoint of this name; none is while the database cannot be asked."""
+        with self._lock:
+            is_old = self._monotonic_s() - self._read_at_s > NAMES_KEPT_S
+            if is_old:
+                self._read_at_s = self._monotonic_s()
+        if is_old:
+            with contextlib.suppress(django.db.Error):
+                self._names = frozenset(each.name for each in self._heddle.endpoints())
+        return name in self._names
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """Hold what every view needs."""
 
     heddle: client.Heddle
     places: Places
+    endpoint_names: EndpointNames
 
     @property
     def operating(self) -> client.Operating:
@@ -77,4 +102,5 @@ def pause(delay_s: float) -> None:
 
 @functools.lru_cache(maxsize=1)
 def _room_of(heddle: client.Heddle) -> Room:
-    return Room(heddle=heddle, places=Places(places_max=max(1, heddle.limits.web_threads // 2)))
+    places = Places(places_max=max(1, heddle.limits.web_threads // 2))
+    return Room(heddle=heddle, places=places, endpoint_names=EndpointNames(heddle))

@@ -100,11 +100,7 @@ def start_many(request: django.http.HttpRequest) -> django.http.HttpResponse:
 @router.get("/runs", auth=auth.reads, summary="List runs, newest first")
 def index(request: django.http.HttpRequest, query: ninja.Query[forms.RunQuery]) -> django.http.HttpResponse:
     """List runs by workflow, state, label and time; keyset-paged."""
-    # The framework hands over only what it knows; a misspelt filter would silently show everything.
-    unknown = sorted(set(request.GET) - set(forms.RunQuery.model_fields))
-    if unknown:
-        message = f"is not a filter; the filters are {', '.join(forms.RunQuery.model_fields)}"
-        raise problems.invalid([client.Problem(field=name[:100], message=message) for name in unknown])
+    bodies.check_query(request, forms.RunQuery)
     label = None
     if query.label is not None:
         name, separator, value = query.label.partition(":")
@@ -178,7 +174,7 @@ def retry(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResp
     return render.answer(render.run(view, root=_root(request), has_values=False), status=202)
 
 
-@router.post("/runs/{run_id}/signals/{name}", auth=auth.writes, summary="Send a run a signal")
+@router.post("/runs/{run_id}/signals/{path:name}", auth=auth.writes, summary="Send a run a signal")
 def signal(request: django.http.HttpRequest, run_id: str, name: str) -> django.http.HttpResponse:
     """Deliver a signal; the body is its payload, any JSON value. It is kept until the run asks for it."""
     heddle = room().heddle
@@ -208,7 +204,7 @@ def _waited(
         if not is_held:
             return _first_answer(stored, is_replay=False)
         view = here.heddle.wait(view.id, timeout_s=wait_s, tenant=tenant, pause=pause)
-    if view.state in run.TERMINAL:
+    if view.state in run.TERMINAL and view.continued_last is None:
         body = render.text(render.run(view, root=_root(request)))
         stored = records.StoredAnswer(status=200, body=body, location=stored.location)
         if key is not None:

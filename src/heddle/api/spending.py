@@ -51,6 +51,14 @@ class UsageQuery(ninja.Schema):
     tenant: str | None = pydantic.Field(default=None, description="Another tenant's; needs the scope admin.")
 
 
+class BudgetQuery(ninja.Schema):
+    """Whose caps are asked for."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    tenant: str | None = pydantic.Field(default=None, description="Another tenant's; needs the scope admin.")
+
+
 @router.post(
     "/runs/quote",
     auth=auth.reads,
@@ -75,6 +83,7 @@ def quote(request: django.http.HttpRequest) -> django.http.HttpResponse:
 @router.get("/usage", auth=auth.reads, summary="Show what was spent, by day, workflow, model or endpoint")
 def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> django.http.HttpResponse:
     """Show a tenant's spend of the last 30 days, or of those from `from` to `to`; keyset-paged."""
+    bodies.check_query(request, UsageQuery)
     found = room().spending.usage(
         tenant=auth.tenant_named(request, query.tenant),
         first=query.first,
@@ -88,9 +97,10 @@ def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> d
 
 
 @router.get("/budgets", auth=auth.reads, summary="Show caps, what is spent and reserved, and what is left")
-def budgets(request: django.http.HttpRequest) -> django.http.HttpResponse:
+def budgets(request: django.http.HttpRequest, query: ninja.Query[BudgetQuery]) -> django.http.HttpResponse:
     """Show a tenant's caps of the day and the month (UTC); with the scope admin, those of workflows too."""
-    tenant = auth.tenant_named(request, request.GET.get("tenant"))
+    bodies.check_query(request, BudgetQuery)
+    tenant = auth.tenant_named(request, query.tenant)
     may_see_all = keys.may(auth.scopes_of(request), "admin")
     found = room().spending.budgets(tenant=tenant, has_workflows=may_see_all)
     return render.answer({"items": [_budget(view, tenant.name) for view in found], "next_cursor": None})

@@ -39,6 +39,7 @@ class EnableForm(pydantic.BaseModel):
 @router.get("/webhooks/deliveries", auth=auth.reads, summary="List deliveries of webhooks")
 def deliveries(request: django.http.HttpRequest, query: ninja.Query[DeliveryQuery]) -> django.http.HttpResponse:
     """List events with what became of them, those of the newest runs first; keyset-paged."""
+    bodies.check_query(request, DeliveryQuery)
     found = room().webhooks.deliveries(
         tenant=auth.tenant_of(request), state=query.state, run_id=query.run, before=query.cursor, limit=query.limit
     )

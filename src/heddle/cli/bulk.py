@@ -1,7 +1,8 @@
-"""`heddle runs cancel|retry|reprioritise` with a filter: start a bulk operation over HTTP and watch it to its end.
+"""`heddle runs cancel|retry|reprioritise` with a filter: start a bulk operation over HTTP and watch it to its end; show
+and stop one.
 
-The workers carry it out; ending this command does not end it. Before it: a person or a script. After it: the contract
-under /v1/operations.
+The workers carry it out; ending this command does not end it, `heddle operations stop` does. Before it: a person or a
+script. After it: the contract under /v1/operations.
 """
 
 import argparse
@@ -19,13 +20,16 @@ _FILTERS = ("workflow", "state", "fault", "created_after", "created_before")
 
 
 def is_asked(given: argparse.Namespace) -> bool:
-    """Tell whether many runs are meant. Raises CommandRefused when one and many are named, or none."""
+    """Tell whether the runs are a bulk operation's: many, or one of which more is asked than to be steered at once.
+
+    Raises CommandRefused when one and many are named, or none.
+    """
     narrows = [name for name in (*_FILTERS, "label") if getattr(given, name) is not None]
     if given.run_id is not None and narrows:
         raise complaints.CommandRefused(f"name one run or filters, not both: {given.run_id}, --{narrows[0]}")
     if given.run_id is None and not narrows:
         raise complaints.CommandRefused("name a run, or say which runs are meant: --workflow, --state, --label, …")
-    return given.run_id is None
+    return given.run_id is None or given.dry_run or given.tenant is not None
 
 
 def carry_out(api: remote.Api, given: argparse.Namespace, *, action: str, priority: str | None = None) -> int:
@@ -47,7 +51,36 @@ def carry_out(api: remote.Api, given: argparse.Namespace, *, action: str, priori
         print(json.dumps(answer, indent=2) if given.json else answer["id"])
         return complaints.Exit.DONE
     query = {} if given.tenant is None else {"tenant": given.tenant}
-    return _watch(api, answer, query, is_json=given.json)
+    return _watch(api, answer, query, run_id=given.run_id, is_json=given.json)
+
+
+def show(given: argparse.Namespace) -> int:
+    """Show how far an operation is."""
+    return _tell(remote.here().get(_path(given.id), tenant=given.tenant), is_json=given.json)
+
+
+def stop(given: argparse.Namespace) -> int:
+    """End an operation after its present chunk; what it did stays."""
+    api = remote.here()
+    query = "" if given.tenant is None else f"?{urllib.parse.urlencode({'tenant': given.tenant})}"
+    api.send("POST", f"{_path(given.id)}/stop{query}")
+    return _tell(api.get(_path(given.id), tenant=given.tenant), is_json=given.json)
+
+
+def _tell(operation: dict[str, Any], *, is_json: bool) -> int:
+    if is_json:
+        print(json.dumps(operation, indent=2))
+    else:
+        print(
+            f"{operation['action']}: {operation['state']}, {operation['changed']} runs changed, "
+            f"{operation['unchanged']} were over already, {operation['looked_at']} looked at, "
+            f"{operation['progress']:.0%} of the way"
+        )
+    return complaints.Exit.DONE
+
+
+def _path(operation_id: str) -> str:
+    return f"/v1/operations/{remote.segment(operation_id)}"
 
 
 def _show_preview(answer: dict[str, Any], *, action: str, is_json: bool) -> int:
@@ -61,24 +94,18 @@ def _show_preview(answer: dict[str, Any], *, action: str, is_json: bool) -> int:
     return complaints.Exit.DONE
 
 
-def _watch(api: remote.Api, operation: dict[str, Any], query: dict[str, str], *, is_json: bool) -> int:
+def _watch(
+    api: remote.Api, operation: dict[str, Any], query: dict[str, str], *, run_id: str | None, is_json: bool
+) -> int:
     """Ask until it is over; a service that is away for less than two minutes is waited for."""
-    lost_since_s: float | None = None
-    with progress.Progress(sys.stderr, is_quiet=is_json) as bar:
-        while True:
-            is_over = operation["state"] in ("done", "stopped")
-            bar.show(_standing(operation), is_last=is_over)
-            if is_over:
-                break
-            time.sleep(POLL_S)
-            try:
-                operation = api.get(f"/v1/operations/{urllib.parse.quote(operation['id'], safe='')}", **query)
-                lost_since_s = None
-            except remote.Unreachable:
-                now_s = time.monotonic()
-                lost_since_s = now_s if lost_since_s is None else lost_since_s
-                if now_s - lost_since_s > OUTAGE_MAX_S:
-                    raise
+    try:
+        operation = _to_the_end(api, operation, query, is_json=is_json)
+    except KeyboardInterrupt:
+        print(
+            f"the operation goes on without this command; `heddle operations stop {operation['id']}` ends it",
+            file=sys.stderr,
+        )
+        raise
     if is_json:
         print(json.dumps(operation, indent=2))
     else:
@@ -86,7 +113,29 @@ def _watch(api: remote.Api, operation: dict[str, Any], query: dict[str, str], *,
             f"{operation['action']}: {operation['changed']} runs changed, {operation['unchanged']} were over already, "
             f"{operation['looked_at']} looked at"
         )
+    if run_id is not None and operation["matched"] == 0:
+        print(f"heddle: there is no run {run_id} that this could be done to; it may be over", file=sys.stderr)
+        return complaints.Exit.UNWELL
     return complaints.Exit.DONE if operation["state"] == "done" else complaints.Exit.UNWELL
+
+
+def _to_the_end(api: remote.Api, operation: dict[str, Any], query: dict[str, str], *, is_json: bool) -> dict[str, Any]:
+    lost_since_s: float | None = None
+    with progress.Progress(sys.stderr, is_quiet=is_json) as bar:
+        while True:
+            is_over = operation["state"] in ("done", "stopped")
+            bar.show(_standing(operation), is_last=is_over)
+            if is_over:
+                return operation
+            time.sleep(POLL_S)
+            try:
+                found: dict[str, Any] = api.get(_path(operation["id"]), **query)
+                operation, lost_since_s = found, None
+            except remote.Unreachable:
+                now_s = time.monotonic()
+                lost_since_s = now_s if lost_since_s is None else lost_since_s
+                if now_s - lost_since_s > OUTAGE_MAX_S:
+                    raise
 
 
 def _standing(operation: dict[str, Any]) -> progress.Standing:

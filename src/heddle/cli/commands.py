@@ -10,7 +10,7 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
 
-from heddle.cli import complaints, operate_arguments, run_arguments, spend_arguments, webhooks_arguments
+from heddle.cli import complaints, operate_arguments, output, run_arguments, spend_arguments, webhooks_arguments
 from heddle.twins import registry as twins
 
 EPILOG = """\
@@ -18,37 +18,50 @@ exit status:
   0    done
   1    a run did not succeed, the doctor found something wrong, or the service kept dying
   2    the command or a setting is wrong; the sentence on standard error names it
-  3    the service or the database cannot be reached
+  3    the service or the database cannot be reached, or there is none here
   4    the service refused the request
   130  interrupted
 
 Settings are variables HEDDLE_X of the environment (docs/reference/settings.md). `heddle up` leaves the address and key
 of the service in .heddle/dev.json, which the other commands read; HEDDLE_API_URL and HEDDLE_API_KEY name another one.
+NO_COLOR, not empty, keeps colour out of progress bars.
 """
 
 
 def main(arguments: Sequence[str] | None) -> int:
     """Run one command. Without one, print the help."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    if given.run is None:
-        parser.print_help()
-        return complaints.Exit.DONE
-    module, _, name = given.run.partition(":")
+    output.take_any_text()
     try:
-        run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
-        return int(run(given))
+        status = _run(arguments)
+        output.flush()
+        return status
     except BrokenPipeError:
         # Whoever read our output has had enough, as `heddle runs list | head` does.
-        sys.stderr.close()
+        output.drop()
         return complaints.Exit.DONE
     except BaseException as error:
-        worded = complaints.worded(error)
+        worded = complaints.worded(error) or output.worded(error, arguments=arguments)
         if worded is None:
             raise
         sentence, status = worded
         print(f"heddle: {sentence}", file=sys.stderr)
         return status
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        given = parser.parse_args(arguments)
+    except SystemExit:
+        # The help of a command was printed; a misspelt one has printed nothing here.
+        output.flush()
+        raise
+    if given.run is None:
+        parser.print_help()
+        return complaints.Exit.DONE
+    module, _, name = given.run.partition(":")
+    run: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(module), name)
+    return int(run(given))
 
 
 def _parser() -> argparse.ArgumentParser:

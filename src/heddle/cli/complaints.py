@@ -36,6 +36,7 @@ _WORDED = (
     ("heddle.service.ports", "NoFreePort", Exit.REFUSED),
     ("heddle.service.ports", "PortTaken", Exit.REFUSED),
     ("heddle.service.supervisor", "SupervisorError", Exit.UNWELL),
+    ("heddle.service.database", "NoService", Exit.UNREACHABLE),
     ("heddle.service.postgres_home", "PostgresUnavailable", Exit.UNREACHABLE),
     ("heddle.ports.store", "StoreLost", Exit.UNREACHABLE),
     ("heddle.client.admission", "InvalidInput", Exit.REFUSED),
@@ -51,6 +52,9 @@ _STOOD_STILL = (
     "the command stood still in the middle of a change, so the database ended it, and nothing of it was kept; run it "
     "again"
 )
+# SQLSTATEs of a server that answers and cannot just now: serialization and deadlock, too few resources, a lock that
+# somebody else holds, a statement that took too long.
+_BUSY = ("40", "53", "55", "57014")
 
 
 def worded(error: BaseException) -> tuple[str, Exit] | None:
@@ -63,18 +67,24 @@ def worded(error: BaseException) -> tuple[str, Exit] | None:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
             return " ".join(str(error).split()), status
-    database = getattr(sys.modules.get("django.db.utils"), "OperationalError", None)
-    if database is not None and isinstance(error, database):
-        detail = " ".join(str(error).split())
-        return (
-            f"the database of DATABASE_URL cannot be reached ({detail}); check the address and that it runs",
-            Exit.UNREACHABLE,
-        )
+    # Django's own connection raises the first, a direct one the second.
+    for module in ("django.db.utils", "psycopg"):
+        database = getattr(sys.modules.get(module), "OperationalError", None)
+        if database is not None and isinstance(error, database):
+            return _of_database(error), Exit.UNREACHABLE
     if _lacks_a_table(error):
         return _UNMIGRATED, Exit.REFUSED
     if _stood_still(error):
         return _STOOD_STILL, Exit.UNWELL
     return None
+
+
+def _of_database(error: BaseException) -> str:
+    detail = " ".join(str(error).split())
+    state = getattr(error if error.__cause__ is None else error.__cause__, "sqlstate", None) or ""
+    if state.startswith(_BUSY):
+        return f"the database answers and gave this up ({detail}); try again, and see `heddle doctor` if it stays"
+    return f"the database of DATABASE_URL cannot be reached ({detail}); check the address and that it runs"
 
 
 def _lacks_a_table(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-from heddle.cli import complaints
+from heddle.cli import complaints, table
 from heddle.service import database, setup
 
 
@@ -26,10 +26,11 @@ def run(given: argparse.Namespace) -> int:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
             mark = "WRONG" if finding.problem is not None else "warn" if finding.warning is not None else "ok"
-            print(f"{mark:5} {finding.name:{width}}  {finding.value}")
+            # An endpoint's own words may be among them.
+            print(f"{mark:5} {finding.name:{width}}  {table.line(finding.value)}")
             if finding.problem is not None:
-                print(f"      {'':{width}}  {finding.problem}; {finding.remedy}")
+                print(f"      {'':{width}}  {table.line(finding.problem)}; {finding.remedy}")
             if finding.warning is not None:
-                print(f"      {'':{width}}  {finding.warning}")
+                print(f"      {'':{width}}  {table.line(finding.warning)}")
         print(f"{len(findings) - len(wrong)} well, {len(wrong)} wrong", file=sys.stderr)
     return complaints.Exit.UNWELL if wrong else complaints.Exit.DONE

@@ -2,11 +2,9 @@
 
 import argparse
 import json
-import pathlib
 from typing import Any
 
 from heddle.cli import complaints, remote, table
-from heddle.service import setup
 
 _HEADS = (
     "ENDPOINT",
@@ -31,9 +29,9 @@ _HEADS = (
 
 def index(given: argparse.Namespace) -> int:
     """List routes with their scorecards."""
-    page = remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir))).get("/v1/endpoints")
+    page = remote.here().get("/v1/endpoints")
     if given.json:
-        print(json.dumps(page, indent=2, ensure_ascii=False))
+        print(json.dumps(page, indent=2))
         return complaints.Exit.DONE
     rows = [_row(endpoint, route) for endpoint in page["items"] for route in endpoint["routes"]]
     print(table.columns(rows, heads=_HEADS))

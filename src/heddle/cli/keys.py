@@ -55,11 +55,8 @@ def index(given: argparse.Namespace) -> int:
         }
         for each in found
     ]
-    if given.json:
-        print(json.dumps(rows, indent=2))
-        return complaints.Exit.DONE
-    lines = [tuple("-" if value is None else str(value) for value in row.values()) for row in rows]
-    print(table.columns(lines, heads=("ID", "TENANT", "NAME", "MAY", "CREATED (UTC)", "EXPIRES", "REVOKED")))
+    heads = ("ID", "TENANT", "NAME", "MAY", "CREATED (UTC)", "EXPIRES", "REVOKED")
+    table.tell(rows, heads=heads, is_json=given.json)
     return complaints.Exit.DONE
 
 

@@ -10,7 +10,7 @@ from heddle.service import database, setup
 def run(_given: argparse.Namespace) -> int:
     """Migrate, make partitions, apply the deployment; a second run changes nothing."""
     limits = setup.beside_service()
-    with database.using(limits) as address:
+    with database.making(limits) as address:
         setup.complete(os.environ, limits=limits, database_url=address)
         setup.logs(limits)
         setup.command()

@@ -9,13 +9,12 @@ import contextlib
 import getpass
 import json
 import os
-import pathlib
 import socket
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from heddle.cli import complaints, table
+from heddle.cli import complaints, given_json, table
 from heddle.service import database, setup
 
 if TYPE_CHECKING:
@@ -34,11 +33,15 @@ def drain(given: argparse.Namespace) -> int:
     """Pause and wait until nothing is in flight; 1 when the time ended first."""
     last, held = "", None
     with desk() as house:
-        for held in house.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
-            line = f"in flight: {held.calls} calls, {held.steps} steps"
-            if line != last:
-                print(line, file=sys.stderr)
-            last = line
+        try:
+            for held in house.drain(given.kind, given.name, actor=actor(), timeout_s=given.timeout_s):
+                line = f"in flight: {held.calls} calls, {held.steps} steps"
+                if line != last:
+                    print(line, file=sys.stderr)
+                last = line
+        except KeyboardInterrupt:
+            print(f"{given.kind} {given.name}: stays paused; `heddle resume` undoes it", file=sys.stderr)
+            raise
     assert held is not None, "a drain looks at least once"
     if held.total:
         print(f"{given.kind} {given.name}: paused; {held.total} still in flight after {given.timeout_s:g} s")
@@ -60,14 +63,7 @@ def settle(given: argparse.Namespace) -> int:
     """Decide a step whose outcome nobody knows."""
     output = None
     if given.output is not None:
-        try:
-            output = json.loads(
-                pathlib.Path(given.output[1:]).read_text(encoding="utf-8")
-                if given.output.startswith("@")
-                else given.output
-            )
-        except (OSError, ValueError) as error:
-            raise complaints.CommandRefused(f"--output is not JSON: {error}") from error
+        output = given_json.read(given.output, option="--output")
     if given.verdict == "done" and given.output is None:
         raise complaints.CommandRefused("--as done needs --output, the result that the workflow goes on with")
     with desk() as house:

@@ -7,7 +7,7 @@ _RUN = "heddle.cli.operate"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add pause, drain, resume, settle, retention, canary and audit."""
+    """Add pause, drain, resume, steps, operations, settle, retention, canary and audit."""
     for name, summary in (
         ("pause", "start nothing new of an endpoint, model or tenant; what is in flight goes on"),
         ("drain", "pause, then wait until nothing is in flight; 1 when the time ends first"),
@@ -24,11 +24,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             parser.add_argument(
                 "--timeout-s", type=float, default=600.0, metavar="S", help="longest wait (default: 600)"
             )
+    _steps(commands)
+    _operations(commands)
     settle = _add(commands, "settle", "decide a step whose outcome at the provider nobody knows")
     settle.add_argument("run_id")
     settle.add_argument("step", type=int, help="the ordinal of the call, as `heddle runs show` lists it")
     settle.add_argument("--as", dest="verdict", choices=("done", "failed", "retry"), required=True)
-    settle.add_argument("--output", default=None, metavar="JSON", help="the result, for done; @FILE reads a file")
+    settle.add_argument(
+        "--output", default=None, metavar="JSON", help="the result, for done; @FILE reads a file, - reads stdin"
+    )
     settle.add_argument("--cost-usd", default=None, metavar="USD", help="what the provider charged, such as 0.04")
     retention = _add(commands, "retention", "show which weeks of history may go; --apply removes them")
     retention.add_argument("--apply", action="store_true", help="remove them (default: only show)")
@@ -36,6 +40,38 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     audit = _add(commands, "audit", "show the latest changes made by hand")
     audit.add_argument("--limit", type=int, default=20)
     audit.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _steps(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "find the steps that wait for somebody"
+    kinds = commands.add_parser("steps", help=about, description=about).add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    summary = "list calls whose outcome at the provider nobody knows; `heddle settle` decides them"
+    unknown = kinds.add_parser("unknown", help=summary, description=summary)
+    unknown.set_defaults(run="heddle.cli.steps:unknown")
+    unknown.add_argument("--tenant", default=None, help="of this tenant (default: of all)")
+    unknown.add_argument(
+        "--limit", type=int, default=50, metavar="N", help="at most so many, of the oldest runs first (default: 50)"
+    )
+    unknown.add_argument("--cursor", default=None, help="next_cursor of the page before")
+    unknown.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _operations(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "look after what `heddle runs` began to do to many runs"
+    kinds = commands.add_parser("operations", help=about, description=about).add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    for name, summary in (
+        ("show", "show how far a bulk operation is"),
+        ("stop", "end a bulk operation after its present chunk; what it did stays"),
+    ):
+        parser = kinds.add_parser(name, help=summary, description=summary)
+        parser.set_defaults(run=f"heddle.cli.bulk:{name}")
+        parser.add_argument("id", metavar="ID", help="as --no-wait prints it")
+        parser.add_argument("--tenant", default=None, help="another tenant's; needs a key with the scope admin")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _canary(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

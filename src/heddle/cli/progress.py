@@ -5,6 +5,7 @@ and a few seconds have passed, so that a log stays short. It measures nothing an
 """
 
 import dataclasses
+import os
 import shutil
 import sys
 import threading
@@ -36,7 +37,9 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None, *, is_quiet: bool = False) -> None:
         self._stream = stream if stream is not None else sys.stdout
-        self._is_terminal = self._stream.isatty()
+        self._is_terminal = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        # https://no-color.org, read 2026-11-30: present and not empty.
+        self._has_colour = not os.environ.get("NO_COLOR")
         self._is_quiet = is_quiet
         self._lock = threading.Lock()
         self._drawn = ""
@@ -100,7 +103,9 @@ class Progress:
         broken = min(size - full, -(-size * standing.failed // total))
         encoding = (self._stream.encoding or "ascii").lower()
         filled, empty = (_FULL, _EMPTY) if encoding.startswith("utf") else ("#", "-")
-        bar = f"{_GREEN}{filled * full}{_RED}{filled * broken}{_GREY}{empty * (size - full - broken)}{_PLAIN}"
+        parts = ((_GREEN, filled * full), (_RED, filled * broken), (_GREY, empty * (size - full - broken)))
+        bar = "".join(f"{colour}{text}" if self._has_colour else text for colour, text in parts)
+        bar += _PLAIN if self._has_colour else ""
         return f"{standing.title} {bar}  {numbers}"
 
 

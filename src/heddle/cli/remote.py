@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heddle.cli import complaints
+from heddle.service import setup
 
 TIMEOUT_S = 70.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -77,25 +78,37 @@ def find(*, state_dir: pathlib.Path) -> Address:
         return Address(url=(url or held["api_url"]).rstrip("/"), key=key or held["api_key"])
     except FileNotFoundError as error:
         raise complaints.CommandRefused(
-            f"no service runs in {state_dir}; start one with `heddle up`, or set {URL_VARIABLE} and {KEY_VARIABLE}",
+            f"no service runs in {state_dir.resolve()}; start one with `heddle up`, or set {URL_VARIABLE} and "
+            f"{KEY_VARIABLE}",
             status=complaints.Exit.UNREACHABLE,
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise complaints.CommandRefused(f"{path} cannot be read ({error}); start the service again") from error
 
 
+def segment(text: str) -> str:
+    """Give an id or a name as one segment of a path. Raises CommandRefused for what can be neither."""
+    if not text or "/" in text:
+        raise complaints.CommandRefused(f"{text!r} is no id; `heddle runs list` shows those of runs")
+    return urllib.parse.quote(text, safe="")
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow nobody: the key would go along, to wherever an answer points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Give no request to follow with, so that the answer is an error of its own."""
+
+
 class Api:
     """One service, with one key."""
 
     def __init__(self, address: Address, *, timeout_s: float = TIMEOUT_S) -> None:
-        if urllib.parse.urlsplit(address.url).scheme not in ("http", "https"):
-            raise complaints.CommandRefused(
-                f"{URL_VARIABLE} is {address.url!r}; it must begin with http:// or https://"
-            )
+        _check(address)
         self.address = address
         self._timeout_s = timeout_s
         # No proxy of the environment: the key goes to the named address and nowhere else.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
     def get(self, path: str, **query: str | int | None) -> Any:
         """Give the JSON at a path."""
@@ -127,6 +140,27 @@ class Api:
         except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or str(error) or type(error).__name__
             raise Unreachable(f"{self.address.url} does not answer ({reason}); is the service up?") from error
+
+
+def _check(address: Address) -> None:
+    """Refuse an address or a key that no request could be made with; the key is not shown."""
+    try:
+        parts = urllib.parse.urlsplit(address.url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        address.url.encode("ascii")
+    except ValueError:
+        is_address = False
+    if not is_address or not address.url.isprintable() or " " in address.url:
+        raise complaints.CommandRefused(
+            f"{URL_VARIABLE} is {address.url!r}; it must be an address such as http://127.0.0.1:8000"
+        )
+    if not address.key.isascii() or not address.key.isprintable():
+        raise complaints.CommandRefused(f"{KEY_VARIABLE} holds a line end or another sign that no key has")
+
+
+def here() -> Api:
+    """Give the service that the environment names, or that runs in this folder. Raises CommandRefused."""
+    return Api(find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
 
 
 def _answer(status: int, headers: Any, body: bytes) -> Answer:

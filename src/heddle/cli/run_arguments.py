@@ -6,7 +6,7 @@ from heddle.cli import operate_arguments
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add submit, list, show, watch, cancel, retry and reprioritise."""
+    """Add submit, list, show, watch, cancel, retry, signal and reprioritise."""
     submit = _add(commands, "submit", "start a run")
     submit.add_argument("workflow", help="registered name")
     submit.add_argument(
@@ -44,6 +44,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         _add(
             commands, "retry", "try the failed steps of a failed or expired run again, or of every such run of a filter"
         )
+    )
+    signal = _add(commands, "signal", "send a run a signal, which is kept until the run asks for it")
+    signal.add_argument("run_id")
+    signal.add_argument("name", help="as the workflow asks for it: heddle.signal(NAME)")
+    signal.add_argument(
+        "--value",
+        default="null",
+        metavar="JSON",
+        help="what the workflow gets (default: null); @FILE reads a file, - reads stdin",
+    )
+    signal.add_argument(
+        "--idempotency-key", default=None, metavar="KEY", help="the same key twice is one signal (default: a new one)"
     )
     reprioritise = _add(commands, "reprioritise", "give a run another class, or every run of a filter")
     operate_arguments.add_filter(reprioritise)

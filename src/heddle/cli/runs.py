@@ -1,4 +1,4 @@
-"""`heddle runs …`: start, list, show, watch and cancel runs through the HTTP API, as any customer does."""
+"""`heddle runs …`: start, list, show, watch, cancel and signal runs through the HTTP API, as any customer does."""
 
 import argparse
 import json
@@ -10,8 +10,7 @@ import urllib.parse
 import uuid
 from typing import Any
 
-from heddle.cli import bulk, complaints, progress, remote, table
-from heddle.service import setup
+from heddle.cli import bulk, complaints, given_json, progress, remote, table
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled", "expired"})
 POLL_S = 0.5
@@ -22,8 +21,10 @@ _MARKS = {"succeeded": "✓", "failed": "✗", "cancelled": "✗", "expired": "�
 
 def submit(given: argparse.Namespace) -> int:
     """Start a run, its artifacts uploaded first; with --watch, see it to its end."""
-    api = _api()
-    arguments = _arguments(given.input)
+    api = remote.here()
+    arguments = given_json.read(given.input, option="--input")
+    if not isinstance(arguments, dict):
+        raise complaints.CommandRefused("--input must be a JSON object: the workflow's arguments by name")
     for text in given.artifact:
         name, path = _pair(text, option="--artifact")
         arguments[name] = {"id": _upload(api, pathlib.Path(path))["id"]}
@@ -32,7 +33,7 @@ def submit(given: argparse.Namespace) -> int:
     chosen = {"priority": given.priority, "deadline_s": given.deadline_s, "max_cost_usd": given.max_cost_usd}
     body |= {name: value for name, value in chosen.items() if value is not None}
     key = given.idempotency_key or f"cli-{uuid.uuid4()}"
-    run = api.post("/v1/runs", body, {"Idempotency-Key": key}).json()
+    run = _once(api, "/v1/runs", body, key)
     if given.watch:
         return _watch(api, run["id"], is_json=given.json)
     if given.json:
@@ -49,7 +50,7 @@ def index(given: argparse.Namespace) -> int:
     if given.label is not None:
         label = ":".join(_pair(given.label, option="--label"))
     query = {"workflow": given.workflow, "state": given.state, "label": label, "limit": given.limit}
-    page = _api().get("/v1/runs", cursor=given.cursor, **query)
+    page = remote.here().get("/v1/runs", cursor=given.cursor, **query)
     if given.json:
         _print_json(page)
         return complaints.Exit.DONE
@@ -72,7 +73,7 @@ def index(given: argparse.Namespace) -> int:
 
 def show(given: argparse.Namespace) -> int:
     """Show one run with its steps, and what it waits for."""
-    api = _api()
+    api = remote.here()
     path = _path(given.run_id)
     run = api.get(path)
     steps = api.get(f"{path}/steps")["items"]
@@ -102,14 +103,14 @@ def show(given: argparse.Namespace) -> int:
 
 def watch(given: argparse.Namespace) -> int:
     """Show the progress of a run until it is over."""
-    return _watch(_api(), given.run_id, is_json=given.json)
+    return _watch(remote.here(), given.run_id, is_json=given.json)
 
 
 def cancel(given: argparse.Namespace) -> int:
     """Ask a run to stop, or every run of a filter; what is over stays as it is."""
     if bulk.is_asked(given):
-        return bulk.carry_out(_api(), given, action="cancel")
-    answer = _api().send("POST", f"{_path(given.run_id)}/cancel")
+        return bulk.carry_out(remote.here(), given, action="cancel")
+    answer = remote.here().send("POST", f"{_path(given.run_id)}/cancel")
     run = answer.json()
     if given.json:
         _print_json(run)
@@ -123,8 +124,8 @@ def cancel(given: argparse.Namespace) -> int:
 def retry(given: argparse.Namespace) -> int:
     """Try the failed steps of a run again, or of every failed or expired run of a filter."""
     if bulk.is_asked(given):
-        return bulk.carry_out(_api(), given, action="retry")
-    run = _api().send("POST", f"{_path(given.run_id)}/retry").json()
+        return bulk.carry_out(remote.here(), given, action="retry")
+    run = remote.here().send("POST", f"{_path(given.run_id)}/retry").json()
     if given.json:
         _print_json(run)
     else:
@@ -132,14 +133,29 @@ def retry(given: argparse.Namespace) -> int:
     return complaints.Exit.DONE
 
 
+def signal(given: argparse.Namespace) -> int:
+    """Send a run a signal."""
+    value = given_json.read(given.value, option="--value")
+    key = given.idempotency_key or f"cli-{uuid.uuid4()}"
+    path = f"{_path(given.run_id)}/signals/{urllib.parse.quote(given.name, safe='')}"
+    answer = _once(remote.here(), path, value, key)
+    if given.json:
+        _print_json(answer)
+    else:
+        print(f"{given.run_id}: signal {given.name} is kept for it; heddle why {given.run_id}")
+    return complaints.Exit.DONE
+
+
 def reprioritise(given: argparse.Namespace) -> int:
     """Give a run another class, or every run of a filter."""
     bulk.is_asked(given)
-    return bulk.carry_out(_api(), given, action="reprioritise", priority=given.to)
+    return bulk.carry_out(remote.here(), given, action="reprioritise", priority=given.to)
 
 
 def _watch(api: remote.Api, run_id: str, *, is_json: bool) -> int:
-    """Poll until the run is over; a service that is away for less than two minutes is waited for."""
+    """Poll until the run is over, the last of its chain when it went on as another; a service that is away for less
+    than two minutes is waited for.
+    """
     path = _path(run_id)
     lost_since_s: float | None = None
     with progress.Progress(sys.stderr, is_quiet=is_json) as bar:
@@ -153,6 +169,9 @@ def _watch(api: remote.Api, run_id: str, *, is_json: bool) -> int:
                 if now_s - lost_since_s > OUTAGE_MAX_S:
                     raise
                 time.sleep(error.retry_after_s or POLL_S)
+                continue
+            if run["continued_last"] is not None:
+                path = _path(run["continued_last"])
                 continue
             is_over = run["state"] in TERMINAL
             bar.show(_standing(run), is_last=is_over)
@@ -185,10 +204,13 @@ def _print_run(run: dict[str, Any]) -> None:
     print(f"state:    {run['shown_state']}")
     print(f"steps:    {_steps(run['steps'])}, {run['steps']['attempts']} attempts, {run['steps']['retries']} retries")
     print(f"cost:     ${run['cost']}")
+    if run["continued_last"] is not None:
+        print(f"went on:  as {run['continued_last']}")
     if run["degraded"]:
         print(f"degraded: a fallback answered; it cost ${run['price_difference']} more than the first choice")
     if run.get("error"):
-        print(f"error:    {run['error'].get('fault', '')}: {run['error'].get('message', '')}")
+        fault = f"{run['error'].get('fault', '')}: {run['error'].get('message', '')}"
+        print(f"error:    {table.line(fault)}")
     if run.get("output") is not None:
         print(f"output:   {json.dumps(run['output'], indent=2)}")
 
@@ -197,28 +219,17 @@ def _steps(steps: dict[str, int]) -> str:
     return f"{steps['done']}/{steps['total']}"
 
 
-def _api() -> remote.Api:
-    return remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
+def _once(api: remote.Api, path: str, body: Any, key: str) -> Any:
+    """Send what must not happen twice; where no answer came, say how to ask again without risk."""
+    try:
+        return api.post(path, body, {"Idempotency-Key": key}).json()
+    except remote.Unreachable as error:
+        again = f"{error}; the same command with --idempotency-key {key} does it once, whether or not this was taken"
+        raise remote.Unreachable(again, retry_after_s=error.retry_after_s) from error
 
 
 def _path(run_id: str) -> str:
-    return f"/v1/runs/{urllib.parse.quote(run_id, safe='')}"
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = pathlib.Path(text[1:]).read_text(encoding="utf-8")
-        found = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise complaints.CommandRefused(f"--input cannot be read: {error}") from error
-    except ValueError as error:
-        raise complaints.CommandRefused(f"--input is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise complaints.CommandRefused("--input must be a JSON object: the workflow's arguments by name")
-    return found
+    return f"/v1/runs/{remote.segment(run_id)}"
 
 
 def _pair(text: str, *, option: str) -> tuple[str, str]:

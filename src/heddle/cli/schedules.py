@@ -2,17 +2,15 @@
 
 import argparse
 import json
-import pathlib
 
 from heddle.cli import complaints, remote, table
-from heddle.service import setup
 
 
 def index(given: argparse.Namespace) -> int:
     """List schedules."""
-    page = remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir))).get("/v1/schedules")
+    page = remote.here().get("/v1/schedules")
     if given.json:
-        print(json.dumps(page, indent=2, ensure_ascii=False))
+        print(json.dumps(page, indent=2))
         return complaints.Exit.DONE
     rows = [
         (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def quote(given: argparse.Namespace) -> int:
     """Ask what a run of a workflow, or a call of a model, will probably cost."""
-    api = remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
+    api = remote.here()
     asked = {"model": given.name, "priority": given.priority} if given.model else {"workflow": given.name}
     found = api.post("/v1/runs/quote", asked).json()
     print(json.dumps(found, indent=2) if given.json else _quoted(found))

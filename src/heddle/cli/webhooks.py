@@ -6,14 +6,15 @@ user and the machine in the audit trail. Before it: an operator. After it: ``hed
 
 import argparse
 import contextlib
-import json
 import os
+import pathlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from heddle.cli import complaints, operate, table
-from heddle.service import database, setup
+from heddle.config import settings
+from heddle.service import database, secret, setup
 
 if TYPE_CHECKING:
     from heddle import client
@@ -24,11 +25,14 @@ def index(given: argparse.Namespace) -> int:
     with _desk() as desk:
         if given.disabled:
             gone = [
-                (f"{each.at:%Y-%m-%d %H:%M:%S}", each.url, each.reason) for each in desk.disabled(tenant=given.tenant)
+                {"at": f"{each.at:%Y-%m-%d %H:%M:%S}", "url": each.url, "reason": each.reason}
+                for each in desk.disabled(tenant=given.tenant)
             ]
-            print(json.dumps(gone, indent=2) if given.json else table.columns(gone, heads=("AT (UTC)", "URL", "WHY")))
+            table.tell(gone, heads=("AT (UTC)", "URL", "WHY"), is_json=given.json)
             return complaints.Exit.DONE
-        found = desk.deliveries(tenant=given.tenant, state=given.state, run_id=given.run_id, limit=given.limit)
+        found = desk.deliveries(
+            tenant=given.tenant, state=given.state, run_id=given.run_id, before=given.cursor, limit=given.limit
+        )
     rows = [
         {
             "id": str(each.id),
@@ -41,11 +45,9 @@ def index(given: argparse.Namespace) -> int:
         }
         for each in found
     ]
-    if given.json:
-        print(json.dumps(rows, indent=2))
-        return complaints.Exit.DONE
-    lines = [tuple("-" if value is None else str(value) for value in row.values()) for row in rows]
-    print(table.columns(lines, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL")))
+    table.tell(rows, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL"), is_json=given.json)
+    if len(found) == given.limit:
+        print(f"more: --cursor {found[-1].id}", file=sys.stderr)
     return complaints.Exit.DONE
 
 
@@ -68,11 +70,24 @@ def enable(given: argparse.Namespace) -> int:
 
 def rotate(given: argparse.Namespace) -> int:
     """Make the next secret and print it: alone on standard output, so that a script can take it."""
+    _require_key(setup.beside_service())
     with _desk() as desk:
-        secret, version = desk.rotate(tenant=given.tenant, actor=operate.actor())
-    print(secret)
+        made, version = desk.rotate(tenant=given.tenant, actor=operate.actor())
+    print(made)
     print(f"Version {version} for tenant {given.tenant}; keep it, it is not shown again.", file=sys.stderr)
     return complaints.Exit.DONE
+
+
+def _require_key(limits: settings.Settings) -> None:
+    """Refuse to derive a secret from a key that was never used: nothing is signed with it, and a customer would refuse
+    every webhook.
+    """
+    held = pathlib.Path(limits.state_dir).resolve() / secret.FILE
+    if limits.database_url and not limits.secret_key and not held.exists():
+        raise complaints.CommandRefused(
+            f"HEDDLE_SECRET_KEY is not set and there is no {held}; name the key that your workers sign with, or the "
+            "secret would fit none of your webhooks"
+        )
 
 
 @contextlib.contextmanager

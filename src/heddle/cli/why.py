@@ -2,18 +2,15 @@
 
 import argparse
 import json
-import pathlib
-import urllib.parse
 from typing import Any
 
 from heddle.cli import complaints, remote
-from heddle.service import setup
 
 
 def run(given: argparse.Namespace) -> int:
     """Ask the service and print one sentence, and one of when."""
-    api = remote.Api(remote.find(state_dir=pathlib.Path(setup.read_settings().state_dir)))
-    found = api.get(f"/v1/runs/{urllib.parse.quote(given.run_id, safe='')}/why")
+    api = remote.here()
+    found = api.get(f"/v1/runs/{remote.segment(given.run_id)}/why")
     if given.json:
         print(json.dumps(found, indent=2))
         return complaints.Exit.DONE

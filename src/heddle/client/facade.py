@@ -338,9 +338,9 @@ class Heddle(schedules.Schedules, calls.Calling):
         scopes: frozenset[str] = frozenset({"read", "write"}),
         expires_at: datetime.datetime | None = None,
     ) -> tuple[str, records.ApiKeyView]:
-        """Make a key for a tenant. It is given once and kept only as a hash."""
-        if not scopes or not scopes <= keys.SCOPES:
-            raise InvalidInput([Problem(field="scopes", message=f"must be some of {', '.join(sorted(keys.SCOPES))}")])
+        """Make a key for a tenant. It is given once and kept only as a hash. Raises InvalidInput."""
+        if problems := keys.problems(tenant=tenant, name=name, scopes=scopes):
+            raise InvalidInput(problems)
         key = keys.new_key()
         view = self._doors.create_api_key(
             tenant=tenant, name=name, key_hash=keys.key_hash(key), scopes=scopes, expires_at=expires_at

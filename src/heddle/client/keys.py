@@ -14,12 +14,15 @@ import secrets
 import threading
 from collections.abc import Callable
 
+from heddle.client.values import Problem
 from heddle.ports import doors, records
 
 PREFIX = "hd_"
 SCOPES = frozenset({"read", "write", "admin"})
 REMEMBERED_S = 5.0
 REMEMBERED_MAX = 1_024
+NAME_CHARACTERS_MAX = 200
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}\Z")
 _KEY = re.compile(r"hd_[A-Za-z0-9_-]{43}\Z")
 
 
@@ -42,6 +45,20 @@ def may(scopes: frozenset[str], scope: str) -> bool:
     """Tell whether scopes grant one: ``admin`` includes ``write``, which includes ``read``."""
     order = ("read", "write", "admin")
     return any(held in scopes for held in order[order.index(scope) :])
+
+
+def problems(*, tenant: str, name: str, scopes: frozenset[str]) -> list[Problem]:
+    """Name every field at fault of a new key."""
+    found = []
+    if not _TENANT.match(tenant):
+        message = "must be 1 to 100 of a-z 0-9 _ . - and begin with one of a-z 0-9"
+        found.append(Problem(field="tenant", message=message))
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX or not name.isprintable() or not name.strip():
+        message = f"must be 1 to {NAME_CHARACTERS_MAX} printable characters, and not blank"
+        found.append(Problem(field="name", message=message))
+    if not scopes or not scopes <= SCOPES:
+        found.append(Problem(field="scopes", message=f"must be some of {', '.join(sorted(SCOPES))}"))
+    return found
 
 
 class Keyring:

@@ -16,7 +16,7 @@ from heddle.client import money, values
 from heddle.client.admission import InvalidInput
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import faults, run
+from heddle.core import faults, ids, run
 from heddle.ports import doors, operators, records
 
 RUN_IDS_MAX = 1_000
@@ -30,6 +30,7 @@ CANARY_MARGIN = 0.05
 CANARY_MARGIN_MAX = 0.5
 VERDICTS = ("done", "failed", "retry")
 DRAIN_LOOK_S = 0.5
+DRAIN_MAX_S = 604_800.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,12 @@ class Operating:
         return self._operators.resume(kind=_kind(kind), name=name, actor=actor)
 
     def drain(self, kind: str, name: str, *, actor: str, timeout_s: float) -> Iterator[operators.InFlight]:
-        """Pause, then tell what is in flight until nothing is or ``timeout_s`` is over; the last count tells which."""
+        """Pause, then tell what is in flight until nothing is or ``timeout_s`` is over; the last count tells which.
+
+        timeout_s: 0 to ``DRAIN_MAX_S``. Raises as ``pause``.
+        """
+        if not 0 <= timeout_s <= DRAIN_MAX_S:
+            raise InvalidInput([Problem(field="timeout_s", message=f"must be from 0 to {DRAIN_MAX_S:g}")])
         self.pause(kind, name, actor=actor)
         until_s = self._monotonic_s() + timeout_s
         while True:
@@ -179,6 +185,20 @@ class Operating:
             actor=actor,
         )
 
+    def unknown_calls(
+        self, *, tenant: str | records.Tenant | None = None, after: str | None = None, limit: int
+    ) -> operators.UnknownPage:
+        """Show calls whose outcome nobody knows, of one tenant or of all, those of the oldest runs first, at most
+        ``page_max``; ``after`` is ``following`` of the page before. Raises InvalidInput, SubjectMissing.
+        """
+        if not 1 <= limit <= self._limits.page_max:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
+        return self._operators.unknown_calls(
+            tenant=None if tenant is None else self._tenant(tenant),
+            after=None if after is None else _attempt(after),
+            limit=limit,
+        )
+
     # In bulk
 
     def start(self, request: BulkRequest, *, tenant: str | records.Tenant, actor: str) -> operators.OperationView:
@@ -211,7 +231,12 @@ class Operating:
         before: uuid.UUID | None = None,
         limit: int = 50,
     ) -> Sequence[operators.DeadLetter]:
-        """Show runs that ended in failure and can be replayed, newest first, at most ``page_max``."""
+        """Show runs that ended in failure and can be replayed, newest first, at most ``page_max``.
+
+        Raises InvalidInput.
+        """
+        if fault is not None and fault not in set(faults.Fault):
+            raise InvalidInput([Problem(field="fault", message=f"must be one of {', '.join(faults.Fault)}")])
         if not 1 <= limit <= self._limits.page_max:
             raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
         return self._operators.dead_letters(
@@ -300,6 +325,17 @@ def _uuid(run_id: str | uuid.UUID) -> uuid.UUID:
         return run_id if isinstance(run_id, uuid.UUID) else uuid.UUID(run_id)
     except ValueError as error:
         raise doors.RunMissing(str(run_id)[:100]) from error
+
+
+def _attempt(cursor: str) -> ids.AttemptId:
+    try:
+        found = ids.AttemptId.parse(cursor)
+    except ValueError:
+        found = None
+    if found is None or max(found.ordinal, found.number) >= 2**31:
+        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
+        raise InvalidInput([Problem(field="cursor", message=message)])
+    return found
 
 
 def _operation_uuid(operation_id: str | uuid.UUID) -> uuid.UUID:

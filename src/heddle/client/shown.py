@@ -1,14 +1,14 @@
-"""Write a run as the JSON of the contract, for whoever shows one: the HTTP door and webhooks.
+"""Write a run, or a call of unknown outcome, as the JSON of the contract, for whoever shows one: HTTP, webhooks, shell.
 
 Times are RFC 3339 in UTC, money is a decimal string. Reads nothing and decides nothing; the same record always gives
-the same members. Before it: ``ports.records``. After it: ``heddle.api.render`` and ``letters``.
+the same members. Before it: ``ports``. After it: ``heddle.api.render`` and ``letters``.
 """
 
 import datetime
 from typing import Any
 
 from heddle.client import money
-from heddle.ports import records
+from heddle.ports import operators, records
 
 
 def instant(at: datetime.datetime | None) -> str | None:
@@ -69,4 +69,30 @@ def step_counts(counts: records.StepCounts) -> dict[str, int]:
         "failed": counts.failed,
         "attempts": counts.attempts,
         "retries": counts.retries,
+    }
+
+
+def unknown_calls(page: operators.UnknownPage) -> dict[str, Any]:
+    """Write a page of calls whose outcome nobody knows."""
+    return {
+        "items": [unknown_call(view) for view in page.calls],
+        "next_cursor": None if page.following is None else str(page.following),
+    }
+
+
+def unknown_call(view: operators.UnknownCall) -> dict[str, Any]:
+    """Write one call whose outcome nobody knows: ``run`` and ``step`` are what it is settled by."""
+    return {
+        "run": str(view.attempt.run_id),
+        "step": view.attempt.ordinal,
+        "attempt": view.attempt.number,
+        "tenant": view.tenant,
+        "workflow": view.workflow,
+        "model": view.model,
+        "endpoint": view.endpoint,
+        "handle": view.handle,
+        "price": None if view.price_nano_usd is None else money.usd(view.price_nano_usd),
+        "unknown_since": instant(view.since),
+        "looked_up_now": view.is_looked_up,
+        "next_look_at": instant(view.next_look_at),
     }

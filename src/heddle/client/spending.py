@@ -128,7 +128,10 @@ class Spending:
             raise InvalidInput([Problem(field="priority", message=f"must be one of {known}")])
         routes = tuple(self._books.route_prices(model=model[:NAME_CHARACTERS_MAX]))
         if not routes:
-            message = f"{model[:NAME_CHARACTERS_MAX]!r} has no route to an endpoint"
+            message = (
+                f"{model[:NAME_CHARACTERS_MAX]!r} has no route to an endpoint; [[routes]] of heddle.toml give one, "
+                "once `heddle migrate` has applied them"
+            )
             raise InvalidInput([Problem(field="model", message=message)])
         return ModelQuote(model=model, routes=routes, wait_s=self._wait_s(model, tenant, run.Priority(priority)))
 

@@ -13,7 +13,7 @@ from typing import Any
 from heddle.client import media, money
 from heddle.console import graph, timeline, words
 from heddle.core import identity, run, step
-from heddle.ports import records
+from heddle.ports import operators, records
 
 DRAWN_MAX = 300
 """Most calls drawn in a graph or timeline; the table below has all that the page shows."""
@@ -126,6 +126,44 @@ def run_line(view: records.RunView, *, now: datetime.datetime) -> RunLine:
         labels=tuple(sorted(view.labels.items())),
         is_over=view.state in run.TERMINAL,
         is_retryable=view.state in (run.RunState.FAILED, run.RunState.EXPIRED),
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownLine:
+    """Show one call of unknown outcome in the list of them."""
+
+    run: str
+    short_id: str
+    step: int
+    workflow: str
+    model: str
+    endpoint: str | None
+    handle: str | None
+    price: str | None
+    since: str
+    since_ago: str
+    looked_up: str
+
+
+def unknown_line(view: operators.UnknownCall, *, now: datetime.datetime) -> UnknownLine:
+    """Show one call of unknown outcome."""
+    if view.is_looked_up:
+        looked_up = "just now"
+    else:
+        looked_up = "never" if view.next_look_at is None else words.clock(view.next_look_at)
+    return UnknownLine(
+        run=str(view.attempt.run_id),
+        short_id=str(view.attempt.run_id)[-12:],
+        step=view.attempt.ordinal,
+        workflow=view.workflow,
+        model=view.model,
+        endpoint=view.endpoint,
+        handle=view.handle,
+        price=None if view.price_nano_usd is None else f"${money.usd(view.price_nano_usd)}",
+        since=words.clock(view.since),
+        since_ago=words.ago(view.since, now=now),
+        looked_up=looked_up,
     )
 
 

@@ -14,6 +14,7 @@ urlpatterns = [
     path("runs/<str:run_id>", views.one_run, name="run"),
     path("runs/<str:run_id>/<str:action>", views.steer, name="steer"),
     path("models", views.models, name="models"),
+    path("unknown", views.unknown, name="unknown"),
     path("money", views.money, name="money"),
     path("artifacts/<str:artifact_id>", views.artifact, name="artifact"),
     path("login", views.login, name="login"),

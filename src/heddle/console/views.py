@@ -23,6 +23,7 @@ from heddle.core import run
 from heddle.ports import blobs, doors, records
 
 PAGE_RUNS = 50
+PAGE_UNKNOWN = 50
 EVENTS_SHOWN = 200
 GROUPS_MAX = 1_000
 _Rest = ParamSpec("_Rest")
@@ -82,7 +83,7 @@ def runs(request: django.http.HttpRequest, visitor: session.Visitor) -> django.h
     found = _found(house, tenant, asked)
     if found is not None:
         return django.http.HttpResponseRedirect(f"{request.path}runs/{found}")
-    state, workflow = request.GET.get("state", ""), request.GET.get("workflow", "")
+    state, workflow = request.GET.get("state", ""), request.GET.get("workflow", "").replace("\0", "")
     chosen = run.RunState(state) if state in set(run.RunState) else None
     newest = house.runs(records.RunFilter(workflow=workflow or None, limit=house.limits.page_max), tenant=tenant)
     before = _uuid(request.GET.get("before", ""))
@@ -210,6 +211,26 @@ def models(request: django.http.HttpRequest, visitor: session.Visitor) -> django
         "workflows": sorted((each.name, each.version) for each in house.workflows()),
     }
     return assets.render(request, "models.html", context)
+
+
+@http.require_safe
+@for_visitors
+def unknown(request: django.http.HttpRequest, visitor: session.Visitor) -> django.http.HttpResponseBase:
+    """List the tenant's calls of unknown outcome, those of the oldest runs first."""
+    desk, now = wiring.operating(), _now()
+    try:
+        found = desk.unknown_calls(
+            tenant=visitor.key.tenant, after=request.GET.get("cursor") or None, limit=PAGE_UNKNOWN
+        )
+    except client.InvalidInput:
+        return _trouble(request, 404, "Nothing here", "This is no page of the list; begin at its first.")
+    context = {
+        "page": "unknown",
+        "visitor": visitor,
+        "calls": [shown.unknown_line(each, now=now) for each in found.calls],
+        "next_cursor": "" if found.following is None else str(found.following),
+    }
+    return assets.render(request, "unknown.html", context)
 
 
 @http.require_safe

@@ -44,7 +44,10 @@ async def _count(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         response = await handler(request)
     except web.HTTPException as error:
-        response = openai_form.error(_of_framework(error))
+        response = openai_form.error(_of_framework(request, error))
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            # RFC 9110, section 15.5.6: which methods the path has.
+            response.headers["Allow"] = error.headers["Allow"]
     except refusals.Refusal as refusal:
         response = openai_form.error(refusal)
     except Exception as error:
@@ -60,9 +63,13 @@ async def _count(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-def _of_framework(error: web.HTTPException) -> refusals.Refusal:
+def _of_framework(request: web.Request, error: web.HTTPException) -> refusals.Refusal:
     codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-    messages = {404: "There is nothing at this path.", 413: "The body is too large; upload large files first."}
+    messages = {
+        404: "There is nothing at this path.",
+        405: f"{request.method} does not fit this path; it takes {error.headers.get('Allow', 'nothing')}.",
+        413: "The body is too large; upload large files first.",
+    }
     return refusals.Refusal(
         status=error.status,
         code=codes.get(error.status, "invalid_request"),

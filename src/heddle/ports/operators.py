@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from heddle.core import run
+from heddle.core import ids, run
 from heddle.ports import records
 
 
@@ -154,6 +154,35 @@ class AuditView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownCall:
+    """Show one call whose outcome at the provider nobody knows, since ``since``. ``handle``: the provider's name of the
+    job, where one was told. ``price_nano_usd``: what it may have cost, where that is known. ``is_looked_up``: a worker
+    asks just now; ``next_look_at``: when one does next. Neither: it stays unknown until a person decides.
+    """
+
+    attempt: ids.AttemptId
+    tenant: str
+    workflow: str
+    model: str
+    endpoint: str | None
+    handle: str | None
+    price_nano_usd: int | None
+    since: datetime.datetime
+    is_looked_up: bool
+    next_look_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownPage:
+    """Hold one page of calls of unknown outcome. ``following``: after which the next page begins; None: this is the
+    last. A page may have fewer calls than were asked for, even none, and not be the last.
+    """
+
+    calls: tuple[UnknownCall, ...]
+    following: ids.AttemptId | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class KeyView:
     """Show one API key: whose it is and what it may do, never the key. ``id`` is the number it is revoked by."""
 
@@ -223,6 +252,10 @@ class Operators(Protocol):
         Of one that was stopped it closes what was left behind at the provider: ``done`` charges it, ``failed`` releases
         it. Raises SubjectMissing, ChangeRefused when the step is not unknown or a worker is asking about it just now.
         """
+        ...
+
+    def unknown_calls(self, *, tenant: records.Tenant | None, after: ids.AttemptId | None, limit: int) -> UnknownPage:
+        """Show calls of unknown outcome, of one tenant or of all, those of the oldest runs first."""
         ...
 
     def start_operation(self, new: NewOperation) -> OperationView:

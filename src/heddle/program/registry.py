@@ -13,6 +13,13 @@ from heddle.core.policy import schedule
 from heddle.program.definitions import ModelDefinition, StepDefinition, WorkflowDefinition
 from heddle.program.errors import NotRegistered, RegistrationRefused
 
+NAME_CHARACTERS_SHOWN = 100
+NAMES_SHOWN = 20
+MODELS_COME = (
+    "a model is declared in code with heddle.model(NAME), or named by [[routes]] of heddle.toml, which "
+    "`heddle migrate` applies"
+)
+
 
 @dataclasses.dataclass(slots=True)
 class _Names:
@@ -59,14 +66,14 @@ def workflow(name: str, version: int | None = None) -> WorkflowDefinition:
 def step(name: str) -> StepDefinition:
     """Give a step. Raises NotRegistered naming what is loaded."""
     if name not in _names.steps:
-        raise NotRegistered(f"no step {name!r} is loaded; loaded are {_list(_names.steps)}")
+        raise NotRegistered(f"no step {_named(name)} is loaded; loaded are {_list(_names.steps)}; see HEDDLE_WORKFLOWS")
     return _names.steps[name]
 
 
 def model(name: str) -> ModelDefinition:
     """Give a model. Raises NotRegistered naming what is declared."""
     if name not in _names.models:
-        raise NotRegistered(f"no model {name!r} is declared; declared are {_list(_names.models)}")
+        raise NotRegistered(f"no model {_named(name)} is declared; declared are {_list(_names.models)}; {MODELS_COME}")
     return _names.models[name]
 
 
@@ -149,5 +156,10 @@ def _shown(annotation: object) -> str:
     return "any JSON" if annotation is None else getattr(annotation, "__qualname__", str(annotation))
 
 
+def _named(name: str) -> str:
+    return repr(name[:NAME_CHARACTERS_SHOWN])
+
+
 def _list(names: collections.abc.Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
+    ordered = sorted(names)
+    return ", ".join([*ordered[:NAMES_SHOWN], *(["…"] if len(ordered) > NAMES_SHOWN else [])]) or "none"

@@ -21,6 +21,10 @@ class OptionRefused(ValueError):
     """Say which option of which endpoint is wrong and what it may be."""
 
 
+class LibraryMissing(OptionRefused):
+    """Say which library this machine lacks for an endpoint, and what to install."""
+
+
 class Options:
     """Read the options of one endpoint, each at most once."""
 

@@ -93,13 +93,17 @@ class EndpointRefused(ValueError):
     """Say what is wrong with a configured endpoint, and where."""
 
 
+class NotHere(EndpointRefused):
+    """Say what this machine lacks for an endpoint, a secret's value or a library; it may come, or be elsewhere."""
+
+
 def build(
     endpoint: deployment.Endpoint, environ: Mapping[str, str], connections: transport.Transport | None = None
 ) -> provider.Provider:
     """Make the provider of an endpoint, which holds ``connections`` until it is closed.
 
     Give the worker's one transport to every endpoint; without one the provider gets its own. Nothing is opened yet.
-    Raises EndpointRefused.
+    Raises EndpointRefused; NotHere when this machine lacks something.
     """
     factory = ADAPTERS.get(endpoint.adapter) or _own_adapter(endpoint)
     if not _is_timeout(endpoint.timeout_s):
@@ -118,6 +122,8 @@ def build(
     try:
         plain, shape = shaping.read(config)
         made = factory(plain, transport.Transport() if connections is None else connections)
+    except options.LibraryMissing as error:
+        raise NotHere(str(error)) from None
     except options.OptionRefused as error:
         raise EndpointRefused(str(error)) from None
     if (endpoint.price_nano_usd > 0 or endpoint.is_list_priced) and not made.capabilities.is_paid:
@@ -127,6 +133,17 @@ def build(
             "write paid = true, where the adapter takes it"
         )
     return made if shape is None else shaping.ShapedProvider(made, shape, where=f"endpoint {endpoint.name}")
+
+
+def check(wanted: deployment.Deployment, environ: Mapping[str, str]) -> None:
+    """Refuse a deployment with an endpoint that no worker could use as it is written. Raises EndpointRefused.
+
+    What this machine lacks is let pass: the one that applies a file need not be one that calls.
+    """
+    shared = transport.Transport()
+    for endpoint in wanted.endpoints.values():
+        with contextlib.suppress(NotHere):
+            build(endpoint, environ, shared)
 
 
 def warnings(wanted: deployment.Deployment) -> list[str]:
@@ -175,7 +192,7 @@ def _secret(endpoint: deployment.Endpoint, key: str, named: str | None, environ:
         raise EndpointRefused(f'{place} must be of the form "env:NAME"; secrets are not written in files')
     value = environ.get(variable, "")
     if not value:
-        raise EndpointRefused(f"{place} is env:{variable}, and the environment has no {variable}; set it")
+        raise NotHere(f"{place} is env:{variable}, and the environment has no {variable}; set it")
     if not value.isascii() or not value.isprintable() or value != value.strip():
         raise EndpointRefused(f"{place}: the value of {variable} has a line break, a blank at an end or no ASCII")
     return value

@@ -7,6 +7,7 @@ and `heddle up`. After it: workers and doors can start.
 import contextlib
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,7 @@ from psycopg import errors
 
 from heddle import wiring
 from heddle.config import deployment
+from heddle.providers import registry
 from heddle.store import apply, partitions
 
 TRIES_MAX = 20
@@ -25,7 +27,11 @@ _LOG = logging.getLogger("heddle.migrate")
 
 
 def migrate(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | None]:
-    """Migrate, make partitions, apply a deployment; Django must be set up. See `ensure`."""
+    """Migrate, make partitions, apply a deployment; Django must be set up. See `ensure`.
+
+    What is refused is refused before anything is changed.
+    """
+    registry.check(wanted, os.environ)
     for number in range(1, TRIES_MAX + 1):
         try:
             management.call_command("migrate", interactive=False, verbosity=0)
@@ -43,9 +49,11 @@ def ensure(wanted: deployment.Deployment) -> tuple[list[str], apply.Applied | No
     """Make partitions and apply a deployment, for a host whose own `migrate` has run.
 
     Gives the partitions made and what the deployment named. One that names nothing is not applied (None), but for the
-    schedules that code declares: a missing file must not switch off what runs. Raises DeploymentRefused for a schedule
-    that both name, and for an endpoint that its price list cannot price.
+    schedules that code declares: a missing file must not switch off what runs. Raises EndpointRefused for an endpoint
+    that no worker could use, DeploymentRefused for a schedule that both name, and for an endpoint that its price list
+    cannot price.
     """
+    registry.check(wanted, os.environ)
     with _transaction() as cursor:
         made = partitions.ensure(cursor, weeks_ahead=wiring.house_settings().partition_weeks_ahead)
     declared = wiring.schedules(wanted)

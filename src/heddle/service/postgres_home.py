@@ -100,6 +100,17 @@ class Home:
         }
 
 
+def is_made(directory: pathlib.Path) -> bool:
+    """Tell whether a cluster was made for this directory, there or in its stead; makes nothing."""
+    wanted = directory.absolute()
+    try:
+        is_beside = os.geteuid() == 0 and (_shared_root(wanted) / "data").is_dir()
+        return is_beside or (wanted / "data").is_dir()
+    except PermissionError:
+        # Somebody else's: who means to use it is told so.
+        return True
+
+
 def prepare_home(*, directory: pathlib.Path, run_as: str | None) -> Home:
     """Choose the user, a root that this user can reach, and programs that it can run; make what is missing.
 
@@ -112,7 +123,7 @@ def prepare_home(*, directory: pathlib.Path, run_as: str | None) -> Home:
     user = choose_user(run_as=run_as, data=wanted / "data")
     root = wanted
     if user.is_dropped and not may_enter(path=wanted, user=user):
-        root = SHARED_STATE_DIRECTORY / f"heddle-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}"
+        root = _shared_root(wanted)
         user = choose_user(run_as=run_as, data=root / "data")
         _make_shared_root(root)
         logger.warning("User %s cannot reach %s, so PostgreSQL keeps its data in %s.", user.name, wanted, root)
@@ -293,6 +304,10 @@ def _run_initdb(*, home: Home, draft: pathlib.Path, password_file: str) -> None:
             f"initdb as {home.user.name} ended with {done.returncode}: "
             f"{done.stdout.decode(errors='replace')[-2000:].strip()}"
         )
+
+
+def _shared_root(wanted: pathlib.Path) -> pathlib.Path:
+    return SHARED_STATE_DIRECTORY / f"heddle-{hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]}"
 
 
 def _make_shared_root(root: pathlib.Path) -> None:

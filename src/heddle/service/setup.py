@@ -4,6 +4,7 @@ The order matters: metrics of several processes and Django's settings both read 
 imported. Raises what is wrong with the settings before anything else happens. Before it: a command. After it: wiring.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -54,10 +55,15 @@ def logs(limits: settings.Settings) -> None:
 
 
 def django() -> None:
-    """Load Django with the settings that the environment names. Raises ImproperlyConfigured, SettingRefused."""
+    """Load Django with the settings that the environment names. Raises ImproperlyConfigured, SettingRefused.
+
+    The modules of HEDDLE_WORKFLOWS are imported with it. What they print, and what the libraries print that they load,
+    goes to standard error: standard output is the answer of a command, which a script reads.
+    """
     import django
 
-    django.setup()
+    with contextlib.redirect_stdout(sys.stderr):
+        django.setup()
 
 
 def command() -> None:

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from heddle.core import faults
 from heddle.ports import operators, store
-from heddle.store import canaries, rows
+from heddle.store import rows, unknowns
 
 _LEFT_STATES: Final = {"done": "done", "failed": "rejected"}
 
 
-class Verdicts(canaries.Canaries):
+class Verdicts(unknowns.Unknowns):
     """Do what operators decide about single calls, through one of Django's connections."""
 
     def _audit(self, *, actor: str, action: str, subject: str, before: Any, after: Any) -> None:

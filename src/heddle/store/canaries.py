@@ -74,7 +74,10 @@ class Canaries(django.DjangoDoors):
         self._rows("canary_lock", {"model": model})
         found = self._rows("canary_route", {"model": model, "endpoint": endpoint})
         if not found:
-            raise operators.SubjectMissing(f"there is no route of model {model!r} to an endpoint {endpoint!r}")
+            raise operators.SubjectMissing(
+                f"there is no route of model {model!r} to an endpoint {endpoint!r}; [[routes]] of heddle.toml are what "
+                "there is once `heddle migrate` has applied them"
+            )
         return found[0]
 
     def _tell(self, what: str, model: str, endpoint: str, *, actor: str, before: Any, after: Any) -> None:

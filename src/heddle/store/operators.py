@@ -95,7 +95,7 @@ class DjangoOperators(by_hand.Verdicts):
         if kind is operators.Kind.MODEL:
             known = self._rows("model_known", {"name": name})
             if not known:
-                raise operators.SubjectMissing(f"there is no model {name!r}")
+                raise operators.SubjectMissing(f"there is no model {name!r}; [[routes]] of heddle.toml name models")
             given["before"] = known[0][0]
         found = self._rows(_PAUSES[kind], given)
         if not found:

@@ -109,3 +109,25 @@ def test_download_when_foreign_unknown_or_gone_then_404(web: django.test.Client,
     names = (foreign.id, "sha256:" + "0" * 64, "sha256:nope", "7", gone.id)
 
     assert {web.get(f"/v1/artifacts/{name}").status_code for name in names} == {404}
+
+
+def test_head_when_asked_of_what_get_answers_then_the_same_headers_and_no_content(
+    web: django.test.Client, home: house.House
+) -> None:
+    artifact = web.post("/v1/artifacts", data=house.PNG, content_type="image/png")["Location"]
+    run_id = home.heddle.submit("product_shoot", {"photo": "plain", "scenes": ["a"]}, tenant="acme").run.id
+    stream = f"/v1/runs/{run_id}/events"
+    paths = [artifact, "/v1/workflows", "/v1/openapi.json", "/v1/artifacts/none"]
+
+    pairs = [(web.head(path), web.get(path)) for path in paths]
+    held = [web.head(stream).status_code for _ in range(20)]
+
+    assert [head.status_code for head, _ in pairs] == [200, 200, 200, 404]
+    assert [head.status_code for head, _ in pairs] == [get.status_code for _, get in pairs]
+    assert all(head["Content-Type"] == get["Content-Type"] and head.content == b"" for head, get in pairs)
+    assert pairs[0][0]["Content-Length"] == str(len(house.PNG))
+    assert pairs[1][0]["Content-Length"] == str(len(pairs[1][1].content))
+    assert set(held) == {200}, "each gave its place back"
+    assert web.head("/v1/operations").status_code == 405
+    assert web.put("/v1/workflows")["Allow"] == "GET, HEAD"
+    assert web.head("/v1/artifacts/none", headers={"authorization": ""}).status_code == 401

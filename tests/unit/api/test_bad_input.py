@@ -7,6 +7,7 @@ import django.test
 import pytest
 
 from heddle.api import problems
+from heddle.telemetry.catalog import labels
 from tests.unit.api import house
 
 INPUT = {"photo": "plain", "scenes": ["beach"]}
@@ -279,3 +280,9 @@ def test_list_when_it_has_more_parameters_than_are_read_then_a_problem(web: djan
     refused = web.get("/v1/runs?" + "&".join(f"a{number}=1" for number in range(1_100)))
 
     assert (refused.status_code, refused.json()["code"]) == (400, "malformed_request")
+
+
+def test_statuses_of_the_doors_then_the_label_has_room_for_each() -> None:
+    answered = {200, 201, 202, 204, 302, 304} | {kind.status for kind in problems.KINDS.values()}
+
+    assert len(answered) <= labels.STATUS.values_max

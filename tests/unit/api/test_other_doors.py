@@ -2,8 +2,10 @@
 
 import datetime
 
+import django.http
 import django.test
 import pytest
+from django.urls import include, path
 
 from heddle.client import tokens
 from heddle.core import ids
@@ -11,6 +13,18 @@ from heddle.ports import records
 from tests.unit.api import conftest, house
 
 INPUT = {"photo": "plain", "scenes": []}
+PAINT = records.EndpointView(
+    name="paint",
+    adapter="simulator",
+    url="http://127.0.0.1:1",
+    models=("relight",),
+    in_flight=2,
+    concurrency=8,
+    requests_per_min=None,
+    breaker="closed",
+    paused_until=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    secret_name="env:PAINT_KEY",
+)
 
 
 def callback_path(home: house.House, *, endpoint: str = "paint", secret_key: str = house.SECRET) -> str:
@@ -20,10 +34,10 @@ def callback_path(home: house.House, *, endpoint: str = "paint", secret_key: str
 
 
 def test_callback_when_signed_then_202_and_kept_once(web: django.test.Client, home: house.House) -> None:
-    path = callback_path(home)
+    address = callback_path(home)
     headers = {"webhook-signature": "good", "webhook-id": "e1", "authorization": ""}
 
-    answers = [web.post(path, data=b"{}", content_type="application/json", headers=headers) for _ in range(2)]
+    answers = [web.post(address, data=b"{}", content_type="application/json", headers=headers) for _ in range(2)]
 
     assert [each.status_code for each in answers] == [202, 202]
     assert len(home.doors.callbacks) == 1
@@ -40,12 +54,26 @@ def test_callback_when_signed_then_202_and_kept_once(web: django.test.Client, ho
 def test_callback_when_not_believed_then_refused_and_nothing_kept(
     web: django.test.Client, home: house.House, change: dict[str, str], signature: str, status: int
 ) -> None:
-    path = callback_path(home, **change)
+    address = callback_path(home, **change)
 
-    response = web.post(path, data=b"{}", content_type="application/json", headers={"webhook-signature": signature})
+    response = web.post(address, data=b"{}", content_type="application/json", headers={"webhook-signature": signature})
 
     assert response.status_code == status
     assert home.doors.callbacks == set()
+
+
+def test_callback_when_a_stranger_makes_up_endpoints_then_they_are_counted_as_one(
+    web: django.test.Client, home: house.House
+) -> None:
+    home.doors.shown_endpoints = [PAINT]
+
+    for name in ("paint", *(f"made-up-{number}" for number in range(50))):
+        assert web.post(f"/callbacks/{name}/x", data=b"{}", content_type="text/plain").status_code == 401
+
+    told = web.get("/metrics").content.decode()
+    assert 'heddle_callbacks_total{endpoint="paint",outcome="refused"}' in told
+    assert 'heddle_callbacks_total{endpoint="other",outcome="refused"}' in told
+    assert "made-up" not in told
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c.d", "%00", "é"])
@@ -109,20 +137,7 @@ def test_workflows_when_listed_then_with_schemas(web: django.test.Client) -> Non
 
 
 def test_models_when_an_endpoint_serves_one_then_both_lists_show_it(web: django.test.Client, home: house.House) -> None:
-    home.doors.shown_endpoints = [
-        records.EndpointView(
-            name="paint",
-            adapter="simulator",
-            url="http://127.0.0.1:1",
-            models=("relight",),
-            in_flight=2,
-            concurrency=8,
-            requests_per_min=None,
-            breaker="closed",
-            paused_until=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-            secret_name="env:PAINT_KEY",
-        )
-    ]
+    home.doors.shown_endpoints = [PAINT]
 
     models, endpoints = web.get("/v1/models").json()["items"], web.get("/v1/endpoints")
 
@@ -153,6 +168,27 @@ def test_metrics_when_asked_then_prometheus_text_that_counts_this_door(web: djan
     assert b'heddle_http_requests_total{route="/healthz",status="200"}' in response.content
 
 
+def host(request: django.http.HttpRequest, **_: str) -> django.http.HttpResponse:
+    return django.http.HttpResponse("of the host")
+
+
+urlpatterns = [path("", include("heddle.api.urls"))]
+urlpatterns += [path(f"shop/{number}/<str:name>", host) for number in range(100)]
+
+
+def test_metrics_when_a_host_has_many_paths_then_ours_keep_their_names(web: django.test.Client) -> None:
+    with django.test.override_settings(ROOT_URLCONF=__name__):
+        for number in range(100):
+            assert web.get(f"/shop/{number}/cup").status_code == 200
+
+        web.get("/v1/workflows")
+        told = web.get("/metrics").content.decode()
+
+    assert 'heddle_http_requests_total{route="/v1/workflows",status="200"}' in told
+    assert 'heddle_http_requests_total{route="other",status="200"} ' in told
+    assert "shop" not in told
+
+
 def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: django.test.Client) -> None:
     paths = web.get("/v1/openapi.json").json()["paths"]
 
@@ -179,6 +215,7 @@ def test_openapi_when_asked_then_every_path_of_the_contract_is_described(web: dj
         "/v1/operations/{operation_id}",
         "/v1/operations/{operation_id}/stop",
         "/v1/dead-letters",
+        "/v1/steps/unknown",
         "/v1/dead-letters/replay",
         "/v1/runs/quote",
         "/v1/usage",

@@ -8,6 +8,7 @@ import django.db
 import django.test
 import pytest
 
+from heddle.api import events as api_events
 from heddle.core import run
 from heddle.ports import records
 from tests.unit.api import fake_doors, house
@@ -289,6 +290,14 @@ def test_signal_when_sent_twice_under_one_key_then_kept_once_and_when_over_409(
     assert post(web, path, "late").json()["code"] == "run_terminal"
 
 
+def test_signal_when_its_name_has_a_slash_then_it_is_taken_whole(web: django.test.Client, home: house.House) -> None:
+    run_id = start(web).json()["id"]
+
+    assert post(web, f"/v1/runs/{run_id}/signals/brand%2Feditor", "yes").status_code == 202
+
+    assert [name for _, name, _, _ in home.doors.signals] == ["brand/editor"]
+
+
 def test_why_when_asked_then_one_sentence(web: django.test.Client) -> None:
     run_id = start(web).json()["id"]
 
@@ -333,6 +342,25 @@ def test_events_when_every_place_is_taken_then_503_and_a_closed_stream_frees_its
 
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (503, "busy", "1")
     assert taken.status_code == 200
+
+
+def test_events_when_next_cursor_is_passed_as_cursor_then_the_page_after_it(
+    web: django.test.Client, home: house.House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_events, "PAGE_EVENTS", 2)
+    run_id = start(web).json()["id"]
+    home.doors.run_events[uuid.UUID(run_id)] = [event(seq, "step.settled") for seq in (1, 2, 3)]
+
+    def page(**query: object) -> dict[str, Any]:
+        path, accept = f"/v1/runs/{run_id}/events", {"accept": "application/json"}
+        found: dict[str, Any] = web.get(path, query, headers=accept).json()
+        return found
+
+    first = page()
+    second = page(cursor=first["next_cursor"])
+
+    assert [each["seq"] for each in first["items"]] == [1, 2]
+    assert ([each["seq"] for each in second["items"]], second["next_cursor"]) == ([3], None)
 
 
 def test_events_when_json_is_asked_for_then_one_page(web: django.test.Client, home: house.House) -> None:

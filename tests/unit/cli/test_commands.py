@@ -96,6 +96,56 @@ def test_main_when_no_service_runs_then_it_says_how_to_start_one(
     assert "heddle up" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "runs list",
+        "runs show x",
+        "why x",
+        "endpoints",
+        "schedules",
+        "quote shoot",
+        "steps unknown",
+        "settle x 1 --as failed",
+        "audit",
+        "retention",
+        "doctor",
+        "pause endpoint one",
+        "drain endpoint one",
+        "keys list",
+        "keys create --name shop",
+        "webhooks list",
+        "spend show",
+        "worker",
+        "web",
+        "gateway",
+    ],
+)
+def test_main_when_there_is_no_service_in_the_folder_then_it_says_so_and_makes_nothing(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    for name in ("DATABASE_URL", "HEDDLE_DATABASE_URL", remote.URL_VARIABLE, remote.KEY_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path / ".heddle"))
+    monkeypatch.setenv("HEDDLE_WEB_PORT_SHARED", "true")
+    monkeypatch.setenv("HEDDLE_GATEWAY_PORT", str(_free_port()))
+
+    status = cli.main(command.split())
+
+    told = capsys.readouterr().err
+    assert status == complaints.Exit.UNREACHABLE
+    assert f" in {tmp_path / '.heddle'}; " in told
+    assert "`heddle up`" in told
+    assert len(told.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
+
+
 def test_main_when_a_pair_is_malformed_then_the_option_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +156,34 @@ def test_main_when_a_pair_is_malformed_then_the_option_is_named(
 
     assert status == complaints.Exit.REFUSED
     assert "--artifact is 'photo'" in capsys.readouterr().err
+
+
+def test_rotate_when_no_key_for_signing_is_known_then_no_secret_is_derived_from_a_new_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/heddle")
+    monkeypatch.setenv("HEDDLE_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv("HEDDLE_SECRET_KEY", raising=False)
+
+    status = cli.main(["webhooks", "rotate"])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (complaints.Exit.REFUSED, "")
+    assert "HEDDLE_SECRET_KEY is not set" in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_worded_when_the_database_answers_and_gives_up_then_it_is_not_said_to_be_away() -> None:
+    import psycopg
+
+    given_up = complaints.worded(psycopg.errors.LockNotAvailable("canceling statement\ndue to lock timeout"))
+    away = complaints.worded(psycopg.OperationalError("connection refused"))
+
+    assert given_up is not None
+    assert away is not None
+    assert given_up[0].startswith("the database answers and gave this up (canceling statement due to lock timeout)")
+    assert away[0].startswith("the database of DATABASE_URL cannot be reached (connection refused)")
+    assert given_up[1] == away[1] == complaints.Exit.UNREACHABLE
 
 
 def test_send_when_refused_then_the_fields_are_named(refusing: remote.Api) -> None:

@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from heddle.cli import progress, table
 
 
@@ -57,3 +59,24 @@ def test_progress_when_quiet_then_it_writes_nothing() -> None:
 
 def test_columns_then_each_is_as_wide_as_its_widest_cell() -> None:
     assert table.columns([("a", "bb"), ("ccc", "d")], heads=("X", "Y")) == "X    Y\na    bb\nccc  d"
+
+
+def test_progress_when_no_colour_is_wanted_then_the_bar_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+
+    with progress.Progress(stream) as bar:
+        bar.show(standing(2))
+
+    assert "━" in stream.getvalue()
+    assert "\x1b[3" not in stream.getvalue()
+
+
+def test_progress_when_the_terminal_knows_no_commands_then_lines_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+
+    with progress.Progress(stream) as bar:
+        bar.show(standing(2), is_last=True)
+
+    assert stream.getvalue() == "shoot: 2/4 done | 1 running | 0 waiting | 0 failed | $0.12\n"

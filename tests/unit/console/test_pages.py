@@ -10,9 +10,10 @@ import django.db
 import django.test
 import pytest
 
+from heddle import client, wiring
 from heddle.console import words
-from heddle.core import attempt, faults, run, step
-from heddle.ports import records
+from heddle.core import attempt, faults, ids, run, step
+from heddle.ports import operators, records
 from tests.unit.api import house
 
 INPUT = {"photo": "plain", "scenes": ["<script>alert(1)</script>"]}
@@ -146,6 +147,61 @@ def test_runs_when_listed_then_each_with_its_word_and_only_ones_own(
     assert str(mine) in part
     assert "<html" not in part
     assert str(mine) not in inside.get("/console/?state=failed").content.decode()
+
+
+def test_runs_when_the_workflow_asked_for_holds_a_nul_then_the_database_never_sees_it(
+    inside: django.test.Client, home: house.House
+) -> None:
+    mine = make_run(home)
+
+    page = inside.get("/console/?workflow=product%00_shoot")
+
+    assert page.status_code == 200
+    assert str(mine) in page.content.decode()
+
+
+class Desk:
+    """Stand for what operators have: calls of unknown outcome, whoever asks."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str | None]] = []
+
+    def unknown_calls(self, *, tenant: records.Tenant, after: str | None, limit: int) -> operators.UnknownPage:
+        self.asked.append((tenant.name, after))
+        if after == "garbage":
+            raise client.InvalidInput([client.Problem(field="cursor", message="is none")])
+        call = operators.UnknownCall(
+            attempt=ids.AttemptId(run_id=uuid.UUID(int=7), ordinal=12345, number=1),
+            tenant=tenant.name,
+            workflow="<shoot>",
+            model="paint",
+            endpoint="one",
+            handle="<job>",
+            price_nano_usd=40_000_000,
+            since=START,
+            is_looked_up=False,
+            next_look_at=None,
+        )
+        return operators.UnknownPage(calls=(call,), following=call.attempt)
+
+
+def test_unknown_when_calls_are_in_doubt_then_each_with_its_run_job_and_what_it_waits_for(
+    inside: django.test.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk()
+    monkeypatch.setattr(wiring, "operating", lambda: desk)
+
+    page = inside.get("/console/unknown").content.decode()
+    wrong = inside.get("/console/unknown?cursor=garbage")
+
+    assert desk.asked == [("acme", None), ("acme", "garbage")]
+    assert f"/console/runs/{uuid.UUID(int=7)}" in page
+    assert "12345" in page
+    assert "&lt;job&gt;" in page
+    assert "$0.04" in page
+    assert ">never<" in page
+    assert f"?cursor={uuid.UUID(int=7)}.12345.1" in page
+    assert wrong.status_code == 404
 
 
 def test_runs_when_an_id_is_searched_then_its_page_or_a_word(inside: django.test.Client, home: house.House) -> None:

@@ -15,7 +15,7 @@ import pydantic
 import pytest
 
 import heddle
-from heddle.program import errors, registry
+from heddle.program import direct, errors, registry
 from tests.unit.program import journals
 
 
@@ -144,6 +144,19 @@ def test_registry_when_several_versions_are_loaded_then_the_newest_is_given_for_
         registry.workflow("unit.many", 3)
     with pytest.raises(errors.NotRegistered, match=r"no step 'unit\.none' is loaded"):
         registry.step("unit.none")
+
+
+def test_find_when_a_model_is_neither_declared_nor_routed_then_told_where_models_come_from() -> None:
+    with pytest.raises(errors.NotRegistered) as refused:
+        direct.find(f"model:unit.none{'x' * 1_000}", is_routed=lambda _: False)
+
+    told = str(refused.value)
+    assert told.startswith("no model 'unit.nonexxx")
+    assert told.endswith(
+        "a model is declared in code with heddle.model(NAME), or named by [[routes]] of heddle.toml, which "
+        "`heddle migrate` applies"
+    )
+    assert "x" * 200 not in told
 
 
 class In(pydantic.BaseModel):

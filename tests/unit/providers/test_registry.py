@@ -49,6 +49,30 @@ def test_build_when_an_adapter_of_ones_own_is_named_then_made_and_held_to_the_sa
         registry.build(dataclasses.replace(mine, options={"mood": "x"}), {"KEY": "k"})
 
 
+def deployed(**changes: object) -> deployment.Deployment:
+    endpoint = dataclasses.replace(ENDPOINT, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(deployment.EMPTY, endpoints={endpoint.name: endpoint})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adapter": "htpp"},
+        {"adapter": "no_such_module:Glow"},
+        {"timeout_s": -1.0},
+        {"secret": "hunter2"},
+        {"options": {"mood": "x"}},
+    ],
+)
+def test_check_when_no_worker_could_use_an_endpoint_then_it_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(registry.EndpointRefused):
+        registry.check(deployed(**changes), {})
+
+
+def test_check_when_only_this_machine_lacks_something_then_it_passes() -> None:
+    registry.check(deployed(secret="env:COMES_LATER"), {})
+
+
 @pytest.mark.parametrize(
     ("url", "options", "is_list_priced", "is_warned"),
     [

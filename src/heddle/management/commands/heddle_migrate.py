@@ -6,6 +6,7 @@ from django.core.management import base
 
 from heddle import wiring
 from heddle.config import deployment
+from heddle.providers import registry
 from heddle.service import migrate
 
 
@@ -19,7 +20,7 @@ class Command(base.BaseCommand):
         limits = wiring.house_settings()
         try:
             made, applied = migrate.ensure(wiring.read_deployment(limits))
-        except deployment.DeploymentRefused as error:
+        except (deployment.DeploymentRefused, registry.EndpointRefused) as error:
             raise base.CommandError(str(error)) from error
         endpoints = "nothing to apply" if applied is None else f"{applied.endpoints} endpoints applied"
         self.stdout.write(f"partitions made: {len(made)}; {limits.config_file}: {endpoints}")

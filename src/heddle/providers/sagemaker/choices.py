@@ -104,7 +104,7 @@ def read(config: provider.EndpointConfig) -> SageMakerOptions:
     try:
         signing.Signer(keys=found.keys, region=region)
     except signing.SignerMissing as error:
-        raise options.OptionRefused(f"[endpoints.{config.name}] {error}") from None
+        raise options.LibraryMissing(f"[endpoints.{config.name}] {error}") from None
     return found
 
 

@@ -76,7 +76,7 @@ class VertexProvider(jobs.Jobs):
         try:
             self._tokens = tokens.Tokens(config.secret)
         except tokens.LibraryMissing as error:
-            raise options.OptionRefused(f"[endpoints.{config.name}] {error}") from None
+            raise options.LibraryMissing(f"[endpoints.{config.name}] {error}") from None
         except tokens.AccountMalformed as error:
             raise options.OptionRefused(f"[endpoints.{config.name}] secret {error}") from None
         super().__init__(

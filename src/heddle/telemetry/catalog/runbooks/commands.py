@@ -24,14 +24,10 @@ RUN_SHOW = Command(line='heddle runs show "$RUN_ID"', expect="its steps, attempt
 RUN_CANCEL = Command(
     line='heddle runs cancel "$RUN_ID"', expect="the run ends as cancelled within a second or two", is_read_only=False
 )
-RUNS_UNKNOWN = Command(
-    line=(
-        'psql "$DATABASE_URL" -c "select a.run_id, a.ordinal as step, s.name, e.name as endpoint, a.unknown_at '
-        "from heddle_attempt a join heddle_step s using (run_id, ordinal) "
-        "left join heddle_endpoint e on e.id = a.endpoint_id "
-        "where a.state = 'unknown' and s.state = 'unknown' order by a.unknown_at, a.run_id, a.ordinal limit 20\""
-    ),
-    expect="the run, the step and the endpoint of each, the oldest first: RUN_ID and STEP of what follows",
+STEPS_UNKNOWN = Command(
+    line="heddle steps unknown --limit 20",
+    expect="the run, step, endpoint and job of each, those of the oldest runs first: RUN_ID and STEP of what follows. "
+    "Its last column says when it is looked up again, or that it waits for a person",
 )
 RUNS_READY = Command(
     line=(

@@ -98,7 +98,7 @@ ALL: Final = (
         mend_it="Find out why answers get lost on the way back: a timeout that is too short, a proxy, the network.",
         meaning="A request was sent and its answer was lost, at a provider that cannot tell, or not yet.",
         impact="The run of each, and at most its stated price.",
-        diagnosis=(do("Which runs, which endpoint, which reference.", commands.RUNS_UNKNOWN, commands.RUN_SHOW),),
+        diagnosis=(do("Which runs, which endpoint, which reference.", commands.STEPS_UNKNOWN, commands.RUN_SHOW),),
         mitigation=(
             do(
                 "Wait while it is looked up: an endpoint that can be asked is asked again for at most "
