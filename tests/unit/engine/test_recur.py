@@ -51,5 +51,5 @@ def test_schedule_when_the_check_of_its_input_breaks_then_its_time_is_missed_and
         decided = recurrer._decide(due)
 
     assert (decided.times, decided.missed) == ((), 1)
-    assert decided.problem == "the check of its input raised KeyError: 'acme'"
+    assert decided.problem == "the input could not be checked: KeyError: 'acme'"
     assert decided.next_at > NOW
