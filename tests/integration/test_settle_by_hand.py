@@ -91,7 +91,7 @@ async def test_settle_when_the_unknown_step_was_cancelled_then_its_reservation_i
     kept = house.connection.execute(statements.load("week_held"), bounds).fetchall()
     assert house.value("select state from heddle_attempt where run_id = %s", run_id) == state
     assert [amount for kind, amount in house.books() if kind == "charge"] == charged
-    assert kept == [(0, 0, 0)]
+    assert kept == [(0, 0)]
     with pytest.raises(operators.ChangeRefused, match="not of unknown outcome"):
         await by_hand(run_id, verdict)
 

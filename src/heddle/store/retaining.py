@@ -28,8 +28,8 @@ PRUNE_BATCHES_MAX = 200
 _TABLE_MAX = 1_000
 _LOCK = 0x6865_6464_7265
 _LOOK_TIMEOUT_MS = 600_000
-# A call that was cancelled is looked after as long as it has a slot or a timer. Then nobody, a person neither, will
-# learn what became of it: its reservation stays in the ledger, and nothing of it is left to wait for here.
+# A call that was cancelled is looked after as long as it has a slot or a timer. Then only a person may still say what
+# became of it (`heddle settle`), who had as long as runs are kept: a reservation left open stays in the ledger.
 _OF_NO_CANCELLED_CALL = (
     "not exists (select 1 from {step} s where s.run_id = x.run_id and s.ordinal = x.ordinal and s.state = 'cancelled')"
 )
