@@ -99,18 +99,8 @@ with moment as materialized (
   select id, event_seq - case when is_over then 1 else 0 end, 'run.started', null::int, now from runs cross join moment where is_started
   union all
   select id, event_seq, 'run.' || state, null::int, now from runs cross join moment where is_over
-), posted as (
-  insert into heddle_outbox (run_id, seq, tenant_id, type, url, at, next_at)
-  select id, event_seq, tenant_id, 'run.' || state, webhook_url, finished_at, finished_at from runs where is_over and webhook_url is not null
-), woken as (
-  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, id, 0 from runs where is_woken
-), raised as (
-  insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select parent_run, parent_ordinal, 'child', now from runs cross join moment where is_over and parent_run is not null
-  on conflict do nothing
-), tidied as (
-  delete from heddle_timer t using runs r where r.is_over and t.run_id = r.id and t.ordinal = 0
+),
+-- include: ends
 )
 select (select count(*) from c where state = 'due' and fence is null)::int + (select count(*) from runs where is_woken)::int as readied,
   (select count(*) from unnest(%(timer_runs)s::uuid[]))::int as timed,

@@ -54,15 +54,5 @@ judged as materialized (
       from unnest(r.ordinals, r.events, r.details) with ordinality as n (ordinal, event, detail, place)) end
   from runs r cross join moment
   where r.events is not null
-), posted as (
-  insert into heddle_outbox (run_id, seq, tenant_id, type, url, at, next_at)
-  select id, event_seq, tenant_id, 'run.' || state, webhook_url, finished_at, finished_at from runs where is_over and webhook_url is not null
-), woken as (
-  insert into heddle_ready (lane, tenant_id, run_id, ordinal)
-  select lane, tenant_id, id, 0 from runs where is_woken
-), raised as (
-  insert into heddle_timer (run_id, ordinal, kind, due_at)
-  select parent_run, parent_ordinal, 'child', now from runs cross join moment where is_over and parent_run is not null
-  on conflict do nothing
-), tidied as (
-  delete from heddle_timer t using runs r where r.is_over and t.run_id = r.id and t.ordinal = 0
+),
+-- include: ends
