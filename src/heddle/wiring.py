@@ -344,7 +344,10 @@ def worker_parts(*, name: str, compute: compute_port.Compute, is_models_only: bo
     direct = limits.database_direct_url or address
     clock = SystemClock()
     # Polls are made beside a full house of calls and must not wait for a call's connection.
-    connections = transport.Transport(connections_max=limits.worker_in_flight_max + limits.worker_batch)
+    connections = transport.Transport(
+        connections_max=limits.worker_in_flight_max + limits.worker_batch,
+        unrepeatable_idle_s=limits.paid_connection_idle_s,
+    )
     return parts.Parts(
         settings=limits,
         store=postgres.PostgresStore(

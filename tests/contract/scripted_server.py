@@ -7,6 +7,7 @@ answer with garbage, or never answer.
 import asyncio
 import dataclasses
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -78,6 +79,7 @@ class ScriptedServer:
         self._answers: list[Answer] = []
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
 
     def script(self, *answers: Answer) -> None:
@@ -88,6 +90,11 @@ class ScriptedServer:
         """Wait until so many requests have been read; gives up after 20 s."""
         async with asyncio.timeout(20), self._asked:
             await self._asked.wait_for(lambda: len(self.requests) >= count)
+
+    def shut(self) -> None:
+        """End all connections from this side at once, before the loop of both sides has its next turn."""
+        for writer in self._writers:
+            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, HOST, 0)
@@ -106,6 +113,7 @@ class ScriptedServer:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self._writers.add(writer)
         try:
             while await self._serve_one(reader, writer):
                 pass
@@ -113,6 +121,7 @@ class ScriptedServer:
             self.left.set()
         finally:
             self._tasks.discard(task)
+            self._writers.discard(writer)
             writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:

@@ -44,15 +44,49 @@ async def test_exchange_when_a_pooled_connection_breaks_then_the_request_is_not_
     assert server.connections == 1
 
 
-async def test_exchange_when_repeatable_then_connections_are_reused_and_else_not(
-    server: scripted_server.ScriptedServer, connections: transport.Transport
+@pytest.mark.parametrize(("idle_s", "opened"), [(0.0, 3), (4.0, 2)])
+async def test_exchange_when_not_repeatable_then_only_a_connection_used_a_moment_ago_is_taken(
+    idle_s: float, opened: int, server: scripted_server.ScriptedServer
 ) -> None:
+    connections = transport.Transport(unrepeatable_idle_s=idle_s)
     server.script(OK)
 
     for is_repeatable in (True, True, False, False):
         await connections.exchange(call(server.url, is_repeatable=is_repeatable))
+    await connections.close()
 
-    assert server.connections == 3
+    assert server.connections == opened
+
+
+async def test_exchange_when_not_repeatable_and_the_connection_was_idle_for_longer_then_a_new_one_is_made(
+    server: scripted_server.ScriptedServer,
+) -> None:
+    connections = transport.Transport(unrepeatable_idle_s=0.001)
+    server.script(OK)
+
+    for _ in range(2):
+        await connections.exchange(call(server.url, is_repeatable=False))
+        await asyncio.sleep(0.002)  # what is waited for is the clock of the connections themselves
+    await connections.close()
+
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("is_repeatable", [True, False])
+async def test_exchange_when_a_kept_connection_was_closed_and_the_loop_has_not_seen_it_then_another_one_is_made(
+    is_repeatable: bool, server: scripted_server.ScriptedServer
+) -> None:
+    connections = transport.Transport(unrepeatable_idle_s=4.0)
+    server.script(OK)
+    await connections.exchange(call(server.url, is_repeatable=is_repeatable))
+
+    server.shut()
+    reply = await connections.exchange(call(server.url, is_repeatable=is_repeatable))
+    await connections.close()
+
+    assert isinstance(reply, transport.Reply)
+    assert server.connections == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(

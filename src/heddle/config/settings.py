@@ -170,6 +170,13 @@ class Settings:
     send_window_s: float = _setting(
         8.0, "Time after a claim within which a call must have been sent.", unit="s", low=0.5, high=600
     )
+    paid_connection_idle_s: float = _setting(
+        1.0,
+        "Most time a kept connection was idle to carry a call that must not be sent twice; 0: each gets its own.",
+        unit="s",
+        low=0,
+        high=4,
+    )
     unknown_at_most_s: float = _setting(
         3_600.0, "Time an unknown outcome is looked up for before a person is asked.", unit="s", low=1, high=604_800
     )

@@ -18,22 +18,32 @@ KEEPALIVE_S: Final = 4.0  # below the 5 s after which uvicorn and Node close idl
 
 
 class Kind(enum.Enum):
-    """Name the kinds of connections: kept for the next call, for one call, for one call to the public internet."""
+    """Name the kinds of connections: for calls that may be repeated, for those that may not, and for one call to the
+    public internet.
+    """
 
-    POOLED = enum.auto()
-    SINGLE = enum.auto()
+    REPEATABLE = enum.auto()
+    UNREPEATABLE = enum.auto()
     PUBLIC = enum.auto()
 
 
-def make(kind: Kind, *, connections_max: int, request_class: type[aiohttp.ClientRequest]) -> aiohttp.ClientSession:
-    """Make a session inside the running loop. It follows nothing from the environment and keeps no cookies."""
+def make(
+    kind: Kind, *, connections_max: int, unrepeatable_idle_s: float, request_class: type[aiohttp.ClientRequest]
+) -> aiohttp.ClientSession:
+    """Make a session inside the running loop. It follows nothing from the environment and keeps no cookies.
+
+    ``unrepeatable_idle_s``: how long a connection may have been idle to carry a call that may not be repeated; with 0
+    it carries one.
+    """
     given: dict[str, Any] = {"force_close": True}
     match kind:
-        case Kind.POOLED:
+        case Kind.REPEATABLE:
             given = {"keepalive_timeout": KEEPALIVE_S}
+        case Kind.UNREPEATABLE if unrepeatable_idle_s > 0:
+            given = {"keepalive_timeout": min(KEEPALIVE_S, unrepeatable_idle_s)}
         case Kind.PUBLIC:
             given |= {"socket_factory": _public_socket, "resolver": lookups.Lookups()}
-        case Kind.SINGLE:
+        case Kind.UNREPEATABLE:
             pass
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections_max, **given),

@@ -9,21 +9,21 @@ After it: the adapter's table of faults.
 
 import asyncio
 import contextlib
-import contextvars
 import dataclasses
 import enum
 import io
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 from urllib import parse
 
 import aiohttp
 
-from heddle.providers import sessions
+from heddle.providers import dispatch, sessions
 
 CONNECTIONS_MAX: Final = 1_000
 CONNECT_TIMEOUT_S: Final = 5.0
+UNREPEATABLE_IDLE_S: Final = 1.0
 BODY_BYTES_MAX: Final = 16 * 1024**2
 _WHOLE_WRITE_BYTES_MAX: Final = 1_048_576
 
@@ -48,9 +48,10 @@ class Call:
     """Hold one HTTP request.
 
     ``timeout_s`` bounds everything from the wait for a connection to the last byte of the answer. ``is_repeatable``:
-    whether a lost answer can be put right by sending again; when not, the call gets a connection of its own, since a
-    pooled one may have been closed by the other side at this very moment and nobody could tell whether the request was
-    read. ``is_public_only``: somebody else chose the address, so nothing but the public internet is connected to.
+    whether a lost answer can be put right by sending again; when not, the call only gets a connection that was used a
+    moment ago, since the other side may be closing an idle one at this very moment and nobody could tell whether the
+    request was read (docs/adr/0040). ``is_public_only``: somebody else chose the address, so nothing but the public
+    internet is connected to.
     """
 
     method: str
@@ -133,25 +134,27 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-@dataclasses.dataclass(slots=True)
-class _Progress:
-    """Note how far one request got; written by ``_Request``."""
-
-    is_dispatched: bool = False
-
-
 class Transport:
     """Keep the connections of one worker process, for all its endpoints.
 
     The sessions are made inside the running loop at the first call. Each adapter holds the transport while it lives;
-    the last one to release it closes the connections.
+    the last one to release it closes the connections. ``unrepeatable_idle_s``: how long a connection may have been idle
+    to carry a call that may not be repeated; 0: such a call gets a connection of its own.
     """
 
-    def __init__(self, *, connections_max: int = CONNECTIONS_MAX, connect_timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        unrepeatable_idle_s: float = UNREPEATABLE_IDLE_S,
+    ) -> None:
         assert connections_max > 0
         assert connect_timeout_s > 0
+        assert unrepeatable_idle_s >= 0
         self._connections_max = connections_max
         self._connect_timeout_s = connect_timeout_s
+        self._unrepeatable_idle_s = unrepeatable_idle_s
         self._sessions: dict[sessions.Kind, aiohttp.ClientSession] = {}
         self._holders = 0
 
@@ -209,38 +212,50 @@ class Transport:
         kind = (
             sessions.Kind.PUBLIC
             if call.is_public_only
-            else sessions.Kind.POOLED
+            else sessions.Kind.REPEATABLE
             if call.is_repeatable
-            else sessions.Kind.SINGLE
+            else sessions.Kind.UNREPEATABLE
         )
-        session = self._session(kind)
-        progress = _Progress()
-        token = _progress.set(progress)
+        progress = dispatch.Progress()
+        token = dispatch.progress.set(progress)
         try:
-            return await session.request(
-                call.method,
-                call.url,
-                headers=call.headers,
-                data=_body(call.body),
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=call.timeout_s, connect=min(self._connect_timeout_s, call.timeout_s)
-                ),
-                middlewares=(_once(),) if call.method in _REPEATED_METHODS else (),
-            )
+            return await self._sent(kind, call)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             cause, message = _cause_of(error, call), _sentence(error, call)
             if progress.is_dispatched:
                 return MaybeSent(cause=cause, message=message)
             return NotSent(cause=_before_dispatch(cause), message=message)
         finally:
-            _progress.reset(token)
+            dispatch.progress.reset(token)
+
+    async def _sent(self, kind: sessions.Kind, call: Call) -> aiohttp.ClientResponse:
+        """Send over a kept connection or a new one; over another where a kept one turns out to be closed."""
+        until_s = asyncio.get_running_loop().time() + call.timeout_s
+        left_s = call.timeout_s
+        while True:
+            try:
+                return await self._session(kind).request(
+                    call.method,
+                    call.url,
+                    headers=call.headers,
+                    data=_body(call.body),
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=left_s, connect=min(self._connect_timeout_s, left_s)),
+                    middlewares=dispatch.middlewares(call.method),
+                )
+            except dispatch.Stale:  # it is thrown away, so that there are ever fewer of them
+                left_s = until_s - asyncio.get_running_loop().time()
+                if left_s <= 0:
+                    raise
 
     def _session(self, kind: sessions.Kind) -> aiohttp.ClientSession:
         session = self._sessions.get(kind)
         if session is None:
             session = self._sessions[kind] = sessions.make(
-                kind, connections_max=self._connections_max, request_class=_Request
+                kind,
+                connections_max=self._connections_max,
+                unrepeatable_idle_s=self._unrepeatable_idle_s,
+                request_class=dispatch.Request,
             )
         return session
 
@@ -302,48 +317,6 @@ class _Chunks:
             message = f"the answer of {_place(call)} is larger than the {call.reply_bytes_max} bytes allowed"
             raise BodyLost(MaybeSent(cause=Cause.TOO_LARGE, message=message, status=status))
         return chunk
-
-
-_progress: Final[contextvars.ContextVar[_Progress]] = contextvars.ContextVar("heddle_request_progress")
-
-
-class _Request(aiohttp.ClientRequest):
-    """Note the moment before the first byte of a request may be written.
-
-    A trace hook tells the same for 25 µs a call more (bench/README.md), since the client then makes every signal of
-    every request.
-    """
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Write the request to a connection that is there."""
-        _progress.get().is_dispatched = True
-        return await super().send(conn)
-
-
-Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
-_REPEATED_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # aiohttp/client.py
-
-
-def _once() -> Callable[[aiohttp.ClientRequest, Handler], Awaitable[aiohttp.ClientResponse]]:
-    """Keep the client from repeating a request.
-
-    aiohttp sends these methods a second time when a pooled connection breaks, without an option against it (client.py,
-    ``retry_persistent_connection``). The engine is the one layer that repeats, so the second try gets the first one's
-    error.
-    """
-    first_error: BaseException | None = None
-
-    async def middleware(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
-        nonlocal first_error
-        if first_error is not None:
-            raise first_error
-        try:
-            return await handler(request)
-        except BaseException as error:
-            first_error = error
-            raise
-
-    return middleware
 
 
 # In the order of the search: a class stands before the classes it inherits from.
