@@ -8,7 +8,7 @@ sums, the alerts look at the gauges.
 
 from heddle.core.policy import invoice
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
+from heddle.engine import supervise, sweep
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
@@ -41,7 +41,7 @@ class BookKeeper:
                 await parts.store.measure_costs(runs_max=RUNS_MAX, looked_at_max=LOOKED_AT_MAX)
                 await self._compare()
                 self._measure_from_s = parts.clock.monotonic_s() + MEASURE_EVERY_S
-        await parts.clock.sleep(parts.settings.books_interval_s)
+        await supervise.rest(parts, parts.settings.books_interval_s)
 
     async def _compare(self) -> None:
         """Hold what was metered against what was reported, endpoint by endpoint, and raise or end alarms."""

@@ -15,7 +15,7 @@ from typing import Final, assert_never
 from heddle.core import outbox as law
 from heddle.core.policy import delivery
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
+from heddle.engine import supervise, sweep
 from heddle.ports import courier, outbox
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -78,7 +78,7 @@ class Deliverer:
         parts = self._parts
         await parts.is_alive.wait()
         if not self._sweeper.is_leader:
-            await parts.clock.sleep(_LEAD_LOOK_S)
+            await supervise.rest(parts, _LEAD_LOOK_S)
             return
         found = await parts.store.count_events(limit=COUNTED_MAX)
         for state, count in (("due", found.due), ("dead", found.dead), ("disabled", found.disabled)):
@@ -88,7 +88,7 @@ class Deliverer:
         if self._looks % _PRUNE_EVERY == 0:
             await self._prune()
         self._looks += 1
-        await parts.clock.sleep(_COUNT_EVERY_S)
+        await supervise.rest(parts, _COUNT_EVERY_S)
 
     async def _give_up(self) -> None:
         """Give up what receivers that never come back left no time for."""

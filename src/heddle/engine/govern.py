@@ -10,7 +10,7 @@ import dataclasses
 
 from heddle.core.policy import concurrency, retry
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
+from heddle.engine import supervise, sweep
 from heddle.ports import govern
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
@@ -47,7 +47,7 @@ class Governor:
             await self._govern()
         else:
             self._known.clear()
-        await parts.clock.sleep(parts.settings.govern_interval_s)
+        await supervise.rest(parts, parts.settings.govern_interval_s)
 
     async def _govern(self) -> None:
         started_s = self._parts.clock.monotonic_s()

@@ -10,7 +10,7 @@ import collections
 
 from heddle.core import lanes, plan, step
 from heddle.core.policy import lineup
-from heddle.engine import hold, scores, sweep
+from heddle.engine import hold, scores, supervise, sweep
 from heddle.engine import parts as parts_module
 from heddle.ports import load, store
 
@@ -97,7 +97,7 @@ class LoadKeeper:
                 await parts.store.prune_quotas(limit=PRUNE_LIMIT)
             now_s = parts.clock.monotonic_s()
             self._measure_from_s = now_s + max(0.0, now_s - started_s - MEASURE_FREE_S) / MEASURE_SHARE
-        await parts.clock.sleep(parts.settings.load_interval_s)
+        await supervise.rest(parts, parts.settings.load_interval_s)
 
     async def _count_promises(self) -> None:
         """Count callbacks that were to come, once the grace of their jobs is over: a poll often finds an end first."""

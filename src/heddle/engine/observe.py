@@ -15,7 +15,7 @@ from heddle.config import settings as settings_module
 from heddle.core import lanes, plan
 from heddle.core import run as run_law
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
+from heddle.engine import supervise, sweep
 from heddle.ports import store
 from heddle.program import definitions, registry
 from heddle.telemetry import recorder
@@ -60,7 +60,7 @@ class Observer:
         self._was_leader = self._sweeper.is_leader
         recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="observe")
         recorder.count(metrics.STAGE_ITEMS, stage="observe")
-        await parts.clock.sleep(LOOK_EVERY_S)
+        await supervise.rest(parts, LOOK_EVERY_S)
 
     async def _show_disks(self) -> None:
         """Show the fullest disk. One behind a network may answer late, or never: the other gauges do not wait for it,

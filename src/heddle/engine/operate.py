@@ -6,7 +6,7 @@ looked up by the stages that always do (reclaim, poll), and sending is resumed h
 where operators ask; ``sweep``, which says who leads.
 """
 
-from heddle.engine import pace, sweep
+from heddle.engine import pace, supervise, sweep
 from heddle.engine import parts as parts_module
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -48,7 +48,7 @@ class Operator:
                 recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="operate")
                 recorder.count(metrics.STAGE_ITEMS, max(1, done.changed), stage="operate")
         if done is None:
-            await parts.clock.sleep(_LOOK_S)
+            await supervise.rest(parts, _LOOK_S)
             return
         for run_id in done.stopped:
             parts.doorbell.tell_stopped(run_id)
@@ -70,7 +70,7 @@ class Operator:
                 await self._make_weeks()
                 await self._retain()
             self._passes += 1
-        await parts.clock.sleep(_LOOK_S)
+        await supervise.rest(parts, _LOOK_S)
 
     async def _make_weeks(self) -> None:
         """Make the weeks ahead. Here and not in sweep, which nothing may hold up that waits for locks of tables."""

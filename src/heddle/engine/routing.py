@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from heddle.core.policy import canary, objective, scorecard
 from heddle.core.policy.scorecard import Count
 from heddle.engine import parts as parts_module
-from heddle.engine import sweep
+from heddle.engine import supervise, sweep
 from heddle.ports import routing
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -41,7 +41,7 @@ class Router:
             await self._weigh()
         else:
             self._shared.clear()
-        await parts.clock.sleep(parts.settings.route_interval_s)
+        await supervise.rest(parts, parts.settings.route_interval_s)
 
     async def _weigh(self) -> None:
         parts = self._parts

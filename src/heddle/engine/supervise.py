@@ -15,6 +15,7 @@ from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 Written = TypeVar("Written")
+_REST_SPREAD = 0.2
 _STORE_WAITS = backoff.BackoffOptions(transient_base_s=0.05, cap_s=2.0)
 
 
@@ -38,6 +39,15 @@ async def forever(parts: parts_module.Parts, stage: str, one_pass: Callable[[], 
             recorder.count(metrics.STAGE_ERRORS, stage=stage)
             recorder.event(events.STAGE_FAILED, stage=stage, error=error)
             await parts.clock.sleep(_delay_s(parts, failures))
+
+
+async def rest(parts: parts_module.Parts, seconds: float) -> None:
+    """Sleep between two passes of a stage that recurs, up to a fifth longer than was said, differently each time.
+
+    Stages that recur every second or every five would else all come at once, over and over, and calls of that moment
+    wait behind them.
+    """
+    await parts.clock.sleep(seconds * (1.0 + _REST_SPREAD * parts.clock.rng.random()))
 
 
 def leave_if_cancelled() -> None:

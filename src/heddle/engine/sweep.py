@@ -10,7 +10,7 @@ Neighbours: heartbeat says who lives; reclaimed steps go back to ready.
 import math
 
 from heddle.engine import parts as parts_module
-from heddle.engine import vigil
+from heddle.engine import supervise, vigil
 from heddle.ports import store
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
@@ -59,7 +59,7 @@ class Sweeper:
             self._is_lost = True
             self._vigil.forget()
             raise
-        await parts.clock.sleep(settings.sweep_interval_s)
+        await supervise.rest(parts, settings.sweep_interval_s)
 
     async def _watch_sessions(self) -> None:
         """Declare dead those whose session is gone for long enough: anybody's as the leader, else the leader's."""

@@ -183,7 +183,7 @@ class Worker:
         self._claimer.refresh()
 
     async def _refresh(self) -> None:
-        await self._parts.clock.sleep(_REFRESH_S)
+        await supervise.rest(self._parts, _REFRESH_S)
         await self._load()
 
     # The walk of a step through this process

@@ -29,6 +29,8 @@ _TIMED_OUT = (
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,
 )
+# The stages that a step walks through; the others keep the house.
+_URGENT = frozenset({"admit", "claim", "activate", "execute", "settle"})
 _OPEN = (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
 _AGAIN = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
@@ -94,12 +96,15 @@ class Connections:
         """Run one transaction; again when PostgreSQL asks for it. Raises StoreLost when the database is away,
         psycopg.errors.LockNotAvailable where a statement bounds its wait for a lock.
 
-        ``stage``: whose transaction it is, for the count of deadlocks. ``suffix``: that of the partitions it keeps to
-        (``partitions.suffix_of``), empty for all.
+        ``stage``: whose transaction it is, which tells whether it may wait for others, and who is counted for a
+        deadlock. ``suffix``: that of the partitions it keeps to (``partitions.suffix_of``), empty for all.
         """
         for attempt in range(1, _RETRIES_MAX + 1):
             try:
-                async with self._pool.connection() as connection, self._transaction(connection, suffix) as transaction:
+                async with (
+                    self._pool.connection(is_urgent=stage in _URGENT) as connection,
+                    self._transaction(connection, suffix) as transaction,
+                ):
                     return await work(transaction)
             except _AGAIN as error:
                 self._on_retry(stage, error)

@@ -62,18 +62,23 @@ class Pool:
         self._answer_timeout_s = answer_timeout_s
         self._configure = configure
         self._places = asyncio.Semaphore(size)
+        self._places_behind = asyncio.Semaphore(max(1, size // 2))
         self._idle: list[Connection] = []
         self._is_closed = False
 
     @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self, *, is_urgent: bool = True) -> AsyncIterator[Connection]:
         """Lend one connection, made when none is idle.
 
+        What is not urgent gets half of the connections at most, so that a call never waits until the house is kept.
         Whoever holds it for longer than ``answer_timeout_s`` is told that it is lost. Raises PoolExhausted after
         ``timeout_s``, and what the driver raises when the server cannot be reached.
         """
-        await self._take_place()
-        try:
+        if not is_urgent:
+            async with self._place(self._places_behind), self.connection() as connection:
+                yield connection
+            return
+        async with self._place(self._places):
             connection = self._whole() or await self._connect()
             handle = self._cut_after(connection, self._answer_timeout_s)
             try:
@@ -81,8 +86,6 @@ class Pool:
             finally:
                 handle.cancel()
                 await self._put_back(connection)
-        finally:
-            self._places.release()
 
     async def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back. A second call changes nothing."""
@@ -90,17 +93,22 @@ class Pool:
         while self._idle:
             await self._idle.pop().close()
 
-    async def _take_place(self) -> None:
+    @contextlib.asynccontextmanager
+    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
         if self._is_closed:
             raise PoolExhausted("the pool is closed")
-        if not self._places.locked():
-            await self._places.acquire()
-            return
+        if not places.locked():
+            await places.acquire()
+        else:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await places.acquire()
+            except TimeoutError as error:
+                raise PoolExhausted(f"no connection became free within {self._timeout_s:g} s") from error
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise PoolExhausted(f"no connection became free within {self._timeout_s:g} s") from error
+            yield
+        finally:
+            places.release()
 
     def _whole(self) -> Connection | None:
         """Give the connection used last that the server has not ended meanwhile."""

@@ -1,6 +1,7 @@
 """The leader's house-keeping of webhooks: what is over goes as fast as it comes."""
 
 import asyncio
+import random
 import types
 import uuid
 from typing import Any, cast
@@ -41,6 +42,8 @@ class Shelf:
 
 class Clock:
     """Let no time pass."""
+
+    rng = random.Random(0)
 
     def monotonic_s(self) -> float:
         return 1_000.0

@@ -1,5 +1,6 @@
 """A callback that was to come counts as missed when its grace is over, and not when a poll was sooner."""
 
+import random
 import types
 from typing import Any, cast
 
@@ -41,7 +42,7 @@ class House:
             tally=load.Tally(),
             is_alive=alive,
             settings=types.SimpleNamespace(load_interval_s=1.0),
-            clock=types.SimpleNamespace(monotonic_s=lambda: self.now_s, sleep=self._nothing),
+            clock=types.SimpleNamespace(monotonic_s=lambda: self.now_s, sleep=self._nothing, rng=random.Random(0)),
         )
         sweeper = cast("sweep.Sweeper", types.SimpleNamespace(is_leader=False))
         self._keeper = load.LoadKeeper(cast("parts_module.Parts", parts), sweeper)

@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import random
 import shutil
 import threading
 import types
@@ -77,6 +78,8 @@ def test_free_ratio_when_a_directory_is_not_made_yet_then_its_disk_counts_all_th
 
 class House:
     """Hold an observer whose endpoint's breaker is open."""
+
+    rng = random.Random(0)
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.sweeper = types.SimpleNamespace(is_leader=True)
