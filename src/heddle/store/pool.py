@@ -16,9 +16,9 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
-from heddle.store import cutting
+from heddle.store import batch, cutting
 
-Connection = psycopg.AsyncConnection[Any]
+Connection = batch.Connection
 # libpq takes no connect timeout below this.
 _CONNECT_LEAST_S = 2
 _LOOKS_MAX = 8
