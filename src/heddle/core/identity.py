@@ -17,47 +17,57 @@ class NotJson(ValueError):
     """Say that a value cannot be stored, and where in it the trouble is."""
 
 
-def _plain(value: Any, path: str, depth: int) -> JsonValue:
+_Place = Any  # where a value is: None for the whole, else the place of what holds it and the key or index in that
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _plain(value: Any, place: _Place, depth: int) -> JsonValue:
     if depth > 64:
-        raise NotJson(f"{path or 'the value'} is nested more than 64 deep; flatten it or pass an artifact")
+        raise NotJson(f"{_named(place)} is nested more than 64 deep; flatten it or pass an artifact")
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
-        return _text(value, path)
+        return value if value.isascii() else _text(value, place)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise NotJson(f"{path or 'the value'} is {value!r}, which JSON cannot carry")
+            raise NotJson(f"{_named(place)} is {value!r}, which JSON cannot carry")
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [_plain(item, (place, index), depth + 1) for index, item in enumerate(value)]
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise NotJson(f"{path or 'the value'} has the key {key!r}; keys are strings")
-        plain = {
-            _text(key, path): _plain(item, f"{path}.{key}" if path else key, depth + 1) for key, item in value.items()
-        }
+                raise NotJson(f"{_named(place)} has the key {key!r}; keys are strings")
+        plain = {_text(key, place): _plain(item, (place, key), depth + 1) for key, item in value.items()}
         if len(plain) < len(value):
-            raise NotJson(f"{path or 'the value'} has two keys that are the same text in Unicode's form NFC")
+            raise NotJson(f"{_named(place)} has two keys that are the same text in Unicode's form NFC")
         return plain
-    raise NotJson(
-        f"{path or 'the value'} is a {type(value).__name__}, which cannot be stored; return JSON or an artifact"
-    )
+    raise NotJson(f"{_named(place)} is a {type(value).__name__}, which cannot be stored; return JSON or an artifact")
 
 
-def _text(value: str, path: str) -> str:
+def _named(place: _Place) -> str:
+    """Name a place as a path, ``looks[2].prompt``."""
+    parts: list[str | int] = []
+    while place is not None:
+        place, part = place
+        parts.append(part)
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in reversed(parts))
+    return path.removeprefix(".") or "the value"
+
+
+def _text(value: str, place: _Place) -> str:
     if value.isascii():
         return value
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise NotJson(f"{path or 'the value'} holds half of a surrogate pair; send valid Unicode") from error
+        raise NotJson(f"{_named(place)} holds half of a surrogate pair; send valid Unicode") from error
     return unicodedata.normalize("NFC", value)
 
 
 def canonical(value: JsonValue) -> str:
     """Write a value in the one form that equal values share. Raises NotJson naming the path."""
-    return json.dumps(_plain(value, "", 0), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(_plain(value, None, 0))
 
 
 def fingerprint(value: JsonValue) -> str:
