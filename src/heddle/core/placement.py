@@ -8,6 +8,7 @@ here can miss a wake-up, because the lock is held. Before this in the walk: ``pr
 
 import dataclasses
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from heddle.core import faults, plan, run, step
 
@@ -26,8 +27,7 @@ class Standing:
     is_stopping: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedCall:
+class PlacedCall(NamedTuple):
     """Hold one new call as it is written. ``blockers`` counts the calls it still waits for; ``children`` are new calls
     that wait for it.
     """
@@ -95,7 +95,8 @@ def place(made: plan.Plan, standing: Standing) -> Placement:
     timers = tuple(timer for placed in calls for timer in _timers(placed, unclaimed))
     opened = sum(1 for placed in calls if placed.state not in step.TERMINAL)
     placed_calls = tuple(
-        dataclasses.replace(placed, children=tuple(children.get(placed.call.ordinal, ()))) for placed in calls
+        placed._replace(children=tuple(children[placed.call.ordinal])) if placed.call.ordinal in children else placed
+        for placed in calls
     )
     left, failures_left, is_woken, is_broken = 0, None, False, False
     is_over = False

@@ -71,7 +71,8 @@ class CallOptions:
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | None) -> "CallOptions":
         """Read ``as_json``'s form."""
-        value = value or {}
+        if not value:
+            return _PLAIN
         stored = value.get("retry")
         return cls(
             timeout_s=value.get("timeout_s"),
@@ -85,6 +86,9 @@ class CallOptions:
             images=value.get("images"),
             reuse=reuse_policy.Reuse.from_json(value["reuse"]) if "reuse" in value else None,
         )
+
+
+_PLAIN = CallOptions()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 TRACEPARENT_CHARS_MAX: Final = 512
@@ -35,8 +35,7 @@ class Trace:
     is_sampled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ids:
+class Ids(NamedTuple):
     """Hold the ids bound at this point; None means not bound. ``step`` is the ordinal in the run, ``attempt`` counts
     from 1."""
 
@@ -52,7 +51,7 @@ class Ids:
         return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
 
 
-_NAMES: Final = tuple(field.name for field in dataclasses.fields(Ids))
+_NAMES: Final = Ids._fields
 NOTHING: Final = Ids()
 _current: Final[contextvars.ContextVar[Ids]] = contextvars.ContextVar("heddle_ids", default=NOTHING)
 
