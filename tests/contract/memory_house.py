@@ -17,7 +17,7 @@ class MemoryHouse(scene.House):
     """Hold a store in memory with its deployment."""
 
     def __init__(self) -> None:
-        memory = memory_store.Memory(now_s=lambda: time.time() + self.ahead_s, rng=random.Random(1))
+        memory = memory_store.Memory(now_s=lambda: time.time() + self.ahead_s, rng=random.Random(1), is_undoing=True)
         super().__init__(database=None, connection=None, store=memory_store.MemoryStore(memory, send_window_s=5.0))
         self.ahead_s = 0.0
         self.memory = memory
@@ -64,6 +64,10 @@ class MemoryHouse(scene.House):
         for key in self.tables.timers:
             if key[2] == "deadline":
                 self.tables.timers[key] = self.tables.now_s() - 1.0
+
+    def blame(self, run_id: uuid.UUID, fault: str) -> None:
+        """Let a run have failed with a fault, which may be one that nobody knows."""
+        self.tables.runs[run_id].error = {"fault": fault, "message": "boom"}
 
     def outdate_results(self) -> None:
         """Let the time of every result be over: what has ended, ended a year ago."""

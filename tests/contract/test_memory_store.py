@@ -22,6 +22,7 @@ from tests.contract import (
     store_reuse_suite,
     store_route_suite,
     store_suite,
+    store_timer_suite,
     store_waited_suite,
     store_work_suite,
 )
@@ -33,7 +34,7 @@ NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
     *("again", "chains", "calling", "delivering", "limits", "load", "quotas", "reserving", "routing", "session"),
-    *("stopping", "why"),
+    *("stopping", "timing", "why"),
 )
 
 
@@ -56,6 +57,10 @@ class TestFailure(store_suite.FailureSuite):
 
 class TestWait(store_work_suite.WaitSuite):
     """Waiting in memory."""
+
+
+class TestTimer(store_timer_suite.TimerSuite):
+    """Timers that cannot be carried out, in memory."""
 
 
 class TestAgain(store_again_suite.AgainSuite):

@@ -19,6 +19,7 @@ from tests.contract import (
     store_reuse_suite,
     store_route_suite,
     store_suite,
+    store_timer_suite,
     store_waited_suite,
     store_work_suite,
 )
@@ -65,6 +66,10 @@ class TestFailure(store_suite.FailureSuite):
 
 class TestWait(store_work_suite.WaitSuite):
     """Waiting on PostgreSQL."""
+
+
+class TestTimer(store_timer_suite.TimerSuite):
+    """Timers that cannot be carried out, on PostgreSQL."""
 
 
 class TestAgain(store_again_suite.AgainSuite):

@@ -46,6 +46,11 @@ class Looks:
         found: uuid.UUID = self.value("select claim_id from heddle_lease where run_id = %s", run_id)
         return found
 
+    def blame(self, run_id: uuid.UUID, fault: str) -> None:
+        """Let a run have failed with a fault, which may be one that nobody knows."""
+        query = "update heddle_run set error = jsonb_build_object('fault', %s::text, 'message', 'boom') where id = %s"
+        self.rows(f"{query} returning 1", fault, run_id)
+
     def deadlines_now(self) -> None:
         """Let every deadline pass."""
         self.rows("update heddle_timer set due_at = now() - interval '1 second' where kind = 'deadline' returning 1")

@@ -314,7 +314,7 @@ class House(looks.Looks):
 
     async def pump(self, worker: int) -> store.PumpReport:
         """Carry out due timers."""
-        return await self.store.pump(worker=worker, limit=500, late_s=0.0, cleanup_s=CLEANUP_S)
+        return await pump(self.store, worker)
 
     def doors(self) -> django_store.DjangoDoors:
         """Give the doors."""
@@ -368,6 +368,12 @@ class House(looks.Looks):
                 tenant=self.tenant, run_id=run_id, name=name, payload=payload, idempotency_key=key
             )
         )
+
+
+async def pump(engine: postgres.PostgresStore, worker: int) -> store.PumpReport:
+    """Carry out the timers that are due, at most as many as a worker takes together."""
+    due = await engine.due_timers(late_s=0.0, limit=500)
+    return await engine.carry_out(due=due, worker=worker, cleanup_s=CLEANUP_S) if due else store.PumpReport()
 
 
 def new_run(tenant: records.Tenant, **more: Any) -> records.NewRun:

@@ -120,7 +120,7 @@ def operation(name: str, stage: Stage, engine: postgres.PostgresStore, doors: An
         "settle": lambda: engine.settle(settlements=[scene.done(stage.sending)]),
         "activate": lambda: engine.write_plans(plans=[write], cleanup_s=scene.CLEANUP_S),
         "reclaim": lambda: engine.reclaim(lease_s=15.0, margin_s=0.0, limit=100),
-        "pump": lambda: engine.pump(worker=stage.worker, limit=100, late_s=0.0, cleanup_s=scene.CLEANUP_S),
+        "pump": lambda: scene.pump(engine, stage.worker),
         "cancel": lambda: scene.in_thread(lambda: doors.cancel(tenant=tenant, run_id=stage.run_id)),
         "signal": lambda: scene.in_thread(
             lambda: doors.signal(tenant=tenant, run_id=stage.run_id, name="verdict", payload="yes", idempotency_key="k")

@@ -25,6 +25,7 @@ from heddle.ports import (
     session,
     spending,
     stopping,
+    timers,
 )
 
 LeaseRef = leases.LeaseRef
@@ -237,13 +238,10 @@ class SettleReport:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PumpReport:
-    """Tell what due timers led to, how late each was, and in how many seconds the next one is due (None: none is
-    set). ``stopped`` are runs that were stopped while a worker was on a call of theirs.
-    """
+    """Tell what due timers led to, and how late each was; ``stopped``: runs stopped while a worker was on a call."""
 
     taken: int = 0
     readied: int = 0
-    next_in_s: float | None = None
     late_s: tuple[float, ...] = ()
     ended: tuple[EndedRun, ...] = ()
     stopped: tuple[uuid.UUID, ...] = ()
@@ -294,6 +292,7 @@ class EngineStore(
     routing.RoutingStore,
     spending.SpendStore,
     outbox.OutboxStore,
+    timers.TimerStore,
     Protocol,
 ):
     """Keep runs and steps for workers."""
@@ -371,8 +370,8 @@ class EngineStore(
         """Write a batch of verdicts in one transaction. Facts are written even where the fence no longer matches."""
         ...
 
-    async def pump(self, *, worker: int, limit: int, late_s: float, cleanup_s: float) -> PumpReport:
-        """Carry out timers that are due by more than ``late_s``."""
+    async def carry_out(self, *, due: Sequence[timers.TimerRef], worker: int, cleanup_s: float) -> PumpReport:
+        """Carry out those of a batch that still are due, in one transaction: what is refused leaves all as it was."""
         ...
 
     async def lead(self, *, worker: int, lead_s: float) -> bool:

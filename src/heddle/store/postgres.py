@@ -6,7 +6,6 @@ Nothing here decides: placement comes from ``core.placement``, verdicts come in 
 """
 
 import asyncio
-import dataclasses
 import secrets
 import time
 import uuid
@@ -31,11 +30,11 @@ from heddle.store import (
     reusing,
     routing,
     rows,
-    schedule,
     session,
     settling,
     spending,
     stopping,
+    timing,
     upkeep,
 )
 
@@ -56,6 +55,7 @@ class PostgresStore(
     delivering.Outbox,
     routing.PostgresRouting,
     settling.Settling,
+    timing.Timing,
 ):
     """Keep runs and steps for the workers of one process."""
 
@@ -309,22 +309,7 @@ class PostgresStore(
             reports.append(await report())
         return planning.added(reports)
 
-    # Timers and upkeep
-
-    async def pump(self, *, worker: int, limit: int, late_s: float, cleanup_s: float) -> store.PumpReport:
-        """Carry out due timers, and tell when the next one is due."""
-        due = await self._rows("due_timers", {"late_s": late_s, "limit": limit})
-        report = store.PumpReport()
-        if due:
-            timers = [(row[0], row[1], row[2]) for row in due]
-            report = await self._connections.run(
-                lambda transaction: schedule.carry_out(
-                    transaction, timers, worker=worker, cleanup_s=cleanup_s, new_run_id=self.new_run_id
-                ),
-                stage="schedule",
-            )
-        found = await self._rows("next_timer", {})
-        return dataclasses.replace(report, next_in_s=found[0][0])
+    # Upkeep
 
     async def lead(self, *, worker: int, lead_s: float) -> bool:
         """Become or stay the leader."""

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import types
+import uuid
 from typing import Any, cast
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from heddle.config import settings
 from heddle.engine import operate, schedule, sweep
 from heddle.engine import parts as parts_module
-from heddle.ports import operating, store
+from heddle.ports import operating, store, timers
 
 MANAGED = 40
 
@@ -30,8 +31,14 @@ class _Store:
         self.left -= taken
         return taken
 
-    async def pump(self, *, limit: int, **_: Any) -> store.PumpReport:
-        return store.PumpReport(taken=self._take(limit))
+    async def due_timers(self, *, limit: int, **_: Any) -> list[timers.TimerRef]:
+        return [timers.TimerRef(uuid.UUID(int=number), 0, "start") for number in range(min(limit, self.left))]
+
+    async def carry_out(self, *, due: list[timers.TimerRef], **_: Any) -> store.PumpReport:
+        return store.PumpReport(taken=self._take(len(due)))
+
+    async def next_timer_s(self) -> float | None:
+        return None
 
     async def operate(self, *, batch: int, **_: Any) -> operating.OperationStep | None:
         self._take(batch)

@@ -181,6 +181,7 @@ MACHINES: Final = Row(
         _panel("Compute call duration", SECONDS, _quantile(metrics.COMPUTE_DURATION, 0.95)),
         _panel("Compute pool in use", SHARE, _value(metrics.COMPUTE_BUSY)),
         _panel("Timer lateness", SECONDS, _quantile(metrics.TIMERS_LATE, 0.99)),
+        _panel("Timers put off", PER_SECOND, _rate(metrics.TIMERS_PUT_OFF)),
         _panel("Empty claims", PER_SECOND, _rate(metrics.CLAIMS_EMPTY)),
         _panel(
             "Doorbells",

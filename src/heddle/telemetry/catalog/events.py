@@ -246,6 +246,15 @@ SERVICE_READY = _event("service.ready", INFO, "The service answers.", "url")
 SETTING_REFUSED = _event("setting.refused", ERROR, "A setting stopped the start.", "setting", "reason")
 CONFIGURATION_APPLIED = _event("configuration.applied", INFO, "What runs where was stored.", "path", "count")
 OVERRIDE_APPLIED = _event("override.applied", INFO, "An operator changed a limit at run time.", "name", "cause")
+TIMER_PUT_OFF = _event(
+    "timer.put_off",
+    ERROR,
+    "A timer could not be carried out; it is tried again, others go on.",
+    "name",
+    "count",
+    "error",
+    "retry_at",
+)
 STAGE_FAILED = _event("stage.failed", ERROR, "A pass of a stage raised and will be made again.", "stage", "error")
 
 # Telemetry about itself.

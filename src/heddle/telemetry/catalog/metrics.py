@@ -165,6 +165,11 @@ TIMERS_LATE = _histogram(
     buckets=START_BUCKETS,
     source=START_SOURCE,
 )
+TIMERS_PUT_OFF = _counter(
+    "heddle_timers_put_off_total",
+    "timers",
+    "Timers put off because they could not be carried out, each time they were tried.",
+)
 
 # Endpoints.
 ENDPOINT_DURATION = _histogram(

@@ -105,12 +105,14 @@ class OpenGate:
 class Memory:
     """Hold the tables that stores, doors and pulses of one test share. ``now_s`` is the store's clock, in seconds.
 
-    ``errors``: what transactions of workers raised. Nothing is rolled back here: such a store is of no more use.
+    ``errors``: what transactions of workers raised. Unless ``is_undoing`` nothing is rolled back, and such a store is
+    of no more use: an undone transaction costs a copy of every table before it.
     """
 
-    def __init__(self, *, now_s: Callable[[], float], rng: random.Random) -> None:
+    def __init__(self, *, now_s: Callable[[], float], rng: random.Random, is_undoing: bool = False) -> None:
         self.tables = Tables(now_s=now_s, rng=rng)
         self.rng = rng
+        self._is_undoing = is_undoing
         self.alone = threading.RLock()
         self.on_commit: Callable[[], None] = lambda: None
         self.errors: list[Exception] = []
@@ -120,6 +122,19 @@ class Memory:
         if name not in STATEMENTS:
             raise NotSimulated(f"the store in memory has no statement {name!r}")
         return STATEMENTS[name](self.tables, **parameters)
+
+    @contextlib.contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Leave the tables as they were when the block raises, in a store that rolls back."""
+        before = self.tables.copied() if self._is_undoing else None
+        try:
+            yield
+        except Exception as error:
+            if not isinstance(error, psycopg.errors.DivisionByZero):  # the guard of a plan: nothing is written yet
+                self.errors.append(error)
+            if before is not None:
+                self.tables.restore(before)
+            raise
 
     def new_run_id(self) -> uuid.UUID:
         """Make a run id from the store's time."""
@@ -198,13 +213,8 @@ class Connections:
         """Run one transaction. Raises StoreLost when the gate says so. ``suffix``: tables here have no partitions."""
         await self._gate.before(stage)
         with self._memory.alone:
-            try:
+            with self._memory.undoing():
                 result = await work(Transaction(self._memory))
-            except psycopg.errors.DivisionByZero:
-                raise  # the guard of a plan, before anything is written
-            except Exception as error:
-                self._memory.errors.append(error)
-                raise
             self._memory.on_commit()
         await self._gate.after(stage)
         return result

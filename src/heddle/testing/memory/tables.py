@@ -6,6 +6,7 @@ this room works on these tables; nothing else does, except invariants that look.
 """
 
 import collections
+import copy
 import dataclasses
 import random
 import uuid
@@ -22,6 +23,8 @@ Key = tuple[uuid.UUID, int]
 TimerKey = tuple[uuid.UUID, int, str]
 OPEN = frozenset({"blocked", "due", "pending", "waiting", "unknown"})
 LIVE = frozenset({"queued", "running"})
+# What a transaction that is undone leaves: the clock, chance, who watches, and sequences, which no database takes back.
+_NO_ROWS = frozenset({"now_s", "rng", "watch", "_numbers"})
 
 
 class LawBroken(AssertionError):
@@ -274,6 +277,15 @@ class Tables:
         self.leader: tuple[int | None, float] = (None, deployed.NEVER_S)
         self.watch: Callable[[str], None] = lambda _line: None
         self._numbers: collections.Counter[str] = collections.Counter()
+
+    def copied(self) -> dict[str, Any]:
+        """Copy every row, so that a transaction can be undone."""
+        return copy.deepcopy({name: rows for name, rows in vars(self).items() if name not in _NO_ROWS})
+
+    def restore(self, before: dict[str, Any]) -> None:
+        """Put the rows back as they were copied."""
+        for name, rows in before.items():
+            setattr(self, name, rows)
 
     def next(self, sequence: str) -> int:
         """Draw the next number of a sequence, counting from 1."""

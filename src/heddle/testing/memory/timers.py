@@ -23,6 +23,15 @@ def due_timers(tables: Tables, *, late_s: float, limit: int) -> Rows:
     return [(*key, None) for _, key in due[:limit]]
 
 
+def put_off_timer(tables: Tables, *, run_id: uuid.UUID, ordinal: int, kind: str, delay_s: float) -> Rows:
+    """Let a timer that is due be due later."""
+    due_at, now = tables.timers.get((run_id, ordinal, kind)), tables.now_s()
+    if due_at is None or due_at > now:
+        return []
+    tables.set_timer((run_id, ordinal, kind), now + delay_s)
+    return [(1,)]
+
+
 def next_timer(tables: Tables) -> Rows:
     """Tell in how many seconds the next timer is due."""
     return [(min(tables.timers.values()) - tables.now_s() if tables.timers else None,)]
@@ -275,6 +284,7 @@ def _signal(row: RunRow, step: StepRow | None, gone: Sequence[TimerKey]) -> list
 STATEMENTS: dict[str, Statement] = {
     "due_timers": due_timers,
     "next_timer": next_timer,
+    "put_off_timer": put_off_timer,
     "set_timers": set_timers,
     "lock_children": lock_children,
     "child_deadlines": child_deadlines,
