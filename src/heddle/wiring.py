@@ -148,8 +148,9 @@ def client() -> client_room.Heddle:
     """Give the client of this process, on Django's own connection: inside `atomic()` a submit joins it."""
     from heddle.store import django as django_store
 
-    made = django_store.DjangoDoors(cleanup_s=house_settings().cleanup_s)
-    return _client(made, house_settings(), functools.partial(direct.find, is_routed=RoutedModels(made)))
+    limits = house_settings()
+    made = django_store.DjangoDoors(cleanup_s=limits.cleanup_s, signals_max=limits.signals_max)
+    return _client(made, limits, functools.partial(direct.find, is_routed=RoutedModels(made)))
 
 
 def gateway_client(limits: settings.Settings, *, is_routed: Callable[[str], bool]) -> client_room.Heddle:
@@ -158,7 +159,7 @@ def gateway_client(limits: settings.Settings, *, is_routed: Callable[[str], bool
 
     bytes_max = limits.gateway_inline_bytes_max
     return _client(
-        django_store.DjangoDoors(cleanup_s=limits.cleanup_s),
+        django_store.DjangoDoors(cleanup_s=limits.cleanup_s, signals_max=limits.signals_max),
         dataclasses.replace(limits, inline_bytes_max=bytes_max),
         functools.partial(direct.find, is_routed=is_routed, bytes_max=bytes_max),
     )

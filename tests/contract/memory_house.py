@@ -47,7 +47,7 @@ class MemoryHouse(scene.House):
 
     def doors(self) -> memory_store.MemoryDoors:
         """Give the doors."""
-        return memory_store.MemoryDoors(self.memory, cleanup_s=scene.CLEANUP_S)
+        return memory_store.MemoryDoors(self.memory, cleanup_s=scene.CLEANUP_S, signals_max=scene.SIGNALS_MAX)
 
     def due_now(self) -> None:
         """Let the time of every timer come; a second passes, as nothing here takes any time by itself."""

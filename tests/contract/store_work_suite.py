@@ -81,6 +81,39 @@ class WaitSuite:
         with pytest.raises(doors.RunTerminal):
             await house.signal(run_id, "verdict")
 
+    async def test_signal_when_a_run_has_as_many_as_it_may_then_the_next_is_refused_and_none_is_lost(
+        self, house: House
+    ) -> None:
+        run_id, worker = (await house.admit()).run_id, await house.worker()
+        for number in range(scene.SIGNALS_MAX):
+            await house.signal(run_id, "verdict", number, str(number))
+
+        with pytest.raises(doors.SignalsFull, match=rf"run {run_id} keeps .* as it may, 4 \(HEDDLE_SIGNALS_MAX"):
+            await house.signal(run_id, "another", "late", "late")
+        await house.signal(run_id, "verdict", 0, "0")
+
+        waits = [call(ordinal, "signal", "verdict") for ordinal in range(1, scene.SIGNALS_MAX + 2)]
+        await house.begin(run_id, worker, *waits, ending=suspended(*range(1, scene.SIGNALS_MAX + 2)))
+        await house.pump(worker)
+        await house.signal(run_id, "another", "late", "late")
+
+        outputs = [view.output for _, view in sorted((await house.calls(run_id)).items())]
+        assert outputs == [*range(scene.SIGNALS_MAX), None]
+
+    async def test_signal_when_a_call_waits_for_it_then_it_is_taken_however_many_others_are_kept(
+        self, house: House
+    ) -> None:
+        run_id, worker = await started(house, call(1, "signal", "verdict"), ending=suspended(1))
+        for _ in range(scene.SIGNALS_MAX):
+            await house.signal(run_id, "noise")
+
+        await house.signal(run_id, "verdict", "yes")
+        with pytest.raises(doors.SignalsFull):
+            await house.signal(run_id, "verdict", "no")
+        await house.pump(worker)
+
+        assert (await house.calls(run_id))[1].output == "yes"
+
     async def test_callback_when_it_comes_twice_then_one_poll_is_made_due(self, house: House) -> None:
         deploy(house)
         _, worker = await started(house, call(1, "model", "sent"), ending=suspended(1))

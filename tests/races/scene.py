@@ -29,6 +29,7 @@ WORKFLOW = "shoot"
 PRIORITY = "standard"
 ACTIVATIONS = lanes.number("activation", WORKFLOW, 1, PRIORITY)
 CLEANUP_S = 60.0
+SIGNALS_MAX = 4
 PATIENCE_S = 30.0
 STOPPED = faults.StepFault(fault=faults.Fault.CANCELLED, message="stopped")
 MOVING_TABLES = [
@@ -318,7 +319,7 @@ class House(looks.Looks):
 
     def doors(self) -> django_store.DjangoDoors:
         """Give the doors."""
-        return django_store.DjangoDoors(cleanup_s=CLEANUP_S)
+        return django_store.DjangoDoors(cleanup_s=CLEANUP_S, signals_max=SIGNALS_MAX)
 
     async def shown(self, run_id: uuid.UUID) -> records.RunView:
         """Look at a run as its customer does."""

@@ -129,7 +129,7 @@ class Worker:
     async def signal(self) -> None:
         try:
             await self.house.signal(self.rng.choice(self.run_ids), "verdict", "yes", self.rng.choice([None, "k"]))
-        except doors.RunTerminal:
+        except (doors.RunTerminal, doors.SignalsFull):
             return
 
     async def retry(self) -> None:

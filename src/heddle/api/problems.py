@@ -63,6 +63,9 @@ KINDS: dict[str, Kind] = {
     "method_not_allowed": _kind(405, "The method does not fit the path", "Use one of the methods in the Allow header."),
     "idempotency_busy": _kind(409, "The first request is still being admitted", "Send it again in a moment."),
     "run_terminal": _kind(409, "The run is over", "Start a new run."),
+    "signals_full": _kind(
+        409, "The run has too many signals that it has not taken", "Send it again when the run has taken some of them."
+    ),
     "run_not_retryable": _kind(409, "The run cannot be retried", "Only failed and expired runs can be retried."),
     "change_refused": _kind(409, "The change cannot be made", "Do what the detail says."),
     "length_required": _kind(411, "The length is missing", "Send a Content-Length."),
@@ -210,6 +213,10 @@ _RULES: list[tuple[type[Exception], Callable[[Any], Refusal]]] = [
     (ninja.errors.ValidationError, _from_ninja),
     (doors.RunMissing, lambda error: Refusal("not_found", "There is no such run.")),
     (doors.RunTerminal, lambda error: Refusal("run_terminal", str(error) or "The run is over.")),
+    (
+        doors.SignalsFull,
+        lambda error: Refusal("signals_full", f"{str(error)[:1].upper()}{str(error)[1:]}; this one was not kept."),
+    ),
     (
         doors.RunNotRetryable,
         lambda error: Refusal("run_not_retryable", str(error) or "Only failed or expired runs can be retried."),

@@ -245,7 +245,7 @@ class Heddle(schedules.Schedules, calls.Calling):
     ) -> None:
         """Deliver a signal, kept until the run asks for it. A second call with the same key changes nothing.
 
-        Raises InvalidInput, RunMissing, RunTerminal.
+        Raises InvalidInput, RunMissing, RunTerminal, SignalsFull.
         """
         problems = [
             *admission.key_problems(idempotency_key, field="idempotency_key"),

@@ -224,6 +224,13 @@ class Settings:
     idempotency_hours: int = _setting(72, "Time an idempotency key is kept.", unit="h", low=24, high=8_760)
     wait_max_s: float = _setting(60.0, "Longest Prefer: wait.", unit="s", low=0, high=600)
     deadline_max_s: float = _setting(604_800.0, "Longest deadline of a run.", unit="s", low=1, high=31_536_000)
+    signals_max: int = _setting(
+        1_000,
+        "Most signals kept for a run that it has not taken; one that a call waits for is taken at any rate.",
+        unit="signals",
+        low=1,
+        high=100_000,
+    )
     page_max: int = _setting(200, "Largest page of a list.", unit="items", low=1, high=1_000)
     operation_batch: int = _setting(
         200, "Runs that one transaction of a bulk operation looks at.", unit="runs", low=1, high=1_000

@@ -36,6 +36,7 @@ SAID = {
     "retry": "The failed steps are due again.",
     "no-retry": "Only failed and expired runs can be retried.",
     "signal": "The signal was delivered.",
+    "full-signals": "The signal was not sent: the run has too many already that it has not taken.",
     "bad-signal": "The signal was not sent: it needs a name, and a payload that is JSON.",
 }
 
@@ -184,6 +185,8 @@ def steer(
                 raise django.http.Http404(action)
     except doors.RunTerminal:
         said = "over"
+    except doors.SignalsFull:
+        said = "full-signals"
     except doors.RunNotRetryable:
         said = "no-retry"
     except (client.InvalidInput, ValueError, RecursionError):

@@ -29,6 +29,16 @@ class RunTerminal(Exception):
     """Say that a run is over and cannot take what was asked (HTTP 409)."""
 
 
+class SignalsFull(Exception):
+    """Say that a run has as many signals that it has not taken as one may have (HTTP 409)."""
+
+    def __init__(self, *, run_id: uuid.UUID, bound: int) -> None:
+        super().__init__(
+            f"run {run_id} keeps as many signals that it has not taken as it may, {bound:,} (HEDDLE_SIGNALS_MAX)"
+        )
+        self.bound = bound
+
+
 class RunNotRetryable(Exception):
     """Say that only failed or expired runs can be retried (HTTP 409)."""
 
@@ -104,7 +114,9 @@ class Doors(Protocol):
         payload: identity.JsonValue,
         idempotency_key: str | None,
     ) -> None:
-        """Deliver a signal, buffered when nobody waits for it yet. Raises RunMissing, RunTerminal."""
+        """Deliver a signal, buffered when nobody waits for it yet. Raises RunMissing, RunTerminal, SignalsFull: that
+        one was not kept, all before it were.
+        """
         ...
 
     def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:

@@ -26,9 +26,10 @@ _CHASE_MAX = 5
 class DjangoDoors(admitting.Admitting):
     """Admit, show and steer runs through one of Django's connections."""
 
-    def __init__(self, *, using: str = "default", cleanup_s: float = 60.0) -> None:
+    def __init__(self, *, using: str = "default", cleanup_s: float = 60.0, signals_max: int = 1_000) -> None:
         super().__init__(using=using)
         self._cleanup_s = cleanup_s
+        self._signals_max = signals_max
 
     def _atomic(self) -> transaction.Atomic:
         return transaction.atomic(using=self._using)
@@ -206,9 +207,10 @@ class DjangoDoors(admitting.Admitting):
             self._rows("lock_runs", {"run_ids": [run_id]})
             if self._own(tenant, run_id) not in ("queued", "running"):
                 return False
-            self._rows(
-                "signal_add", {"run_id": run_id, "name": name, "key": idempotency_key, "payload": json.dumps(payload)}
-            )
+            given = {"run_id": run_id, "name": name, "key": idempotency_key, "payload": json.dumps(payload)}
+            ((is_kept,),) = self._rows("signal_add", {**given, "kept_max": self._signals_max})
+            if not is_kept:
+                raise doors.SignalsFull(run_id=run_id, bound=self._signals_max)
             self._ring()
         return True
 

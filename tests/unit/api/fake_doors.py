@@ -35,6 +35,7 @@ class FakeDoors:
         self.busy: set[str] = set()
         self.owned: dict[tuple[str, str], artifact.Artifact] = {}
         self.signals: list[tuple[uuid.UUID, str, Any, str | None]] = []
+        self.signals_max = 1_000
         self.callbacks: set[tuple[str, str, str]] = set()
         self.jobs: dict[tuple[str, str], str] = {}
         self.strays: list[tuple[str, str]] = []
@@ -133,6 +134,8 @@ class FakeDoors:
     ) -> None:
         if self.run(tenant=tenant, run_id=run_id).state in run.TERMINAL:
             raise doors.RunTerminal(f"run {run_id} is over")
+        if len(self.signals) >= self.signals_max:
+            raise doors.SignalsFull(run_id=run_id, bound=self.signals_max)
         if idempotency_key is None or all(each[3] != idempotency_key for each in self.signals):
             self.signals.append((run_id, name, payload, idempotency_key))
 

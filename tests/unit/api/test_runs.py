@@ -290,6 +290,21 @@ def test_signal_when_sent_twice_under_one_key_then_kept_once_and_when_over_409(
     assert post(web, path, "late").json()["code"] == "run_terminal"
 
 
+def test_signal_when_the_run_has_too_many_then_409_names_the_bound(web: django.test.Client, home: house.House) -> None:
+    run_id = start(web).json()["id"]
+    home.doors.signals_max = 1
+    path = f"/v1/runs/{run_id}/signals/art_director"
+    assert post(web, path, "approved").status_code == 202
+
+    refused = post(web, path, "approved")
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "signals_full")
+    assert refused.json()["detail"].startswith(
+        f"Run {run_id} keeps as many signals that it has not taken as it may, 1 ("
+    )
+    assert len(home.doors.signals) == 1
+
+
 def test_signal_when_its_name_has_a_slash_then_it_is_taken_whole(web: django.test.Client, home: house.House) -> None:
     run_id = start(web).json()["id"]
 

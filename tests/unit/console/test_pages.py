@@ -251,11 +251,13 @@ def test_buttons_when_pressed_then_the_run_is_steered(inside: django.test.Client
 
     signalled = inside.post(f"{path}/signal", {"name": "art_director", "payload": '"approved"'})
     malformed = inside.post(f"{path}/signal", {"name": "art_director", "payload": "{nope"})
+    home.doors.signals_max = 1
+    one_more = inside.post(f"{path}/signal", {"name": "art_director", "payload": '"approved"'})
     cancelled = inside.post(f"{path}/cancel")
     refused = inside.post(f"{path}/retry")
 
-    assert [each["Location"] for each in (signalled, malformed, cancelled, refused)] == [
-        f"{path}?said={said}" for said in ("signal", "bad-signal", "cancel", "no-retry")
+    assert [each["Location"] for each in (signalled, malformed, one_more, cancelled, refused)] == [
+        f"{path}?said={said}" for said in ("signal", "bad-signal", "full-signals", "cancel", "no-retry")
     ]
     assert home.doors.signals == [(run_id, "art_director", "approved", None)]
     assert home.doors.found[run_id].cancel_requested_at is not None

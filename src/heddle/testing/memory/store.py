@@ -307,9 +307,10 @@ class MemoryDoors(django_store.DjangoDoors):
         memory: Memory,
         *,
         cleanup_s: float = 60.0,
+        signals_max: int = 1_000,
         rung: Callable[[str, str], None] = lambda _channel, _text: None,
     ) -> None:
-        super().__init__(cleanup_s=cleanup_s)
+        super().__init__(cleanup_s=cleanup_s, signals_max=signals_max)
         self._memory = memory
         self._rung = rung
 

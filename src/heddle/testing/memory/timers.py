@@ -113,18 +113,22 @@ def consume_signals(tables: Tables, *, runs: Sequence[uuid.UUID], seqs: Sequence
     return []
 
 
-def signal_add(tables: Tables, *, run_id: uuid.UUID, name: str, key: str | None, payload: str) -> Rows:
-    """Buffer a signal, and make the oldest call that waits for it and has none yet due."""
+def signal_add(tables: Tables, *, run_id: uuid.UUID, name: str, key: str | None, payload: str, kept_max: int) -> Rows:
+    """Buffer a signal, and make the oldest call that waits for it and has none yet due; tell whether it was kept."""
     row = tables.runs[run_id]
     if key is not None and any((signal.name, signal.key) == (name, key) for signal in row.signals):
-        return []
-    buffered = sum(signal.name == name and signal.consumed_by is None for signal in row.signals)
-    row.signals.append(SignalRow(seq=tables.next("signal"), name=name, key=key, payload=json.loads(payload)))
+        return [(True,)]
+    kept = [signal.name for signal in row.signals if signal.consumed_by is None]
     waiting = [step for step in row.steps.values() if (step.kind, step.name, step.state) == ("signal", name, "waiting")]
     waiting.sort(key=lambda step: step.ordinal)
-    for step in waiting[buffered : buffered + 1]:
+    buffered = kept.count(name)
+    target = waiting[buffered : buffered + 1]
+    if not target and len(kept) >= kept_max:
+        return [(False,)]
+    row.signals.append(SignalRow(seq=tables.next("signal"), name=name, key=key, payload=json.loads(payload)))
+    for step in target:
         tables.set_timer((run_id, step.ordinal, "signal"), tables.now_s())
-    return []
+    return [(True,)]
 
 
 def callback_add(
