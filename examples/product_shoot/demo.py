@@ -227,7 +227,7 @@ class Demo:
     def _gather(self, run_id: str, photo: photos.Photo) -> Finished:
         path = f"/v1/runs/{run_id}"
         run = self._insist(lambda: self._api.get(path))
-        steps = self._insist(lambda: self._api.get(f"{path}/steps"))["items"]
+        steps = self._steps(path)
         output = run["output"] if run["state"] == "succeeded" else None
         shots: list[Shot] = []
         mask_path = None
@@ -266,6 +266,16 @@ class Demo:
         (self._out / folder).mkdir(parents=True, exist_ok=True)
         (self._out / folder / name).write_bytes(content)
         return f"{folder}/{name}"
+
+    def _steps(self, path: str) -> list[Json]:
+        steps: list[Json] = []
+        cursor: str | None = None
+        while True:
+            page = self._insist(functools.partial(self._api.get, f"{path}/steps", limit=PAGE_MAX, cursor=cursor))
+            steps += page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return steps
 
     def _insist(self, ask: abc.Callable[[], Result]) -> Result:
         """Ask until the service answers, for at most two minutes: every request here is safe to make again."""

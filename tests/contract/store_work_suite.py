@@ -14,6 +14,21 @@ from tests.races import scene
 from tests.races.scene import House, call, suspended
 
 
+class PageSuite:
+    """Pages of a run's calls."""
+
+    async def test_steps_when_paged_then_each_call_comes_once_with_its_own_attempts(self, house: House) -> None:
+        calls = [call(ordinal, "step", "double") for ordinal in range(1, 6)]
+        run_id, worker = await started(house, *calls, ending=suspended(*range(1, 6)))
+        for leased in await house.claim(worker, scene.step_lane("double")):
+            await house.settle(scene.done(leased))
+
+        pages = [await house.calls(run_id, after=after, limit=2) for after in (0, 2, 4, 5)]
+
+        assert [list(page) for page in pages] == [[1, 2], [3, 4], [5], []]
+        assert [len(view.attempts) for page in pages for view in page.values()] == [1] * 5
+
+
 class WaitSuite:
     """Signals, sleeps, callbacks and child runs."""
 

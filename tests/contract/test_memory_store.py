@@ -55,6 +55,10 @@ class TestFailure(store_suite.FailureSuite):
     """Failure in memory."""
 
 
+class TestPage(store_work_suite.PageSuite):
+    """Pages of calls."""
+
+
 class TestWait(store_work_suite.WaitSuite):
     """Waiting in memory."""
 

@@ -198,7 +198,7 @@ class Site:
         return self.doors.run(tenant=self.tenant, run_id=run_id)
 
     def steps(self, run_id: uuid.UUID) -> list[records.StepView]:
-        return self.doors.steps(tenant=self.tenant, run_id=run_id)
+        return self.doors.steps(tenant=self.tenant, run_id=run_id, after=0, limit=10_000)
 
     def why(self, run_id: uuid.UUID) -> str:
         return self.doors.why(tenant=self.tenant, run_id=run_id).sentence

@@ -64,6 +64,10 @@ class TestFailure(store_suite.FailureSuite):
     """Failure on PostgreSQL."""
 
 
+class TestPage(store_work_suite.PageSuite):
+    """Pages of calls."""
+
+
 class TestWait(store_work_suite.WaitSuite):
     """Waiting on PostgreSQL."""
 

@@ -326,9 +326,9 @@ class House(looks.Looks):
         view: records.RunView = await in_thread(lambda: self.doors().run(tenant=self.tenant, run_id=run_id))
         return view
 
-    async def calls(self, run_id: uuid.UUID) -> dict[int, records.StepView]:
+    async def calls(self, run_id: uuid.UUID, *, after: int = 0, limit: int = 1_000) -> dict[int, records.StepView]:
         """Look at the calls of a run as its customer does."""
-        views = await in_thread(lambda: self.doors().steps(tenant=self.tenant, run_id=run_id))
+        views = await in_thread(lambda: self.doors().steps(tenant=self.tenant, run_id=run_id, after=after, limit=limit))
         return {view.ordinal: view for view in views}
 
     async def events(self, run_id: uuid.UUID, *, after_seq: int = 0, limit: int = 100) -> list[records.EventView]:

@@ -114,6 +114,15 @@ class BatchForm(pydantic.BaseModel):
     items: list[Any] = pydantic.Field(description="Requests for runs, each with an optional idempotency_key.")
 
 
+class PageQuery(ninja.Schema):
+    """Which page of a list is asked for."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    limit: int = pydantic.Field(default=50, ge=1)
+    cursor: str | None = pydantic.Field(default=None, max_length=200)
+
+
 class RunQuery(ninja.Schema):
     """Which runs are asked for."""
 

@@ -19,6 +19,8 @@ from heddle.core import faults, reasons
 from heddle.ports import records, spending
 
 JSON = "application/json"
+_UUID_BYTES = 16
+_ORDINAL_BYTES = 4
 
 
 def text(value: Any) -> str:
@@ -171,21 +173,37 @@ def schedule(view: records.ScheduleView) -> dict[str, Any]:
 
 def cursor(before: uuid.UUID) -> str:
     """Write where the next page begins; callers must not look inside."""
-    return base64.urlsafe_b64encode(before.bytes).decode().rstrip("=")
+    return _cursor(before.bytes)
 
 
 def read_cursor(written: str) -> uuid.UUID:
     """Read a cursor. Raises Refusal naming the field."""
+    return uuid.UUID(bytes=_read_cursor(written, size_bytes=_UUID_BYTES))
+
+
+def call_cursor(after: int) -> str:
+    """Write after which call of a run the next page begins; callers must not look inside."""
+    return _cursor(after.to_bytes(_ORDINAL_BYTES))
+
+
+def read_call_cursor(written: str) -> int:
+    """Read a cursor of calls. Raises Refusal naming the field."""
+    return int.from_bytes(_read_cursor(written, size_bytes=_ORDINAL_BYTES))
+
+
+def _cursor(place: bytes) -> str:
+    return base64.urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _read_cursor(written: str, *, size_bytes: int) -> bytes:
     try:
-        return uuid.UUID(bytes=base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error) as error:
-        raise problems.invalid(
-            [
-                client.Problem(
-                    field="cursor", message="is not a cursor of ours; pass next_cursor of the page before, unchanged"
-                )
-            ]
-        ) from error
+        place = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        place = b""
+    if len(place) != size_bytes:
+        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
+        raise problems.invalid([client.Problem(field="cursor", message=message)])
+    return place
 
 
 def _attempt(view: records.AttemptView) -> dict[str, Any]:

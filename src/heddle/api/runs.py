@@ -144,10 +144,20 @@ def show(request: django.http.HttpRequest, run_id: str) -> django.http.HttpRespo
 
 
 @router.get("/runs/{run_id}/steps", auth=auth.reads, summary="Show the calls of a run")
-def steps(request: django.http.HttpRequest, run_id: str) -> django.http.HttpResponse:
-    """Show the calls of a run with their attempts, by ordinal."""
-    views = room().heddle.steps(run_id, tenant=auth.tenant_of(request))
-    return render.answer({"items": [render.step(view, root=_root(request)) for view in views], "next_cursor": None})
+def steps(
+    request: django.http.HttpRequest, run_id: str, query: ninja.Query[forms.PageQuery]
+) -> django.http.HttpResponse:
+    """Show the calls of a run with their attempts, by ordinal; keyset-paged."""
+    bodies.check_query(request, forms.PageQuery)
+    after = 0 if query.cursor is None else render.read_call_cursor(query.cursor)
+    views = room().heddle.steps(run_id, tenant=auth.tenant_of(request), after=after, limit=query.limit)
+    root = _root(request)
+    return render.answer(
+        {
+            "items": [render.step(view, root=root) for view in views],
+            "next_cursor": render.call_cursor(views[-1].ordinal) if len(views) == query.limit else None,
+        }
+    )
 
 
 @router.get("/runs/{run_id}/why", auth=auth.reads, summary="Say what a run waits for")

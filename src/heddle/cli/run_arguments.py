@@ -35,8 +35,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     listing.add_argument("--limit", type=int, default=20)
     listing.add_argument("--cursor", default=None, help="next_cursor of the page before")
 
-    show = _add(commands, "show", "show one run with its steps")
+    show = _add(commands, "show", "show one run with its steps, a page of them")
     show.add_argument("run_id")
+    show.add_argument("--limit", type=int, default=50, help="most steps shown (default: 50)")
+    show.add_argument("--cursor", default=None, help="next_cursor of the page before")
     watch = _add(commands, "watch", "show the progress of a run until it is over; 1 unless it succeeded")
     watch.add_argument("run_id")
     operate_arguments.add_filter(_add(commands, "cancel", "ask a run to stop, or every run of a filter"))

@@ -76,9 +76,10 @@ def show(given: argparse.Namespace) -> int:
     api = remote.here()
     path = _path(given.run_id)
     run = api.get(path)
-    steps = api.get(f"{path}/steps")["items"]
+    page = api.get(f"{path}/steps", limit=given.limit, cursor=given.cursor)
+    steps = page["items"]
     if given.json:
-        _print_json({**run, "calls": steps})
+        _print_json({**run, "calls": steps, "next_cursor": page["next_cursor"]})
         return complaints.Exit.DONE
     _print_run(run)
     if run["state"] not in TERMINAL:
@@ -98,6 +99,8 @@ def show(given: argparse.Namespace) -> int:
     if rows:
         print()
         print(table.columns(rows, heads=("  #", "KIND", "NAME", "STATE", "TRIES", "COST", "FAULT")))
+    if page["next_cursor"]:
+        print(f"{len(steps)} of {run['steps']['total']} calls; more: --cursor {page['next_cursor']}", file=sys.stderr)
     return complaints.Exit.DONE
 
 

@@ -17,6 +17,7 @@ from heddle.client import (
     admission,
     backpressure,
     calls,
+    history,
     keys,
     needs,
     outcomes,
@@ -29,16 +30,15 @@ from heddle.client import (
 from heddle.client.admission import InvalidInput, RunRequest
 from heddle.client.values import Problem
 from heddle.config import settings
-from heddle.core import artifact, identity, reasons, run
+from heddle.core import artifact, identity, run
 from heddle.ports import doors, provider, records
 
 WAIT_FIRST_S = 0.02
 WAIT_LONGEST_S = 0.5
 SIGNAL_CHARACTERS_MAX = 100
-EVENTS_MAX = 1_000
 
 
-class Heddle(schedules.Schedules, calls.Calling):
+class Heddle(history.History, schedules.Schedules, calls.Calling):
     """Reach the house. Every method names a tenant and sees nothing of another's.
 
     Raises of every call: the exceptions of ``ports.doors`` and ``InvalidInput``. What the database raises when it is
@@ -165,7 +165,7 @@ class Heddle(schedules.Schedules, calls.Calling):
 
     def get(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> records.RunView:
         """Show one run. Raises RunMissing, also for what is no id at all."""
-        return self._doors.run(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+        return self._doors.run(tenant=self.tenant(tenant), run_id=history.run_uuid(run_id))
 
     def runs(
         self, where: records.RunFilter | None = None, *, tenant: str | records.Tenant = "default"
@@ -192,7 +192,7 @@ class Heddle(schedules.Schedules, calls.Calling):
         owner = self.tenant(tenant)
         pause = pause or self._pause
         until_s = self._monotonic_s() + max(0.0, min(timeout_s, self.limits.wait_max_s))
-        delay_s, target = WAIT_FIRST_S, run_uuid(run_id)
+        delay_s, target = WAIT_FIRST_S, history.run_uuid(run_id)
         while True:
             view = self._doors.run(tenant=owner, run_id=target)
             left_s = until_s - self._monotonic_s()
@@ -202,37 +202,13 @@ class Heddle(schedules.Schedules, calls.Calling):
             pause(min(delay_s, left_s))
             delay_s = min(delay_s * 1.5, WAIT_LONGEST_S)
 
-    def steps(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> list[records.StepView]:
-        """Show the calls of a run with their attempts, by ordinal. Raises RunMissing."""
-        return self._doors.steps(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
-
-    def events(
-        self,
-        run_id: uuid.UUID | str,
-        *,
-        tenant: str | records.Tenant = "default",
-        after_seq: int = 0,
-        limit: int = EVENTS_MAX,
-    ) -> list[records.EventView]:
-        """Show what happened to a run after ``after_seq``, in order, at most ``limit`` (1 to 1,000).
-
-        Raises RunMissing.
-        """
-        bounded = max(1, min(limit, EVENTS_MAX))
-        owner = self.tenant(tenant)
-        return self._doors.events(tenant=owner, run_id=run_uuid(run_id), after_seq=max(0, after_seq), limit=bounded)
-
-    def why(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> reasons.Explanation:
-        """Say what a run waits for: one sentence, the chain of causes, an estimate. Raises RunMissing."""
-        return self._doors.why(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
-
     def cancel(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> bool:
         """Ask a run to stop; False when it is over already. A second call changes nothing. Raises RunMissing."""
-        return self._doors.cancel(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+        return self._doors.cancel(tenant=self.tenant(tenant), run_id=history.run_uuid(run_id))
 
     def retry(self, run_id: uuid.UUID | str, *, tenant: str | records.Tenant = "default") -> None:
         """Make the failed steps of a failed or expired run due again. Raises RunMissing, RunNotRetryable."""
-        self._doors.retry(tenant=self.tenant(tenant), run_id=run_uuid(run_id))
+        self._doors.retry(tenant=self.tenant(tenant), run_id=history.run_uuid(run_id))
 
     def signal(
         self,
@@ -259,7 +235,7 @@ class Heddle(schedules.Schedules, calls.Calling):
             raise InvalidInput(problems)
         self._doors.signal(
             tenant=self.tenant(tenant),
-            run_id=run_uuid(run_id),
+            run_id=history.run_uuid(run_id),
             name=name,
             payload=payload,
             idempotency_key=idempotency_key,
@@ -388,13 +364,3 @@ class Heddle(schedules.Schedules, calls.Calling):
             now=self._now(),
             find_artifact=lambda sha256: self._doors.artifact(tenant=owner, sha256=sha256),
         )
-
-
-def run_uuid(run_id: uuid.UUID | str) -> uuid.UUID:
-    """Read a run's id. Raises RunMissing for what is none: no run has it."""
-    if isinstance(run_id, uuid.UUID):
-        return run_id
-    try:
-        return uuid.UUID(run_id)
-    except ValueError as error:
-        raise doors.RunMissing(run_id[:100]) from error

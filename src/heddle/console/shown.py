@@ -15,8 +15,8 @@ from heddle.console import graph, timeline, words
 from heddle.core import identity, run, step
 from heddle.ports import operators, records
 
-DRAWN_MAX = 300
-"""Most calls drawn in a graph or timeline; the table below has all that the page shows."""
+CALLS_MAX = 200
+"""Most calls on one page of a run: in its graph, its timeline and its list alike."""
 PICTURES_MAX = 60
 TEXT_CHARACTERS_MAX = 4_000
 NAME_CHARACTERS = 18
@@ -102,6 +102,33 @@ class Box:
     line: StepLine
     title: str
     subtitle: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """Say which of a run's calls a page has, by their ordinals, and how many it leaves out.
+
+    ``following``: after which ordinal the next page begins; 0: there is none.
+    """
+
+    after: int
+    first: int
+    last: int
+    left_out: int
+    following: int
+
+
+def calls(lines: Sequence[StepLine], *, after: int, limit: int, total: int) -> Calls:
+    """Say which calls these are of ``total``; the page was to begin after ``after`` and to have at most ``limit``."""
+    first, last = (lines[0].ordinal, lines[-1].ordinal) if lines else (0, 0)
+    left_out = max(0, total - len(lines))
+    return Calls(
+        after=after,
+        first=first,
+        last=last,
+        left_out=left_out,
+        following=last if left_out and len(lines) == limit else 0,
+    )
 
 
 def run_line(view: records.RunView, *, now: datetime.datetime) -> RunLine:
@@ -194,9 +221,7 @@ def step_line(view: records.StepView, *, now: datetime.datetime) -> StepLine:
 
 def drawing(views: Sequence[records.StepView], lines: Sequence[StepLine]) -> tuple[graph.Layout, list[Box]]:
     """Lay out the calls (the activation is not one) of a run as a graph."""
-    drawn = [
-        (view, line) for view, line in zip(views, lines, strict=True) if view.kind is not step.StepKind.ACTIVATION
-    ][:DRAWN_MAX]
+    drawn = [(view, line) for view, line in zip(views, lines, strict=True) if view.kind is not step.StepKind.ACTIVATION]
     moments = {at: index for index, at in enumerate(sorted({view.created_at for view, _ in drawn}))}
     layout = graph.lay_out(
         [graph.Node(key=view.ordinal, parents=view.parents, wave=moments[view.created_at]) for view, _ in drawn]
@@ -230,7 +255,7 @@ def times(view: records.RunView, steps: Sequence[records.StepView], *, now: date
             is_waiting=each.kind in _WAITING_KINDS,
             has_begun=bool(each.attempts) or each.state not in _NEVER_BEGUN,
         )
-        for each in steps[:DRAWN_MAX]
+        for each in steps
     ]
     return timeline.lay_out(spans, started_at=view.created_at, finished_at=view.finished_at, now=now)
 

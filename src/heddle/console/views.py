@@ -26,6 +26,7 @@ PAGE_RUNS = 50
 PAGE_UNKNOWN = 50
 EVENTS_SHOWN = 200
 GROUPS_MAX = 1_000
+ORDINAL_DIGITS = 9
 _Rest = ParamSpec("_Rest")
 _View = Callable[Concatenate[django.http.HttpRequest, session.Visitor, _Rest], django.http.HttpResponseBase]
 _Served = Callable[Concatenate[django.http.HttpRequest, _Rest], django.http.HttpResponseBase]
@@ -126,7 +127,8 @@ def one_run(request: django.http.HttpRequest, visitor: session.Visitor, run_id: 
     """Show one run: state, reason, graph, timeline, calls, pictures, events."""
     tenant, house, now = visitor.key.tenant, heddle(), _now()
     view = house.get(run_id, tenant=tenant)
-    steps = house.steps(run_id, tenant=tenant)
+    after, limit = _ordinal(request.GET.get("after", "")), min(shown.CALLS_MAX, house.limits.page_max)
+    steps = house.steps(run_id, tenant=tenant, after=after, limit=limit)
     lines = [shown.step_line(each, now=now) for each in steps]
     layout, boxes = shown.drawing(steps, lines)
     events = house.events(run_id, tenant=tenant, limit=EVENTS_SHOWN)
@@ -155,7 +157,7 @@ def one_run(request: django.http.HttpRequest, visitor: session.Visitor, run_id: 
         ],
         "ticks": [(tick.left, words.duration(tick.at_s)) for tick in drawn.ticks],
         "lines": lines,
-        "hidden": max(0, len(lines) - shown.DRAWN_MAX),
+        "calls": shown.calls(lines, after=after, limit=limit, total=view.steps.total),
         "events": [(each, words.clock(each.at), shown.written(dict(each.detail) or None)) for each in events],
         "are_all_events": len(events) < EVENTS_SHOWN,
         "said": SAID.get(request.GET.get("said", ""), ""),
@@ -342,6 +344,11 @@ def _uuid(text: str) -> uuid.UUID | None:
         return uuid.UUID(text) if text else None
     except ValueError:
         return None
+
+
+def _ordinal(text: str) -> int:
+    """Read after which call a page begins; what is no number means the first page."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= ORDINAL_DIGITS else 0
 
 
 def _now() -> datetime.datetime:

@@ -85,8 +85,10 @@ class Doors(Protocol):
         """Show runs, newest first, at most ``where.limit``; input and output are left out."""
         ...
 
-    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> list[records.StepView]:
-        """Show the calls of a run in order of their ordinals. Raises RunMissing."""
+    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID, after: int, limit: int) -> list[records.StepView]:
+        """Show the calls of a run whose ordinals come after ``after``, in order, at most ``limit``. Raises
+        RunMissing.
+        """
         ...
 
     def events(

@@ -74,17 +74,17 @@ class DjangoDoors(admitting.Admitting):
             raise doors.RunMissing(f"there is no run {run_id}")
         return str(found[0][0])
 
-    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> list[records.StepView]:
-        """Show the calls of a run."""
+    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID, after: int, limit: int) -> list[records.StepView]:
+        """Show calls of a run."""
         self._own(tenant, run_id)
+        calls = self._rows("step_views", {"run_id": run_id, "after": after, "limit": limit})
+        if not calls:
+            return []
         attempts: dict[int, list[records.AttemptView]] = {}
-        for row in self._rows("attempt_views", {"run_id": run_id}):
+        for row in self._rows("attempt_views", {"run_id": run_id, "after": after, "last": calls[-1][0]}):
             ordinal, view = reading.attempt_view(row, run_id=run_id)
             attempts.setdefault(ordinal, []).append(view)
-        return [
-            reading.step_view(row, attempts=tuple(attempts.get(row[0], ())))
-            for row in self._rows("step_views", {"run_id": run_id})
-        ]
+        return [reading.step_view(row, attempts=tuple(attempts.get(row[0], ()))) for row in calls]
 
     def events(
         self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from heddle.core import artifact, ids, reasons, run
+from heddle.core import artifact, ids, reasons, run, step
 from heddle.core.plan import public
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, records
@@ -107,9 +107,33 @@ class FakeDoors:
         ]
         return [dataclasses.replace(view, input=None, output=None) for view in views[: where.limit]]
 
-    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> list[records.StepView]:
+    def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID, after: int, limit: int) -> list[records.StepView]:
         self.run(tenant=tenant, run_id=run_id)
-        return self.run_steps.get(run_id, [])
+        return [each for each in self.run_steps.get(run_id, []) if each.ordinal > after][:limit]
+
+    def plan(self, run_id: uuid.UUID, *, calls: int) -> None:
+        """Give a run so many calls, each waiting for the one before it."""
+        self.run_steps[run_id] = [
+            records.StepView(
+                ordinal=ordinal,
+                kind=step.StepKind.STEP,
+                name="paint",
+                state=step.StepState.BLOCKED,
+                is_leased=False,
+                parents=(ordinal - 1,) if ordinal > 1 else (),
+                input=None,
+                output=None,
+                fault=None,
+                note="",
+                created_at=self.now,
+                due_at=None,
+                finished_at=None,
+                cost_nano_usd=0,
+                attempts=(),
+            )
+            for ordinal in range(1, calls + 1)
+        ]
+        self.move(run_id, steps=dataclasses.replace(self.found[run_id].steps, total=calls))
 
     def events(
         self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int

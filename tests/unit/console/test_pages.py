@@ -357,3 +357,32 @@ def test_words_when_any_state_is_shown_then_it_has_a_word_a_tone_and_a_sentence(
 )
 def test_duration_when_written_then_with_two_units_at_most(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
+
+
+def test_run_when_it_has_more_calls_than_a_page_then_a_page_is_drawn_and_the_rest_is_said_and_linked(
+    inside: django.test.Client, home: house.House
+) -> None:
+    run_id = home.heddle.submit("product_shoot", INPUT, tenant="acme").run.id
+    home.doors.plan(run_id, calls=450)
+
+    first, last = (inside.get(f"/console/runs/{run_id}{query}").content.decode() for query in ("", "?after=400"))
+
+    assert [page.count('class="node tone-') for page in (first, last)] == [200, 50]
+    assert [page.count('<li id="step-') for page in (first, last)] == [200, 50]
+    assert "Calls 1 to 200: the graph, the timeline and the list below show these, and leave out 250 more." in first
+    assert "Calls 401 to 450: the graph, the timeline and the list below show these, and leave out 400 more." in last
+    assert f'href="/console/runs/{run_id}?after=200">Next calls' in first
+    assert "Next calls" not in last
+    assert f'href="/console/runs/{run_id}?after=399#step-400">400</a>' in last
+    assert f'data-live="/console/runs/{run_id}?part=1&amp;after=400"' in last
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "²", "9" * 40])
+def test_run_when_the_page_of_its_calls_is_no_number_then_the_first_page(
+    inside: django.test.Client, home: house.House, after: str
+) -> None:
+    run_id = make_run(home)
+
+    page = inside.get(f"/console/runs/{run_id}", {"after": after})
+
+    assert (page.status_code, page.content.decode().count('<li id="step-')) == (200, 2)

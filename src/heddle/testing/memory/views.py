@@ -93,10 +93,12 @@ def _difference(tried: tables_module.AttemptRow) -> int | None:
     return tried.cost_nano_usd - tried.primary_price_nano_usd
 
 
-def attempt_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
-    """Show the attempts of a run."""
+def attempt_views(tables: Tables, *, run_id: uuid.UUID, after: int, last: int) -> Rows:
+    """Show the attempts of a page of a run's calls."""
     rows: Rows = []
-    for step in sorted(tables.runs[run_id].steps.values(), key=lambda step: step.ordinal):
+    for step in _calls(tables, run_id, after=after):
+        if step.ordinal > last:
+            break
         is_plain = (step.kind, step.state, step.attempts) == ("step", "succeeded", 1) and step.started_at is not None
         if is_plain and not step.tries:
             worker = tables.workers.get(step.worker_id or 0)
@@ -126,10 +128,10 @@ def attempt_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
     return rows
 
 
-def step_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
-    """Show the calls of a run."""
+def step_views(tables: Tables, *, run_id: uuid.UUID, after: int, limit: int) -> Rows:
+    """Show the calls of a run after an ordinal."""
     rows: Rows = []
-    for step in sorted(tables.runs[run_id].steps.values(), key=lambda step: step.ordinal):
+    for step in _calls(tables, run_id, after=after)[:limit]:
         key = (run_id, step.ordinal)
         head = (step.ordinal, step.kind, step.name, step.state, key in tables.leases, step.parents)
         values = (text(step.input), text(step.output), text(step.fault), step.note)
@@ -137,6 +139,11 @@ def step_views(tables: Tables, *, run_id: uuid.UUID) -> Rows:
         reused = text((step.options or {}).get("reused"))
         rows.append((*head, *values, *map(moment, times), step.cost_nano_usd, step.child_run, reused))
     return rows
+
+
+def _calls(tables: Tables, run_id: uuid.UUID, *, after: int) -> list[StepRow]:
+    steps = tables.runs[run_id].steps.values()
+    return sorted((step for step in steps if step.ordinal > after), key=lambda step: step.ordinal)
 
 
 def _due_at(tables: Tables, step: StepRow) -> float | None:
