@@ -3,7 +3,7 @@
 import django.http
 import ninja
 
-from heddle.api import auth, render
+from heddle.api import auth, bodies, forms, render
 from heddle.api.room import room
 
 router = ninja.Router(tags=["registry"])
@@ -37,7 +37,10 @@ def endpoints(request: django.http.HttpRequest) -> django.http.HttpResponse:
 
 
 @router.get("/schedules", auth=auth.reads, summary="List schedules and what they last started")
-def schedules(request: django.http.HttpRequest) -> django.http.HttpResponse:
-    """List the tenant's schedules, by name."""
-    shown = room().heddle.schedules(tenant=auth.tenant_of(request))
-    return render.answer({"items": [render.schedule(each) for each in shown], "next_cursor": None})
+def schedules(request: django.http.HttpRequest, query: ninja.Query[forms.PageQuery]) -> django.http.HttpResponse:
+    """List the tenant's schedules, by name; keyset-paged."""
+    bodies.check_query(request, forms.PageQuery)
+    after = "" if query.cursor is None else render.read_name_cursor(query.cursor)
+    shown = room().heddle.schedules(tenant=auth.tenant_of(request), after=after, limit=query.limit)
+    next_cursor = render.name_cursor(shown[-1].name) if len(shown) == query.limit else None
+    return render.answer({"items": [render.schedule(each) for each in shown], "next_cursor": next_cursor})

@@ -191,19 +191,36 @@ def read_call_cursor(written: str) -> int:
     return int.from_bytes(_read_cursor(written, size_bytes=_ORDINAL_BYTES))
 
 
+def name_cursor(after: str) -> str:
+    """Write after which name the next page begins; callers must not look inside."""
+    return _cursor(after.encode())
+
+
+def read_name_cursor(written: str) -> str:
+    """Read a cursor of things listed by name. Raises Refusal naming the field."""
+    name = _read_cursor(written).decode(errors="replace")
+    if not name.isascii() or not name.isprintable():
+        raise _no_cursor()
+    return name
+
+
 def _cursor(place: bytes) -> str:
     return base64.urlsafe_b64encode(place).decode().rstrip("=")
 
 
-def _read_cursor(written: str, *, size_bytes: int) -> bytes:
+def _read_cursor(written: str, *, size_bytes: int | None = None) -> bytes:
     try:
         place = base64.b64decode(written + "=" * (-len(written) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         place = b""
-    if len(place) != size_bytes:
-        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
-        raise problems.invalid([client.Problem(field="cursor", message=message)])
+    if not place or size_bytes not in (None, len(place)):
+        raise _no_cursor()
     return place
+
+
+def _no_cursor() -> problems.Refusal:
+    message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
+    return problems.invalid([client.Problem(field="cursor", message=message)])
 
 
 def _attempt(view: records.AttemptView) -> dict[str, Any]:

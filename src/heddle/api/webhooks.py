@@ -55,11 +55,13 @@ def redeliver(request: django.http.HttpRequest, delivery_id: str) -> django.http
 
 
 @router.get("/webhooks/disabled", auth=auth.reads, summary="List addresses that get no webhooks any more")
-def disabled(request: django.http.HttpRequest) -> django.http.HttpResponse:
-    """List the addresses that answered 410 Gone."""
-    found = room().webhooks.disabled(tenant=auth.tenant_of(request))
-    items = [{"url": each.url, "reason": each.reason, "at": render.instant(each.at)} for each in found]
-    return render.answer({"items": items, "next_cursor": None})
+def disabled(request: django.http.HttpRequest, query: ninja.Query[forms.PageQuery]) -> django.http.HttpResponse:
+    """List the addresses that answered 410 Gone, the latest first; keyset-paged."""
+    bodies.check_query(request, forms.PageQuery)
+    found = room().webhooks.disabled(tenant=auth.tenant_of(request), before=query.cursor, limit=query.limit)
+    items = [{"url": each.url, "reason": each.reason, "at": render.instant(each.place.at)} for each in found]
+    next_cursor = str(found[-1].place) if len(found) == query.limit else None
+    return render.answer({"items": items, "next_cursor": next_cursor})
 
 
 @router.post(

@@ -91,10 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor = _add(commands, "doctor", "tell how everything is, and what to do", "heddle.cli.doctor:run")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     run_arguments.add(_group(commands, "runs", "start, show, watch and cancel runs"))
-    schedules = _add(
-        commands, "schedules", "list what is started at set times, and how it went", "heddle.cli.schedules:index"
-    )
-    schedules.add_argument("--json", action="store_true", help="print JSON")
+    _add_schedules(commands)
     endpoints = _add(commands, "endpoints", "list routes with what their calls came to", "heddle.cli.endpoints:index")
     endpoints.add_argument("--json", action="store_true", help="print JSON")
     operate_arguments.add(commands)
@@ -123,6 +120,15 @@ def _parser() -> argparse.ArgumentParser:
     revoke = _add(keys, "revoke", "refuse a key from now on", "heddle.cli.keys:revoke")
     revoke.add_argument("id", type=int, metavar="ID", help="its number in `heddle keys list`")
     return parser
+
+
+def _add_schedules(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listed = _add(
+        commands, "schedules", "list what is started at set times, and how it went", "heddle.cli.schedules:index"
+    )
+    listed.add_argument("--limit", type=int, default=50, help="most schedules shown (default: 50)")
+    listed.add_argument("--cursor", default=None, help="next_cursor of the page before")
+    listed.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _group(

@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import sys
 
 from heddle.cli import complaints, remote, table
 
 
 def index(given: argparse.Namespace) -> int:
     """List schedules."""
-    page = remote.here().get("/v1/schedules")
+    page = remote.here().get("/v1/schedules", limit=given.limit, cursor=given.cursor)
     if given.json:
         print(json.dumps(page, indent=2))
         return complaints.Exit.DONE
@@ -28,6 +29,8 @@ def index(given: argparse.Namespace) -> int:
     ]
     heads = ("NAME", "WORKFLOW", "CRON", "TIME ZONE", "NEXT (UTC)", "LAST (UTC)", "STARTED", "MISSED", "PROBLEM")
     print(table.columns(rows, heads=heads))
+    if page["next_cursor"]:
+        print(f"more: --cursor {page['next_cursor']}", file=sys.stderr)
     return complaints.Exit.DONE
 
 

@@ -24,12 +24,7 @@ def index(given: argparse.Namespace) -> int:
     """List events, or addresses that get none."""
     with _desk() as desk:
         if given.disabled:
-            gone = [
-                {"at": f"{each.at:%Y-%m-%d %H:%M:%S}", "url": each.url, "reason": each.reason}
-                for each in desk.disabled(tenant=given.tenant)
-            ]
-            table.tell(gone, heads=("AT (UTC)", "URL", "WHY"), is_json=given.json)
-            return complaints.Exit.DONE
+            return _list_disabled(desk, given)
         found = desk.deliveries(
             tenant=given.tenant, state=given.state, run_id=given.run_id, before=given.cursor, limit=given.limit
         )
@@ -48,6 +43,15 @@ def index(given: argparse.Namespace) -> int:
     table.tell(rows, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL"), is_json=given.json)
     if len(found) == given.limit:
         print(f"more: --cursor {found[-1].id}", file=sys.stderr)
+    return complaints.Exit.DONE
+
+
+def _list_disabled(desk: "client.Webhooks", given: argparse.Namespace) -> int:
+    found = desk.disabled(tenant=given.tenant, before=given.cursor, limit=given.limit)
+    gone = [{"at": f"{each.place.at:%Y-%m-%d %H:%M:%S}", "url": each.url, "reason": each.reason} for each in found]
+    table.tell(gone, heads=("AT (UTC)", "URL", "WHY"), is_json=given.json)
+    if len(found) == given.limit:
+        print(f"more: --cursor {found[-1].place}", file=sys.stderr)
     return complaints.Exit.DONE
 
 

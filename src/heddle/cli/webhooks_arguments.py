@@ -12,7 +12,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     listed.add_argument("--run", dest="run_id", default=None, metavar="RUN_ID", help="those of one run")
     listed.add_argument("--disabled", action="store_true", help="list the addresses that answered 410 Gone instead")
     listed.add_argument("--limit", type=int, default=20)
-    listed.add_argument("--cursor", default=None, metavar="ID", help="the last ID of the page before")
+    listed.add_argument("--cursor", default=None, metavar="ID", help="what the page before named after 'more'")
     listed.add_argument("--json", action="store_true", help="print JSON")
     again = _add(commands, "redeliver", "send webhooks again from the start, under their ids", "redeliver")
     again.add_argument("ids", nargs="+", metavar="ID", help="as `heddle webhooks list` shows them")

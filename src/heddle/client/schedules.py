@@ -2,10 +2,14 @@
 
 from typing import Protocol
 
+from heddle.client.admission import InvalidInput
+from heddle.client.values import Problem
+from heddle.config import settings
 from heddle.ports import doors, records
 
 
 class _House(Protocol):
+    limits: settings.Settings
     _doors: doors.Doors
 
     def tenant(self, tenant: str | records.Tenant) -> records.Tenant: ...
@@ -14,9 +18,16 @@ class _House(Protocol):
 class Schedules:
     """Reach the schedules of a tenant."""
 
-    def schedules(self: _House, *, tenant: str | records.Tenant = "default") -> list[records.ScheduleView]:
-        """Show a tenant's schedules by name."""
-        return self._doors.schedules(tenant=self.tenant(tenant))
+    def schedules(
+        self: _House, *, tenant: str | records.Tenant = "default", after: str = "", limit: int = 50
+    ) -> list[records.ScheduleView]:
+        """Show a tenant's schedules by name, from the one after the name ``after`` on; at most ``page_max``.
+
+        Raises InvalidInput.
+        """
+        if not 1 <= limit <= self.limits.page_max:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self.limits.page_max}")])
+        return self._doors.schedules(tenant=self.tenant(tenant), after=after, limit=limit)
 
     def pause_schedule(self: _House, name: str, *, is_paused: bool, tenant: str | records.Tenant = "default") -> None:
         """Let a schedule start nothing, or begin again; the times in between are missed. Raises LookupError."""

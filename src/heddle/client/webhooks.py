@@ -69,9 +69,16 @@ class Webhooks:
             raise webhooks.EventMissing(f"there is no event {event_id[:100]!r}") from error
         return self._desk.redeliver(tenant=self._tenant(tenant), event=event, actor=actor)
 
-    def disabled(self, *, tenant: str | records.Tenant) -> Sequence[webhooks.DisabledView]:
-        """Show the addresses that answered 410 Gone, at most ``page_max``."""
-        return self._desk.disabled(tenant=self._tenant(tenant), limit=self._limits.page_max)
+    def disabled(
+        self, *, tenant: str | records.Tenant, before: str | None = None, limit: int = 50
+    ) -> Sequence[webhooks.DisabledView]:
+        """Show the addresses that answered 410 Gone, the latest first, at most ``page_max``; ``before`` is the place of
+        the last of the page before. Raises InvalidInput.
+        """
+        if not 1 <= limit <= self._limits.page_max:
+            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
+        place = None if before is None else _place(before, field="cursor")
+        return self._desk.disabled(tenant=self._tenant(tenant), before=place, limit=limit)
 
     def enable(self, url: str, *, tenant: str | records.Tenant, actor: str) -> None:
         """Let an address be sent to again. Raises EventMissing when it is not disabled, InvalidInput."""
@@ -110,5 +117,16 @@ def _event(text: str, *, field: str) -> outbox.EventId:
     try:
         return outbox.EventId.parse(text)
     except ValueError as error:
-        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
-        raise InvalidInput([Problem(field=field, message=message)]) from error
+        raise _no_cursor(field) from error
+
+
+def _place(text: str, *, field: str) -> webhooks.DisabledPlace:
+    try:
+        return webhooks.DisabledPlace.parse(text)
+    except ValueError as error:
+        raise _no_cursor(field) from error
+
+
+def _no_cursor(field: str) -> InvalidInput:
+    message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
+    return InvalidInput([Problem(field=field, message=message)])

@@ -170,8 +170,8 @@ class Doors(Protocol):
         """Name the models that an endpoint may serve for a tenant: not paused, and in its regions."""
         ...
 
-    def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
-        """Show a tenant's schedules by name, at most 1,000."""
+    def schedules(self, *, tenant: records.Tenant, after: str, limit: int) -> list[records.ScheduleView]:
+        """Show a tenant's schedules by name, those whose names come after ``after``, at most ``limit``."""
         ...
 
     def pause_schedule(self, *, tenant: records.Tenant, name: str, is_paused: bool) -> None:

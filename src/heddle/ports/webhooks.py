@@ -7,13 +7,19 @@ below; ``engine.deliver`` sends.
 
 import dataclasses
 import datetime
+import re
 import uuid
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from heddle.core import outbox
 from heddle.ports import operators, records
 from heddle.ports import outbox as outbox_port
+
+_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_MICROSECOND: Final = datetime.timedelta(microseconds=1)
+# Seventeen digits of microseconds reach into the year 5138.
+_PLACE: Final = re.compile(r"([0-9]{1,17})\.([0-9a-f]{16})\Z", re.ASCII)
 
 
 class EventMissing(operators.SubjectMissing):
@@ -61,12 +67,33 @@ class SecretView:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class DisabledPlace:
+    """Say where an address stands in the list of those that get nothing, without naming it. ``digest``: 64 bits."""
+
+    at: datetime.datetime
+    digest: int
+
+    def __str__(self) -> str:
+        return f"{(self.at - _EPOCH) // _MICROSECOND}.{self.digest % 2**64:016x}"
+
+    @classmethod
+    def parse(cls, text: str) -> "DisabledPlace":
+        """Read a place. Raises ValueError for what is none."""
+        found = _PLACE.match(text)
+        if found is None:
+            raise ValueError(f"{text[:100]!r} is no place in the list of disabled addresses")
+        digest = int(found[2], 16)
+        at = _EPOCH + int(found[1]) * _MICROSECOND
+        return cls(at=at, digest=digest if digest < 2**63 else digest - 2**64)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DisabledView:
     """Show one address that gets nothing any more."""
 
     url: str
     reason: str
-    at: datetime.datetime
+    place: DisabledPlace
 
 
 class WebhookDesk(Protocol):
@@ -80,8 +107,8 @@ class WebhookDesk(Protocol):
         """Send an event again from the start, under the same id. A second call does so again. Raises EventMissing."""
         ...
 
-    def disabled(self, *, tenant: records.Tenant, limit: int) -> Sequence[DisabledView]:
-        """Show the addresses that get nothing any more."""
+    def disabled(self, *, tenant: records.Tenant, before: DisabledPlace | None, limit: int) -> Sequence[DisabledView]:
+        """Show the addresses that get nothing any more, those that said so last first."""
         ...
 
     def enable(self, *, tenant: records.Tenant, url: str, actor: str) -> None:

@@ -116,9 +116,9 @@ class DjangoDoors(admitting.Admitting):
         """Name the models that can be served for a tenant."""
         return [name for (name,) in self._rows("servable_models", {"tenant_id": tenant.id})]
 
-    def schedules(self, *, tenant: records.Tenant) -> list[records.ScheduleView]:
+    def schedules(self, *, tenant: records.Tenant, after: str, limit: int) -> list[records.ScheduleView]:
         """Show a tenant's schedules."""
-        found = self._rows("schedule_views", {"tenant_id": tenant.id, "limit": 1_000})
+        found = self._rows("schedule_views", {"tenant_id": tenant.id, "after": after, "limit": limit})
         return [reading.schedule_view(row) for row in found]
 
     # Steer

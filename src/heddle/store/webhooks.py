@@ -63,10 +63,20 @@ class DjangoWebhooks(django.DjangoDoors):
             (view,) = self._views(tenant, webhooks.EventFilter(limit=1), run_id=event.run_id, seq=event.seq)
         return view
 
-    def disabled(self, *, tenant: records.Tenant, limit: int) -> Sequence[webhooks.DisabledView]:
+    def disabled(
+        self, *, tenant: records.Tenant, before: webhooks.DisabledPlace | None, limit: int
+    ) -> Sequence[webhooks.DisabledView]:
         """Show disabled addresses."""
-        found = self._rows("webhook_disabled_views", {"tenant_id": tenant.id, "limit": limit})
-        return [webhooks.DisabledView(url=url, reason=reason, at=at) for url, reason, at in found]
+        given = {
+            "tenant_id": tenant.id,
+            "before_at": None if before is None else before.at,
+            "before_digest": None if before is None else before.digest,
+            "limit": limit,
+        }
+        return [
+            webhooks.DisabledView(url=url, reason=reason, place=webhooks.DisabledPlace(at=at, digest=digest))
+            for url, reason, at, digest in self._rows("webhook_disabled_views", given)
+        ]
 
     def enable(self, *, tenant: records.Tenant, url: str, actor: str) -> None:
         """Let an address be sent to again."""
