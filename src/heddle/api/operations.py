@@ -246,6 +246,7 @@ def _operation(view: operators.OperationView) -> dict[str, Any]:
         "priority": view.priority,
         "filter": dict(view.filter),
         "state": view.state,
+        "reason": view.reason,
         "actor": view.actor,
         "progress": round(view.progress, 4),
         "looked_at": view.looked_at,

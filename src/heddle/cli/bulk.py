@@ -12,7 +12,7 @@ import time
 import urllib.parse
 from typing import Any
 
-from heddle.cli import complaints, progress, remote
+from heddle.cli import complaints, progress, remote, table
 
 POLL_S = 0.5
 OUTAGE_MAX_S = 120.0
@@ -76,7 +76,13 @@ def _tell(operation: dict[str, Any], *, is_json: bool) -> int:
             f"{operation['unchanged']} were over already, {operation['looked_at']} looked at, "
             f"{operation['progress']:.0%} of the way"
         )
+        _tell_reason(operation)
     return complaints.Exit.DONE
+
+
+def _tell_reason(operation: dict[str, Any]) -> None:
+    if operation.get("reason"):
+        print(f"heddle: {operation['id']} was stopped: {table.line(operation['reason'])}", file=sys.stderr)
 
 
 def _path(operation_id: str) -> str:
@@ -113,6 +119,7 @@ def _watch(
             f"{operation['action']}: {operation['changed']} runs changed, {operation['unchanged']} were over already, "
             f"{operation['looked_at']} looked at"
         )
+        _tell_reason(operation)
     if run_id is not None and operation["matched"] == 0:
         print(f"heddle: there is no run {run_id} that this could be done to; it may be over", file=sys.stderr)
         return complaints.Exit.UNWELL

@@ -6,14 +6,23 @@ looked up by the stages that always do (reclaim, poll), and sending is resumed h
 where operators ask; ``sweep``, which says who leads.
 """
 
+import uuid
+from typing import Final
+
 from heddle.engine import pace, supervise, sweep
 from heddle.engine import parts as parts_module
+from heddle.ports import operating
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 _LOOK_S = 1.0
 _BETWEEN_CHUNKS_S = 0.005
 _WEEKS_EVERY = 300
+FAILURES_MAX: Final = 10
+"""Failures in a row after which a bulk operation is stopped: enough for its chunks to have become as small as can be
+(``pace``), and for what passes to have passed.
+"""
+_FAILING_MAX: Final = 1_000
 
 
 class Operator:
@@ -24,6 +33,7 @@ class Operator:
         self._sweeper = sweeper
         self._pace = pace.Pace(parts.settings.operation_batch)
         self._passes = 0
+        self._failures: dict[uuid.UUID, int] = {}
 
     async def look_at_lineage(self) -> None:
         """Note which history the database is, before this worker claims anything; a new one pauses all sending."""
@@ -40,11 +50,16 @@ class Operator:
             started_s = parts.clock.monotonic_s()
             try:
                 done = await parts.store.operate(batch=self._pace.size, cleanup_s=parts.settings.cleanup_s)
+            except operating.ChunkFailed as error:
+                self._pace.shrink()
+                await self._count_failure(error)
+                raise
             except Exception:
                 self._pace.shrink()
                 raise
             self._pace.grow()
             if done is not None:
+                self._failures.pop(done.id, None)
                 recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="operate")
                 recorder.count(metrics.STAGE_ITEMS, max(1, done.changed), stage="operate")
         if done is None:
@@ -56,6 +71,26 @@ class Operator:
         if done.is_over:
             recorder.event(events.OPERATION_ENDED, name=f"{done.action} {done.id}", count=done.changed_in_all)
         await parts.clock.sleep(_BETWEEN_CHUNKS_S)
+
+    async def _count_failure(self, error: operating.ChunkFailed) -> None:
+        """Give an operation up whose chunks failed too often in a row: its tenant's others wait behind it.
+
+        Counted here and not in a row of it, whose transaction is what fails; who leads next counts anew.
+        """
+        failures = self._failures.pop(error.id, 0) + 1
+        if failures < FAILURES_MAX:
+            self._failures[error.id] = failures
+            if len(self._failures) > _FAILING_MAX:
+                self._failures.pop(next(iter(self._failures)))
+            return
+        reason = f"{failures} tries in a row failed, the last with {error.reason}"
+        if await self._parts.store.fail_operation(id=error.id, reason=reason):
+            recorder.event(
+                events.OPERATION_FAILED,
+                name=f"{error.action} {error.id}",
+                count=failures,
+                reason=f"{reason}; mend what it says, then ask for the operation again",
+            )
 
     async def keep_house(self) -> None:
         """Look after the lineage every second, after the weeks of history every five minutes."""

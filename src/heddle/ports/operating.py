@@ -13,6 +13,19 @@ class SchemaBehind(Exception):
     """Say that the store answers and lacks tables or columns of this release, and what to run."""
 
 
+class ChunkFailed(Exception):
+    """Say that a chunk of a bulk operation failed by itself: the store answers, and others' work goes on.
+
+    ``id`` and ``action``: whose chunk; ``reason``: what went wrong, in one line. The cause has all of it.
+    """
+
+    def __init__(self, *, id: uuid.UUID, action: str, reason: str) -> None:  # noqa: A002 - the name of the column
+        super().__init__(f"a chunk of the bulk operation {id} ({action}) failed: {reason}")
+        self.id = id
+        self.action = action
+        self.reason = reason
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OperationStep:
     """Tell what one chunk of a bulk operation did. ``changed_in_all``: runs that all chunks by now have changed.
@@ -61,7 +74,15 @@ class OperatingStore(Protocol):
     """Carry bulk operations on, remove old history, know a restored database."""
 
     async def operate(self, *, batch: int, cleanup_s: float) -> OperationStep | None:
-        """Do one chunk of a bulk operation, of each tenant the oldest in turn; None when there is none to take."""
+        """Do one chunk of a bulk operation, of each tenant the oldest in turn; None when there is none to take.
+
+        Raises ChunkFailed, StoreLost; either way nothing of the chunk was done. A chunk that takes too long is one that
+        failed when it is as small as can be.
+        """
+        ...
+
+    async def fail_operation(self, *, id: uuid.UUID, reason: str) -> bool:  # noqa: A002 - the name of the column
+        """End a bulk operation that fails again and again; False when it is over already. What it did stays."""
         ...
 
     async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> RetentionReport:

@@ -106,6 +106,7 @@ class Preview:
 class OperationView:
     """Show one bulk operation. ``looked_at``: runs compared with the filter so far; ``unchanged``: runs that matched
     and could not be changed any more (over in the meantime). ``progress``: 0 to 1, by the time the cursor has reached.
+    ``reason``: why it was stopped before its end.
     """
 
     id: uuid.UUID
@@ -122,6 +123,7 @@ class OperationView:
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
+    reason: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ writes operations; ``engine.operate`` calls this.
 import datetime
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from heddle.core import faults, lanes, plan
@@ -19,12 +19,13 @@ from heddle.store import operators as operators_store
 
 CALLS_AT_ONCE = 10_000
 """Calls of runs after which a chunk takes no further run along: as many as one run may have."""
+_REASON_CHARACTERS = 300
 _CHASE_MAX = 3
 """How often a run is looked for that goes on as another just then."""
 _OPEN_CALL_KINDS = ("activation", "step", "model")
 
 
-class _Operation(NamedTuple):
+class Operation(NamedTuple):
     """Name the columns of operation_take."""
 
     id: uuid.UUID
@@ -47,12 +48,18 @@ class _Done(NamedTuple):
     queues: tuple[int, ...] = ()
 
 
-async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
-    """Do one chunk of an operation inside a transaction: of each tenant the oldest, in turn."""
+async def step(
+    transaction: connections.Transaction, *, batch: int, cleanup_s: float, on_taken: Callable[[Operation], None]
+) -> operating.OperationStep | None:
+    """Do one chunk of an operation inside a transaction: of each tenant the oldest, in turn.
+
+    ``on_taken``: told which it is before anything is done, as its commit may be what fails.
+    """
     found = await transaction.rows("operation_take", {})
     if not found:
         return None
-    taken = _Operation(*found[0])
+    taken = Operation(*found[0])
+    on_taken(taken)
     where = operators_store.page_parameters(
         action=operators.Action(taken.action), where=taken.filter, priority=taken.priority, limit=batch
     )
@@ -88,7 +95,7 @@ async def step(transaction: connections.Transaction, *, batch: int, cleanup_s: f
 
 async def _advance(
     transaction: connections.Transaction,
-    taken: _Operation,
+    taken: Operation,
     *,
     cursor: uuid.UUID,
     looked_at: int = 0,
@@ -116,7 +123,7 @@ async def _advance(
 
 
 async def _act(
-    transaction: connections.Transaction, taken: _Operation, run_ids: list[uuid.UUID], *, cleanup_s: float
+    transaction: connections.Transaction, taken: Operation, run_ids: list[uuid.UUID], *, cleanup_s: float
 ) -> _Done:
     """Lock the runs in order, then do to them what is asked; what is over in the meantime is left alone."""
     action = operators.Action(taken.action)
@@ -186,7 +193,7 @@ async def _reprioritise(transaction: connections.Transaction, run_ids: list[uuid
     return _Done(changed=len(changed), queues=tuple(old for old, new in moves.items() if old != new))
 
 
-async def _requeue(transaction: connections.Transaction, taken: _Operation, *, batch: int) -> operating.OperationStep:
+async def _requeue(transaction: connections.Transaction, taken: Operation, *, batch: int) -> operating.OperationStep:
     """Move a stretch of the first queue; at its end go on with the next."""
     lane, *others = taken.queues
     queue = {"lane": lane, "tenant_id": taken.tenant_id}
@@ -211,6 +218,13 @@ async def _requeue(transaction: connections.Transaction, taken: _Operation, *, b
         readied=moved,
         is_over=is_over,
     )
+
+
+def failure(taken: Operation, error: Exception) -> operating.ChunkFailed:
+    """Say whose chunk failed and of what: the first line of it, as what follows may quote a row."""
+    first = (str(error).splitlines() or [""])[0][:_REASON_CHARACTERS]
+    reason = ": ".join(part for part in (type(error.__cause__ or error).__name__, first) if part)
+    return operating.ChunkFailed(id=taken.id, action=taken.action, reason=reason)
 
 
 def described(where: dict[str, Any]) -> str:

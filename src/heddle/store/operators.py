@@ -316,7 +316,7 @@ class DjangoOperators(by_hand.Verdicts):
 def _operation_view(row: Sequence[Any]) -> operators.OperationView:
     """Read one row of operation_views."""
     (identity, action, priority, where, state, actor, looked_at, matched, changed, unchanged, *rest) = row
-    first, cursor, until, created_at, started_at, finished_at = rest
+    first, cursor, until, created_at, started_at, finished_at, reason = rest
     span_ms = ids.unix_ms(until) - ids.unix_ms(first)
     progress = 1.0 if state == "done" or span_ms <= 0 else (ids.unix_ms(cursor) - ids.unix_ms(first)) / span_ms
     return operators.OperationView(
@@ -334,4 +334,5 @@ def _operation_view(row: Sequence[Any]) -> operators.OperationView:
         created_at=created_at,
         started_at=started_at,
         finished_at=finished_at,
+        reason=reason,
     )

@@ -6,6 +6,7 @@ Mixed into ``PostgresStore``, whose connections it uses. Neighbours: ``ports.ope
 
 import asyncio
 import secrets
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import psycopg
 
 from heddle.core import ids
 from heddle.ports import operating, store
-from heddle.store import connections, retaining, schema
+from heddle.store import connections, retaining, routing, schema
 from heddle.store import operating as operating_store
 
 _UNTOLD = (
@@ -22,6 +23,16 @@ _UNTOLD = (
     psycopg.errors.UndefinedFunction,
     psycopg.errors.ObjectNotInPrerequisiteState,
 )
+# What stands in the way of every operation alike, such as a schema of another release, is no fault of one of them.
+_IN_THE_WAY = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.LockNotAvailable,
+)
+_TOO_LONG = (psycopg.errors.QueryCanceled, psycopg.errors.TransactionTimeout)
 
 
 class Upkeep:
@@ -32,9 +43,34 @@ class Upkeep:
 
     async def operate(self, *, batch: int, cleanup_s: float) -> operating.OperationStep | None:
         """Do one chunk of a bulk operation, of each tenant the oldest in turn."""
-        return await self._connections.run(
-            lambda transaction: operating_store.step(transaction, batch=batch, cleanup_s=cleanup_s), stage="operate"
-        )
+        taken = list[operating_store.Operation]()
+
+        async def work(transaction: connections.Transaction) -> operating.OperationStep | None:
+            return await operating_store.step(transaction, batch=batch, cleanup_s=cleanup_s, on_taken=taken.append)
+
+        try:
+            return await self._connections.run(work, stage="operate")
+        except _IN_THE_WAY:
+            raise
+        except store.StoreLost as error:
+            is_too_long = isinstance(error.__cause__, _TOO_LONG) and batch == 1
+            if not taken or not is_too_long:
+                raise
+            raise operating_store.failure(taken[-1], error) from error
+        except Exception as error:
+            if not taken:
+                raise
+            raise operating_store.failure(taken[-1], error) from error
+
+    async def fail_operation(self, *, id: uuid.UUID, reason: str) -> bool:  # noqa: A002 - the name of the column
+        """End a bulk operation that fails again and again."""
+
+        async def work(transaction: connections.Transaction) -> bool:
+            return bool(
+                (await transaction.rows("operation_fail", {"id": id, "reason": reason, "actor": routing.LEADER}))[0][0]
+            )
+
+        return await self._connections.run(work, stage="operate")
 
     async def retain(self, *, runs_days: int, ledger_days: int, weeks_ahead: int) -> operating.RetentionReport:
         """Remove history past its time, from a thread and on a connection of its own."""

@@ -192,3 +192,15 @@ def test_main_when_the_key_holds_a_line_end_then_the_variable_is_named_and_the_k
     assert status == complaints.Exit.REFUSED
     assert told.startswith(f"heddle: {remote.KEY_VARIABLE} holds a line end")
     assert "hd_secret" not in told
+
+
+def test_steer_when_the_operation_was_stopped_then_the_reason_is_told_and_the_status_is_unwell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(OPERATION, "state", "stopped")
+    monkeypatch.setitem(OPERATION, "reason", "10 tries in a row failed, the last with CheckViolation: no")
+
+    status = cli.main(["runs", "cancel", "--workflow", "shoot"])
+
+    assert status == complaints.Exit.UNWELL
+    assert "o was stopped: 10 tries in a row failed, the last with CheckViolation: no" in capsys.readouterr().err

@@ -196,6 +196,9 @@ RESULT_UNMEASURED = _event(
     "result.unmeasured", WARNING, "A result passed its quality gates unmeasured.", "endpoint", "reason"
 )
 OPERATION_ENDED = _event("operation.ended", INFO, "A bulk operation has come to its end.", "name", "count")
+OPERATION_FAILED = _event(
+    "operation.failed", ERROR, "A bulk operation was stopped: it failed again and again.", "name", "count", "reason"
+)
 RESTORE_FOUND = _event(
     "restore.found", WARNING, "The database has a new history: all sending is paused until outcomes are known.", "name"
 )
