@@ -26,7 +26,9 @@ async def looking(house: House, worker: int, **more: Any) -> store.Claimed:
     return claimed
 
 
-async def look(house: House, claimed: store.Claimed, *, key: str | None = KEY) -> reusing.Found | None:
+async def look(
+    house: House, claimed: store.Claimed, *, key: str | None = KEY, lost: tuple[uuid.UUID, int] | None = None
+) -> reusing.Found | None:
     """Look for a call's equal."""
     wanted = reusing.Look(
         lease=scene.ref(claimed),
@@ -35,6 +37,7 @@ async def look(house: House, claimed: store.Claimed, *, key: str | None = KEY) -
         version=1,
         key=key,
         options=policy.Reuse(),
+        lost=lost,
     )
     found = await house.store.reuse(looks=[wanted])
     return found[0] if found else None
@@ -128,6 +131,47 @@ class ReuseSuite:
 
         assert found is not None
         assert (found.outcome, found.output) == ("found", "late picture")
+
+    async def test_look_when_the_artifacts_of_a_result_are_lost_then_the_call_goes_on_in_its_place(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first = await looking(house, worker)
+        await look(house, first)
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.done(sent, "picture"))
+        second, third = await looking(house, worker), await looking(house, worker)
+        found = await look(house, second)
+        assert found is not None
+
+        outcomes = [
+            found.outcome,
+            await outcome(house, second, lost=(found.run_id, found.ordinal)),
+            await outcome(house, third),
+        ]
+        in_line = await house.claim_models(worker, "sent")
+
+        assert outcomes == ["found", "first", "under_way"]
+        assert [item.run_id for item in in_line] == [second.run_id]
+        assert await options_of(house, second.run_id) == {"reused_run": None, "reused_call": None}
+
+    async def test_look_when_a_lost_result_was_made_anew_meanwhile_then_that_one_is_found(self, house: House) -> None:
+        deploy(house)
+        worker = await house.worker()
+        first = await looking(house, worker)
+        await look(house, first)
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.done(sent, "picture"))
+        second, third = await looking(house, worker), await looking(house, worker)
+        await look(house, second, lost=(first.run_id, 1))
+        (again,) = await house.claim_models(worker, "sent")
+        await house.settle(scene.done(again, "picture"))
+
+        found = await look(house, third, lost=(first.run_id, 1))
+
+        assert found is not None
+        assert (found.outcome, found.run_id) == ("found", second.run_id)
 
     async def test_look_when_a_result_is_too_old_then_it_is_made_anew(self, house: House) -> None:
         deploy(house)

@@ -79,6 +79,12 @@ def picture_of(view: records.RunView) -> artifact.Artifact:
     return artifact.Artifact.from_json(view.output["picture"])
 
 
+def removed(folder: pathlib.Path, picture: artifact.Artifact, *, tenant: str = "default") -> None:
+    """Remove a file as whoever needs the room does: the storage has a folder for each tenant."""
+    for path in (folder / tenant).rglob(f"{picture.sha256}*"):
+        path.unlink()
+
+
 async def test_result_when_an_equal_call_comes_then_it_gets_the_shaped_one_for_nothing_and_says_whose(
     database: pg.Database, tmp_path: pathlib.Path
 ) -> None:
@@ -139,4 +145,35 @@ async def test_result_when_it_is_shared_then_another_tenant_has_its_own_copy_of_
         assert (call.reused_call, call.attempts) == (1, ())
         assert sum(kept) == picture.size_bytes
         assert (there.book("there").paid, there.charged()) == (1, town.PRICE_NANO_USD)
+        assert there.broken() == {}
+
+
+async def test_result_when_its_picture_was_removed_then_the_next_pays_for_it_anew_and_those_after_take_that_one(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    async with opened(database, tmp_path) as there:
+        first = await asked(OWN, seed=5)
+        removed(tmp_path, picture_of(first))
+        second = await asked(OWN, seed=5)
+        third = await asked(OWN, seed=5)
+        calls = [await call_of(view.id) for view in (second, third)]
+
+        assert [view.state for view in (second, third)] == [RunState.SUCCEEDED] * 2
+        assert [view.cost_nano_usd for view in (second, third)] == [town.PRICE_NANO_USD, 0]
+        assert [(call.reused_run, len(call.attempts)) for call in calls] == [(None, 1), (second.id, 0)]
+        assert there.book("there").paid == 2
+        assert there.broken() == {}
+
+
+async def test_result_when_its_picture_was_removed_then_another_tenant_pays_for_its_own(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    async with opened(database, tmp_path) as there:
+        removed(tmp_path, picture_of(await asked(SHARED, seed=6)))
+        other = await asked(SHARED, seed=6, tenant="other")
+        kept = await canary_child.storage(tmp_path).stat(tenant="other", sha256=picture_of(other).sha256)
+
+        assert (other.state, other.cost_nano_usd) == (RunState.SUCCEEDED, town.PRICE_NANO_USD)
+        assert kept == picture_of(other)
+        assert there.book("there").paid == 2
         assert there.broken() == {}

@@ -1,13 +1,14 @@
 """Let model calls take the results of equal ones: look for one that has ended, wait for one that is under way.
 
 Only calls of models that declare ``Reuse`` come here, through a lane of their own, before any limit is asked: what is
-found costs neither money nor a place. The first of its kind goes on to its model's lane. Before this in the walk:
-claim. After: settle, or claim again.
+found costs neither money nor a place. A result whose artifacts are gone is none: the call goes on in its place. The
+first of its kind goes on to its model's lane. Before this in the walk: claim. After: settle, or claim again.
 """
 
 import collections
 import dataclasses
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from heddle.core import artifact, faults, plan, settle
@@ -23,6 +24,9 @@ from heddle.telemetry.catalog import metrics
 
 WAITING_MAX = 10_000
 """Calls of which this worker remembers since when they wait; one forgotten looks more often again."""
+
+LOOKS_MAX = 4
+"""Results found one after the other, each without its artifacts, before a call fails for now."""
 
 
 class Reuser:
@@ -41,13 +45,19 @@ class Reuser:
             except FaultRaised as error:
                 self._executor.conclude(claimed, settle.Faulted(fault=error.fault))
                 return
-            answers = await self._parts.store.reuse(looks=[look])
-            if not answers:
+            try:
+                found = await self._found(claimed, look)
+            except (blobs.BlobRefused, OSError) as error:
+                message = f"the result of an equal call could not be taken over: {error}"
+                fault = faults.StepFault(
+                    fault=faults.Fault.REJECTED_TRANSIENT, message=message, where=claimed.name or ""
+                )
+                self._executor.conclude(claimed, settle.Faulted(fault=fault))
+                return
+            if found is None:
                 # The lease is gone: stopped with its run, or taken from us.
                 self._parts.hold.drop((claimed.run_id, claimed.ordinal), claimed.fence)
                 return
-            found = answers[0]
-            recorder.count(metrics.REUSE_LOOKS, outcome=found.outcome)
             match found.outcome:
                 case "first":
                     self._since_s.pop((claimed.run_id, claimed.ordinal), None)
@@ -57,9 +67,28 @@ class Reuser:
                     self._wait(claimed, found)
                 case "found":
                     self._since_s.pop((claimed.run_id, claimed.ordinal), None)
-                    await self._take(claimed, found)
+                    self._executor.conclude(claimed, results.checked(claimed, settle.Completed(output=found.output)))
                 case _:
                     raise AssertionError(f"a look for an equal call ended as {found.outcome!r}")
+
+    async def _found(self, claimed: store.Claimed, look: reusing.Look) -> reusing.Found | None:
+        """Look until what is found can be taken. Raises BlobRefused, OSError when it is there and cannot be read."""
+        for _ in range(LOOKS_MAX):
+            answers = await self._parts.store.reuse(looks=[look])
+            if not answers:
+                return None
+            found = answers[0]
+            try:
+                if found.outcome == "found":
+                    await self._own_media(claimed, found)
+            except blobs.BlobMissing:
+                recorder.count(metrics.REUSE_LOOKS, outcome="lost")
+                look = dataclasses.replace(look, lost=(found.run_id, found.ordinal))
+                continue
+            recorder.count(metrics.REUSE_LOOKS, outcome=found.outcome)
+            return found
+        # Each was another call's, made and lost meanwhile: somebody removes files as fast as they are made.
+        raise blobs.BlobUnread(f"the artifacts of {LOOKS_MAX} results were gone")
 
     def _look(self, claimed: store.Claimed) -> reusing.Look:
         """Give what is looked for. Raises FaultRaised when the arguments do not fit."""
@@ -83,26 +112,30 @@ class Reuser:
         parked = settle_stage.parked(claimed, delay_s=delay_s)
         self._parts.settling.put(dataclasses.replace(parked, is_local=True, note=note))
 
-    async def _take(self, claimed: store.Claimed, found: reusing.Found) -> None:
+    async def _own_media(self, claimed: store.Claimed, found: reusing.Found) -> None:
+        """Make sure that a tenant has the artifacts in a result. Raises BlobMissing, BlobRefused, OSError."""
         try:
-            if found.tenant_id != claimed.tenant_id:
-                await self._copy_media(claimed, found)
-        except (blobs.BlobMissing, blobs.BlobRefused, OSError) as error:
-            message = f"the result of run {found.run_id}, call {found.ordinal}, could not be taken over: {error}"
-            fault = faults.StepFault(fault=faults.Fault.REJECTED_TRANSIENT, message=message, where=claimed.name or "")
-            self._executor.conclude(claimed, settle.Faulted(fault=fault))
+            references = _media_of(found.output)
+        except ValueError:
+            return  # a mark that names no artifact: the result is judged after this, and the fault says so
+        if found.tenant_id != claimed.tenant_id:
+            await self._copy_media(claimed, found.tenant_id, references)
             return
-        self._executor.conclude(claimed, results.checked(claimed, settle.Completed(output=found.output)))
+        tenant = await self._parts.tenant_name(claimed.tenant_id) if references else ""
+        for reference in references:
+            await self._parts.blobs.stat(tenant=tenant, sha256=reference.sha256)
 
-    async def _copy_media(self, claimed: store.Claimed, found: reusing.Found) -> None:
+    async def _copy_media(
+        self, claimed: store.Claimed, tenant_id: int, references: Iterable[artifact.Artifact]
+    ) -> None:
         """Give a tenant its own copy of the artifacts in another's result."""
         theirs = media.TenantArtifacts(
-            self._parts, tenant_id=found.tenant_id, tenant=await self._parts.tenant_name(found.tenant_id)
+            self._parts, tenant_id=tenant_id, tenant=await self._parts.tenant_name(tenant_id)
         )
         ours = media.TenantArtifacts(
             self._parts, tenant_id=claimed.tenant_id, tenant=await self._parts.tenant_name(claimed.tenant_id)
         )
-        for reference in _media_of(found.output):
+        for reference in references:
             await ours.write(await theirs.read(reference), media_type=reference.media_type)
 
 

@@ -12,7 +12,11 @@ from heddle.ports import leases
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """Ask for calls equal to a leased one. ``key`` None: it is like no other. ``model``, ``version``: its model's."""
+    """Ask for calls equal to a leased one. ``key`` None: it is like no other. ``model``, ``version``: its model's.
+
+    ``lost``: run and ordinal of a call that an earlier look found and whose result refers to artifacts that are gone;
+    it is found no more, by nobody, once this call goes on in its place.
+    """
 
     lease: leases.LeaseRef
     tenant_id: int
@@ -20,6 +24,7 @@ class Look:
     version: int
     key: str | None
     options: policy.Reuse
+    lost: tuple[uuid.UUID, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,7 @@ class FilesystemBlobs:
         try:
             status = path.stat()
             media_type = json.loads(_description(path).read_text("utf-8"))["media_type"]
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, KeyError):  # a torn description is none
             raise _missing(tenant, sha256) from None
         return artifact.Artifact(sha256=sha256, media_type=media_type, size_bytes=status.st_size)
 

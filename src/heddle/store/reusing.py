@@ -132,6 +132,8 @@ def _parameters(looks: Sequence[reusing.Look]) -> dict[str, Any]:
         "scopes": [_scope(look) for look in looks],
         "keys": [look.key for look in looks],
         "hours": [look.options.hours for look in looks],
+        "lost_run_ids": [look.lost[0] if look.lost else None for look in looks],
+        "lost_ordinals": [look.lost[1] if look.lost else None for look in looks],
         **{
             priority.value: [lanes.number("model", look.model, look.version, priority.value) for look in looks]
             for priority in run.Priority

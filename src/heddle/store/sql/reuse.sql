@@ -2,22 +2,23 @@
 --   the first of its kind is noted as such and put in line for its model.
 -- Caller: engine.reuse, after lock_runs in the same transaction.
 -- A look without a key is for no other: its call goes on.
--- Rows: result; of those that go on: step (its lane), lease, ready; of those that take a result: step (its options say whose).
+-- Rows: result; of those that go on: step (its lane; its options say no more whose result it took), lease, ready; of those that take a result: step (its options say whose).
 -- A result's time begins when its call has ended: while it is under way a call is waited for, however long that takes. One whose outcome nobody
 --   will learn (buried: unknown, its slot let go) is under way no more: whoever looks next goes on.
 -- A noted call that has failed, or was stopped, or is too old, or gone with its week, is replaced. One of a lower class that is not under way is
 --   told of (`lower`), so that nobody waits behind those it stands before: reuse_yield sends it back, and the look is made again.
+-- One whose artifacts are gone, as its looker tells (`lost`), is replaced by whoever is told so; a result that another made meanwhile is found.
 -- A result that came late, when its step had moved on, is a result. What goes on takes the lane of the class that its run has by now.
 -- Locks in order: run (held) -> step -> ready -> lease; result rows by key, by one insert. Two that are first at once: the row is written by one, the
 --   other sees it at its next look. Indexes: keys. Nothing matches: the lease is gone, and no row comes back for it.
 with moment as materialized (
   select clock_timestamp() as now
 ), held as materialized (
-  select w.run_id, w.ordinal, w.fence, w.scope, w.key, w.hours, l.tid, s.tenant_id, r.priority,
+  select w.run_id, w.ordinal, w.fence, w.scope, w.key, w.hours, w.lost_run_id, w.lost_ordinal, l.tid, s.tenant_id, r.priority,
     case r.priority when 'interactive' then w.interactive when 'standard' then w.standard else w.batch end as lane
   from unnest(%(run_ids)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[], %(scopes)s::int[], %(keys)s::text[], %(hours)s::float8[],
-    %(interactive)s::bigint[], %(standard)s::bigint[], %(batch)s::bigint[])
-    as w (run_id, ordinal, fence, scope, key, hours, interactive, standard, batch)
+    %(interactive)s::bigint[], %(standard)s::bigint[], %(batch)s::bigint[], %(lost_run_ids)s::uuid[], %(lost_ordinals)s::int[])
+    as w (run_id, ordinal, fence, scope, key, hours, interactive, standard, batch, lost_run_id, lost_ordinal)
   cross join lateral (
     select l.ctid as tid from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence offset 0
   ) l
@@ -49,7 +50,8 @@ with moment as materialized (
 ), judged as materialized (
   select s.*, case
       when s.by_state is null or (s.by_run, s.by_ordinal) = (s.run_id, s.ordinal) then 'first'
-      when s.by_state = 'succeeded' or s.is_late then case when s.fresh_until > now then 'found' else 'first' end
+      when s.by_state = 'succeeded' or s.is_late then
+        case when s.fresh_until > now and (s.by_run, s.by_ordinal) is distinct from (s.lost_run_id, s.lost_ordinal) then 'found' else 'first' end
       when s.by_state in ('failed', 'cancelled', 'skipped') or s.by_state = 'unknown' and s.is_under_way is null then 'first'
       when s.is_lower and s.is_under_way is null then 'lower'
       else 'under_way' end as outcome
@@ -71,7 +73,7 @@ with moment as materialized (
   union all
   select run_id, ordinal, tid, lane from judged where key is null
 ), passed as (
-  update heddle_step s set lane = j.lane
+  update heddle_step s set lane = j.lane, options = s.options - 'reused'
   from going j
   where s.run_id = j.run_id and s.ordinal = j.ordinal
   returning s.run_id, s.ordinal, s.lane, s.tenant_id

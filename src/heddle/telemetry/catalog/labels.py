@@ -101,8 +101,8 @@ COMPUTE_OUTCOME = _closed(
 )
 LOOK_OUTCOME = _closed(
     "outcome",
-    "What a model call that may take another's result found.",
-    ("first", "under_way", "found"),
+    "What a model call that may take another's result found; lost: a result whose artifacts are gone.",
+    ("first", "under_way", "found", "lost"),
 )
 WEBHOOK_OUTCOME = _closed(
     "outcome", "What followed from one try to deliver a webhook.", ("delivered", "retried", "dead", "gone")

@@ -23,22 +23,26 @@ def reuse(
     interactive: Sequence[int],
     standard: Sequence[int],
     batch: Sequence[int],
+    lost_run_ids: Sequence[uuid.UUID | None],
+    lost_ordinals: Sequence[int | None],
 ) -> Rows:
     """Find the equal calls of leased ones; let those that are first go on."""
     found: Rows = []
-    rows = zip(
-        run_ids, ordinals, fences, scopes, keys, hours, zip(interactive, standard, batch, strict=True), strict=True
-    )
-    for run_id, ordinal, fence, scope, key, hours_kept, lanes in sorted(rows, key=lambda row: row[:2]):
+    classes = zip(interactive, standard, batch, strict=True)
+    gone = zip(lost_run_ids, lost_ordinals, strict=True)
+    rows = zip(run_ids, ordinals, fences, scopes, keys, hours, classes, gone, strict=True)
+    for run_id, ordinal, fence, scope, key, hours_kept, lanes, lost in sorted(rows, key=lambda row: row[:2]):
         step, lease = tables.step(run_id, ordinal), tables.leases.get((run_id, ordinal))
         if step is None or lease is None or not holds(lease, fence) or step.state != "due":
             continue
         noted = None if key is None else tables.results.get((scope, key))
         other = None if noted is None else tables.step(noted.run_id, noted.ordinal)
-        outcome, output = _judged(tables, step, noted, other, kept_s=hours_kept * 3_600)
+        outcome, output = _judged(tables, step, noted, other, kept_s=hours_kept * 3_600, lost=lost)
         if outcome == "first":
             if key is not None:
                 tables.results[scope, key] = ResultRow(run_id=run_id, ordinal=ordinal)
+            if step.options is not None:
+                step.options = {name: value for name, value in step.options.items() if name != "reused"}
             step.lane = lane = lanes[_CLASSES.index(tables.runs[run_id].priority)]
             del tables.leases[run_id, ordinal]
             tables.put_ready(lane, step.tenant_id, run_id, ordinal)
@@ -52,7 +56,13 @@ def reuse(
 
 
 def _judged(
-    tables: Tables, step: StepRow, noted: ResultRow | None, other: StepRow | None, *, kept_s: float
+    tables: Tables,
+    step: StepRow,
+    noted: ResultRow | None,
+    other: StepRow | None,
+    *,
+    kept_s: float,
+    lost: tuple[uuid.UUID | None, int | None],
 ) -> tuple[str, Any]:
     own: Key = (step.run_id, step.ordinal)
     if noted is None or other is None or (noted.run_id, noted.ordinal) == own:
@@ -60,7 +70,7 @@ def _judged(
     if (made := _made(other)) is not None:
         output, ended_at = made
         is_fresh = (tables.now_s() if ended_at is None else ended_at) + kept_s > tables.now_s()
-        return ("found", output) if is_fresh else ("first", None)
+        return ("found", output) if is_fresh and (noted.run_id, noted.ordinal) != lost else ("first", None)
     is_under_way = (other.run_id, other.ordinal) in tables.slots
     if other.state in ("failed", "cancelled", "skipped") or (other.state == "unknown" and not is_under_way):
         return "first", None
