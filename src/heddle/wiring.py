@@ -20,7 +20,7 @@ from heddle.client import letters, needs, predictions, tokens
 from heddle.client import operating as client_operating
 from heddle.config import deployment, settings
 from heddle.core import ids
-from heddle.core.policy import schedule
+from heddle.core.policy import price, schedule
 from heddle.ports import compute as compute_port
 from heddle.ports import doors as doors_port
 from heddle.ports import provider, store
@@ -214,7 +214,7 @@ def spending() -> client_room.Spending:
     from heddle.store import spending as spending_store
 
     made = spending_store.DjangoSpending(cleanup_s=house_settings().cleanup_s)
-    return client_room.Spending(books=made, doors=made)
+    return client_room.Spending(books=made, doors=made, stated=registry.stated_use)
 
 
 def _quote(workflow: str) -> spending_port.WorkflowCost | None:
@@ -258,7 +258,7 @@ def checks() -> dict[str, Callable[[], str | None]]:
 # Workers
 
 
-def prices(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
+def prices(wanted: deployment.Deployment) -> dict[tuple[str, str], price.Expected]:
     """Give what calls are expected to cost by price lists. Raises DeploymentRefused for what no list can price."""
     return price_lists.expected(wanted)
 

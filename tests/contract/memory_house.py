@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heddle.config import deployment
+from heddle.core.policy import price
 from heddle.testing.memory import store as memory_store
 from tests.races import scene
 
@@ -32,7 +33,7 @@ class MemoryHouse(scene.House):
         models: Sequence[deployment.Model] = (),
         tenants: Sequence[deployment.Tenant] = (),
         workflows: Sequence[deployment.Workflow] = (),
-        prices: Mapping[tuple[str, str], int] = types.MappingProxyType({}),
+        prices: Mapping[tuple[str, str], price.Expected] = types.MappingProxyType({}),
     ) -> None:
         """Write a deployment."""
         wanted = deployment.Deployment(

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from heddle.core.policy import budget, quota
+from heddle.core.policy import price as price_policy
 from heddle.ports import store
 from tests.contract.store_suite import started
 from tests.races import scene
@@ -34,7 +35,7 @@ def deploy(
         scopes=[deployment.Scope(name="one", concurrency=50)],
         tenants=[tenant or deployment.Tenant(name="default")],
         workflows=[] if workflow_budget is None else [workflow],
-        prices={} if route_price is None else {("sent", "one"): route_price},
+        prices={} if route_price is None else {("sent", "one"): price_policy.Expected(nano_usd=route_price)},
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import uuid
 from typing import Any
 
+from heddle.core import plan
 from heddle.core.attempt import AttemptState
 from heddle.core.run import RunState
 from heddle.core.step import StepState
@@ -14,10 +15,18 @@ from tests.races import scene
 from tests.races.scene import House
 
 
-def asked(house: House, *, model: str = "sent", tenant: records.Tenant | None = None, **more: Any) -> Any:
+def asked(
+    house: House,
+    *,
+    model: str = "sent",
+    tenant: records.Tenant | None = None,
+    options: plan.CallOptions | None = None,
+    **more: Any,
+) -> Any:
     """Ask for one call."""
     arguments = {"prompt": "a"}
-    call = dataclasses.replace(scene.call(1, "model", model), arguments=arguments)
+    call = scene.call(1, "model", model, options=options or plan.CallOptions())
+    call = dataclasses.replace(call, arguments=arguments)
     new = records.NewRun(
         tenant=tenant or house.tenant, workflow=f"model:{model}", version=1, input=arguments, call=call, **more
     )

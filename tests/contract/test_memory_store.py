@@ -15,6 +15,7 @@ from tests.contract import (
     store_call_suite,
     store_direct_suite,
     store_late_suite,
+    store_listed_suite,
     store_money_suite,
     store_outbox_keep_suite,
     store_outbox_suite,
@@ -88,6 +89,10 @@ class TestChain(store_race_suite.ChainSuite):
 
 
 class TestMoney(store_money_suite.MoneySuite):
+    """Money on memory."""
+
+
+class TestListed(store_listed_suite.ListedSuite):
     """Money on memory."""
 
 

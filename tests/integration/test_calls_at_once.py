@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from heddle.config import deployment
+from heddle.core import plan
 from heddle.engine import calls as calls_stage
 from heddle.engine import settle as settle_stage
 from heddle.store import calling
 from tests import pg
-from tests.contract import store_waited_suite
+from tests.contract import store_listed_suite, store_waited_suite
 from tests.integration import at_once
 from tests.integration.at_once import BURST, MODEL, TOLD, admit, deploy, offer, one, take
 from tests.races import scene
@@ -44,6 +45,19 @@ class TestTaken:
         assert one(house, "select kind, amount_nano_usd from heddle_ledger") == ("reserve", scene.COST_NANO_USD)
         assert one(house, "select in_flight, first_tries from heddle_limit_state") == (1, 1)
         assert await house.claim_models(worker, MODEL) == []
+
+    @pytest.mark.parametrize(("tokens", "images"), [(None, None), (None, 9), (500, None), (123_456_789, 1)])
+    async def test_submit_when_the_call_says_what_it_uses_then_that_is_reserved(
+        self, house: scene.House, tokens: int | None, images: int | None
+    ) -> None:
+        store_listed_suite.deploy_listed(house)
+        options = plan.CallOptions(tokens=tokens, images=images)
+
+        _, admitted = await admit(house, options=options)
+
+        assert len(admitted.taken) == 1
+        reserved = ("reserve", store_listed_suite.own_price(options))
+        assert one(house, "select kind, amount_nano_usd from heddle_ledger") == reserved
 
     async def test_submit_when_the_endpoint_costs_nothing_then_its_call_is_reserved_and_nothing_is_booked(
         self, house: scene.House

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from heddle.client import needs
 from heddle.client import spending as client_spending
+from heddle.core import plan
 from heddle.core.policy import budget, invoice
 from heddle.ports import spending, store
 from heddle.store import spending as spending_store
-from tests.contract import store_money_suite
+from tests.contract import store_listed_suite, store_money_suite
 from tests.contract.store_money_suite import PRICE, claimed, marked, told
 from tests.races import fixtures, scene
 
@@ -22,13 +24,13 @@ TODAY = datetime.datetime.now(datetime.UTC).date()
 BY_ALL = tuple(part.value for part in spending.Part)
 
 
-def purse() -> client_spending.Spending:
+def purse(stated: needs.StatedUse = lambda _model: (None, None)) -> client_spending.Spending:
     books = spending_store.DjangoSpending()
-    return client_spending.Spending(books=books, doors=books)
+    return client_spending.Spending(books=books, doors=books, stated=stated)
 
 
-async def asked(work: Any) -> Any:
-    return await scene.in_thread(lambda: work(purse()))
+async def asked(work: Any, **more: Any) -> Any:
+    return await scene.in_thread(lambda: work(purse(**more)))
 
 
 async def paid(house: scene.House, *costs: int | None) -> list[store.Claimed]:
@@ -199,6 +201,26 @@ async def test_quote_when_a_model_has_routes_then_their_prices_and_no_wait_are_t
 
     assert (found.low_nano_usd, found.high_nano_usd, found.wait_s) == (7, 7, 0.0)
     assert house.count("attempt") == 0
+
+
+@pytest.mark.parametrize(("tokens", "images"), [(None, None), (None, 9), (500, None), (123_456_789, 1)])
+async def test_quote_when_a_call_says_what_it_uses_then_it_is_what_that_call_will_reserve(
+    house: scene.House, tokens: int | None, images: int | None
+) -> None:
+    store_listed_suite.deploy_listed(house)
+
+    found = await asked(lambda desk: desk.quote_model("sent", tenant=house.tenant, tokens=tokens, images=images))
+
+    price = store_listed_suite.own_price(plan.CallOptions(tokens=tokens, images=images))
+    assert (found.low_nano_usd, found.high_nano_usd) == (price, price)
+
+
+async def test_quote_when_the_declaration_says_what_a_call_uses_then_that_is_priced(house: scene.House) -> None:
+    store_listed_suite.deploy_listed(house)
+
+    found = await asked(lambda desk: desk.quote_model("sent", tenant=house.tenant), stated=lambda _model: (None, 5))
+
+    assert found.low_nano_usd == store_listed_suite.own_price(plan.CallOptions(images=5))
 
 
 REPORT = """time,amount,account

@@ -12,6 +12,7 @@ from tests.contract import (
     store_call_suite,
     store_direct_suite,
     store_late_suite,
+    store_listed_suite,
     store_money_suite,
     store_outbox_keep_suite,
     store_outbox_suite,
@@ -89,6 +90,10 @@ class TestWaited(store_waited_suite.WaitedSuite):
 
 
 class TestMoney(store_money_suite.MoneySuite):
+    """Money on PostgreSQL."""
+
+
+class TestListed(store_listed_suite.ListedSuite):
     """Money on PostgreSQL."""
 
 

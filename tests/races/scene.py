@@ -16,6 +16,7 @@ import psycopg
 
 from heddle.config import deployment
 from heddle.core import faults, lanes, plan, step
+from heddle.core.policy import price
 from heddle.core.run import Priority
 from heddle.ports import records, store
 from heddle.store import apply, postgres, schedule, statements
@@ -179,7 +180,7 @@ class House(looks.Looks):
         models: Sequence[deployment.Model] = (),
         tenants: Sequence[deployment.Tenant] = (),
         workflows: Sequence[deployment.Workflow] = (),
-        prices: Mapping[tuple[str, str], int] = types.MappingProxyType({}),
+        prices: Mapping[tuple[str, str], price.Expected] = types.MappingProxyType({}),
     ) -> None:
         """Write a deployment."""
         wanted = deployment.Deployment(

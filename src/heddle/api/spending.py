@@ -31,6 +31,8 @@ class QuoteForm(pydantic.BaseModel):
 
     workflow: str | None = pydantic.Field(default=None, description="Registered name of a workflow.")
     model: forms.Text | None = pydantic.Field(default=None, description="Name of a model; instead of a workflow.")
+    tokens: int | None = pydantic.Field(default=None, ge=1, description="What the call of a model says it uses.")
+    images: int | None = pydantic.Field(default=None, ge=1, description="What the call of a model says it makes.")
     priority: str = pydantic.Field(
         default=run.Priority.STANDARD.value,
         description="Class of the work, for how long a call would wait.",
@@ -76,7 +78,13 @@ def quote(request: django.http.HttpRequest) -> django.http.HttpResponse:
         found = here.spending.quote_workflow(name)
         return render.answer({"workflow": name, "started": False, **render.quote(found.cost)})
     assert form.model is not None, "one of the two is named"
-    priced = here.spending.quote_model(form.model, tenant=auth.tenant_of(request), priority=form.priority)
+    priced = here.spending.quote_model(
+        form.model,
+        tenant=auth.tenant_of(request),
+        priority=form.priority,
+        tokens=form.tokens,
+        images=form.images,
+    )
     return render.answer(_model_quote(priced))
 
 

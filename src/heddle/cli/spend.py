@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 def quote(given: argparse.Namespace) -> int:
     """Ask what a run of a workflow, or a call of a model, will probably cost."""
     api = remote.here()
-    asked = {"model": given.name, "priority": given.priority} if given.model else {"workflow": given.name}
+    asked: dict[str, Any] = {"workflow": given.name}
+    if given.model:
+        asked = {"model": given.name, "priority": given.priority}
+        used = {"tokens": given.tokens, "images": given.images}
+        asked |= {name: units for name, units in used.items() if units is not None}
     found = api.post("/v1/runs/quote", asked).json()
     print(json.dumps(found, indent=2) if given.json else _quoted(found))
     return complaints.Exit.DONE

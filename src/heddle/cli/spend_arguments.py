@@ -13,6 +13,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     quote.add_argument("name", help="a workflow; a model with --model")
     quote.add_argument("--model", action="store_true", help="NAME is a model")
     quote.add_argument("--priority", choices=PRIORITIES, default="standard", help="class of the call")
+    quote.add_argument("--tokens", type=int, help="tokens that the call of a model says it uses")
+    quote.add_argument("--images", type=int, help="images that the call of a model says it makes")
     quote.add_argument("--json", action="store_true", help="print JSON")
     about = "compare what was metered with what providers report, and correct charges"
     spend = commands.add_parser("spend", help=about, description=about)

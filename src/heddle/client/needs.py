@@ -13,6 +13,9 @@ from heddle.ports import provider, spending
 Quotes = Callable[[str], spending.WorkflowCost | None]
 """Tell what runs of a workflow cost lately, None when nothing is known; answers from memory."""
 
+StatedUse = Callable[[str], tuple[int | None, int | None]]
+"""Tell the tokens and the images that a model's declaration says each of its calls uses, None where it says nothing."""
+
 
 class Named(Protocol):
     """Stand for a decorated workflow: whatever has its name and version."""

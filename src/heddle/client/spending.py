@@ -12,12 +12,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from heddle.client import exports, money
+from heddle.client import exports, money, needs
 from heddle.client.admission import InvalidInput
 from heddle.client.values import Problem
 from heddle.core import run
 from heddle.core.policy import admission as admission_policy
-from heddle.core.policy import invoice, lineup
+from heddle.core.policy import invoice, lineup, told
 from heddle.ports import doors, records, spending
 
 QUOTES_KEPT_S = 10.0
@@ -65,11 +65,13 @@ class Spending:
         *,
         books: spending.Spending,
         doors: doors.Doors,
+        stated: needs.StatedUse = lambda _model: (None, None),
         monotonic_s: Callable[[], float] = time.monotonic,
         today: Callable[[], datetime.date] = lambda: datetime.datetime.now(datetime.UTC).date(),
     ) -> None:
         self._books = books
         self._doors = doors
+        self._stated = stated
         self._monotonic_s = monotonic_s
         self._today = today
         self._lock = threading.Lock()
@@ -120,13 +122,32 @@ class Spending:
             return WorkflowQuote(workflow=workflow, cost=self._costs.get(workflow))
 
     def quote_model(
-        self, model: str, *, tenant: records.Tenant, priority: str = run.Priority.STANDARD.value
+        self,
+        model: str,
+        *,
+        tenant: records.Tenant,
+        priority: str = run.Priority.STANDARD.value,
+        tokens: int | None = None,
+        images: int | None = None,
     ) -> ModelQuote:
-        """Tell what one call of a model will probably cost and how long it waits. Raises InvalidInput."""
+        """Tell what one call of a model will probably cost and how long it waits. Raises InvalidInput.
+
+        tokens, images: what the call says it uses, 1 to 1,000,000,000; None: what the model's declaration says, else
+        its part of the configuration.
+        """
         if priority not in set(run.Priority):
             known = ", ".join(member.value for member in run.Priority)
             raise InvalidInput([Problem(field="priority", message=f"must be one of {known}")])
-        routes = tuple(self._books.route_prices(model=model[:NAME_CHARACTERS_MAX]))
+        problems = [
+            Problem(field=field, message=f"must be from 1 to {told.UNITS_MAX:,}")
+            for field, units in (("tokens", tokens), ("images", images))
+            if units is not None and not 1 <= units <= told.UNITS_MAX
+        ]
+        if problems:
+            raise InvalidInput(problems)
+        name, said = model[:NAME_CHARACTERS_MAX], self._stated(model)
+        tokens, images = tokens or said[0], images or said[1]
+        routes = tuple(self._books.route_prices(model=name, tokens=tokens, images=images))
         if not routes:
             message = (
                 f"{model[:NAME_CHARACTERS_MAX]!r} has no route to an endpoint; [[routes]] of heddle.toml give one, "

@@ -169,8 +169,11 @@ class Spending(Protocol):
         """Tell what runs cost lately, by workflow."""
         ...
 
-    def route_prices(self, *, model: str) -> Sequence[RoutePrice]:
-        """Tell what a call of a model is expected to cost, by route in the order they are preferred."""
+    def route_prices(self, *, model: str, tokens: int | None, images: int | None) -> Sequence[RoutePrice]:
+        """Tell what a call of a model is expected to cost, by route in the order they are preferred.
+
+        tokens, images: what the call says it uses, None: what is said of the model.
+        """
         ...
 
     def report(self, *, endpoint: str, reported: Sequence[ReportedSpend], source: str, actor: str) -> int:

@@ -77,6 +77,12 @@ def model(name: str) -> ModelDefinition:
     return _names.models[name]
 
 
+def stated_use(name: str) -> tuple[int | None, int | None]:
+    """Give the tokens and the images that a model's declaration says a call uses; None where nothing says so."""
+    declared = _names.models.get(name)
+    return (None, None) if declared is None else (declared.call_options.tokens, declared.call_options.images)
+
+
 def newest_version(name: str) -> int:
     """Give the highest version of a workflow loaded here. Raises NotRegistered."""
     return workflow(name).version

@@ -1,8 +1,9 @@
 """Read an adapter's price list, the ``prices.toml`` of its folder, and tell what calls are expected to cost by it.
 
 An endpoint goes by the list where ``heddle.toml`` says ``price = "list"``: a call then reserves what it is expected to
-cost, from what ``[models.X]`` says a call uses. What it has cost is what the provider says, or what its adapter makes
-of the usage told. Before it: ``wiring`` with the deployment file, or an adapter. After it: ``core.policy.price``.
+cost, from what ``[models.X]`` or the call itself says it uses. What it has cost is what the provider says, or what its
+adapter makes of the usage told. Before it: ``wiring`` with the deployment file, or an adapter. After it:
+``core.policy.price``.
 """
 
 import datetime
@@ -70,19 +71,19 @@ def _undated(model: str, adapter: str) -> str:
     return model[: found.start()]
 
 
-def expected(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
-    """Give what a call of each model through each endpoint that goes by its list is expected to cost, in nano-USD.
+def expected(wanted: deployment.Deployment) -> dict[tuple[str, str], price.Expected]:
+    """Give what a call of each model through each endpoint that goes by its list is expected to cost.
 
     A route that the list cannot price is left out where the endpoint has a ``price_usd``, which it then costs. Raises
     DeploymentRefused where it has none: nothing would hold its calls to a cap.
     """
-    found: dict[tuple[str, str], int] = {}
+    found: dict[tuple[str, str], price.Expected] = {}
     for route in wanted.routes:
         endpoint = wanted.endpoints[route.endpoint]
         if not endpoint.is_list_priced:
             continue
         listed = of(_book(endpoint), listed_name(endpoint, model=route.model), adapter=endpoint.adapter)
-        cost = None if listed is None else price.cost_nano_usd(listed, _usage(wanted.models.get(route.model)))
+        cost = None if listed is None else price.expected(listed, _usage(wanted.models.get(route.model)))
         if cost is not None:
             found[route.model, route.endpoint] = cost
         elif not endpoint.price_nano_usd:
@@ -107,12 +108,12 @@ def _book(endpoint: deployment.Endpoint) -> Book:
 
 
 def _usage(model: deployment.Model | None) -> price.Usage:
-    """Estimate what one call uses; one picture unless its owner says otherwise."""
+    """Estimate what one call uses that says nothing itself."""
     if model is None:
-        return price.Usage(images=1)
-    output = model.output_tokens
-    inputs = None if model.tokens is None else max(0, model.tokens - (output or 0))
-    return price.Usage(input_tokens=inputs, output_tokens=output, images=model.images or 1, seconds=model.seconds)
+        return price.estimated(tokens=None, output_tokens=None, images=None)
+    return price.estimated(
+        tokens=model.tokens, output_tokens=model.output_tokens, images=model.images, seconds=model.seconds
+    )
 
 
 def _unpriced(endpoint: deployment.Endpoint, model: str, listed: price.Price | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from heddle.config import deployment, routing, zones
 from heddle.core import lanes
-from heddle.core.policy import cron, ratelimit, schedule
+from heddle.core.policy import cron, price, ratelimit, schedule
 from heddle.store import statements
 
 
@@ -31,7 +31,10 @@ class Applied:
 
 
 def apply(
-    cursor: Any, wanted: deployment.Deployment, *, prices: Mapping[tuple[str, str], int] = types.MappingProxyType({})
+    cursor: Any,
+    wanted: deployment.Deployment,
+    *,
+    prices: Mapping[tuple[str, str], price.Expected] = types.MappingProxyType({}),
 ) -> Applied:
     """Write a deployment through a cursor inside the caller's transaction.
 
@@ -82,9 +85,11 @@ def _routes(
     cursor: Any,
     wanted: deployment.Deployment,
     endpoint_ids: dict[str, int],
-    prices: Mapping[tuple[str, str], int],
+    prices: Mapping[tuple[str, str], price.Expected],
 ) -> None:
     for route in wanted.routes:
+        listed = prices.get((route.model, route.endpoint))
+        rates = None if listed is None else listed.rates
         cursor.execute(
             statements.load("apply_route"),
             {
@@ -92,7 +97,10 @@ def _routes(
                 "endpoint": endpoint_ids[route.endpoint],
                 "tier": route.tier,
                 "weight": route.weight,
-                "price": prices.get((route.model, route.endpoint)),
+                "price": None if listed is None else listed.nano_usd,
+                "image": None if rates is None else rates.image,
+                "input_per_mtok": None if rates is None else rates.input_per_mtok,
+                "output_per_mtok": None if rates is None else rates.output_per_mtok,
                 "is_canary": route.canary,
                 "latency_max_s": route.latency_max_s,
             },

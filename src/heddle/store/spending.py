@@ -93,12 +93,12 @@ class DjangoSpending(operators.DjangoOperators):
             for workflow, runs, median, p95, highest, at in self._rows("spend_quotes", {"limit": QUOTES_MAX})
         ]
 
-    def route_prices(self, *, model: str) -> Sequence[spending.RoutePrice]:
+    def route_prices(self, *, model: str, tokens: int | None, images: int | None) -> Sequence[spending.RoutePrice]:
         """Tell what a call of a model is expected to cost."""
         return [
             spending.RoutePrice(endpoint=name, tier=tier, price_nano_usd=price, is_paid=is_paid, is_paused=is_paused)
             for name, tier, price, is_paid, is_paused in self._rows(
-                "spend_prices", {"model": model, "limit": PRICES_MAX}
+                "spend_prices", {"model": model, "tokens": tokens, "images": images, "limit": PRICES_MAX}
             )
         ]
 

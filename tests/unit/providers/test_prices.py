@@ -45,6 +45,11 @@ def own_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prices, "read", lambda _adapter: book)
 
 
+def amounts(wanted: deployment.Deployment) -> dict[tuple[str, str], int]:
+    """Give what a call costs by route that uses what its model says."""
+    return {route: found.nano_usd for route, found in prices.expected(wanted).items()}
+
+
 @pytest.mark.parametrize(
     ("model", "use", "cost_nano_usd"),
     [
@@ -58,7 +63,7 @@ def own_list(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_expected_when_the_list_has_the_model_then_it_is_priced_by_what_a_call_uses(
     model: str, use: str, cost_nano_usd: int
 ) -> None:
-    assert prices.expected(named(model, use)) == {("render", "studio"): cost_nano_usd}
+    assert amounts(named(model, use)) == {("render", "studio"): cost_nano_usd}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_expected_when_the_endpoint_has_a_price_too_then_what_the_list_lacks_cos
 def test_expected_when_the_resource_ends_with_a_model_then_that_is_priced(resource: str, cost_nano_usd: int) -> None:
     text = FILE.replace('price = "list"', f'price = "list"\nresource = "{resource}"').replace("render", "painter")
 
-    assert prices.expected(deployed(text + "\n[models.painter]\nseconds = 5")) == {("painter", "studio"): cost_nano_usd}
+    assert amounts(deployed(text + "\n[models.painter]\nseconds = 5")) == {("painter", "studio"): cost_nano_usd}
 
 
 def test_expected_when_an_endpoint_has_one_price_then_the_list_is_not_asked() -> None:

@@ -59,6 +59,57 @@ class Price:
                 bounds.require(field=field, value=value, low=0, high=AMOUNT_MAX_NANO_USD, unit="nano-dollars")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Hold what a call is expected to cost that uses what its model's owner said.
+
+    ``rates``: what a call that says its own images or tokens pays for each of them; None: every call costs the same.
+    """
+
+    nano_usd: int
+    rates: Price | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a price out of range."""
+        bounds.require(field="nano_usd", value=self.nano_usd, low=0, high=AMOUNT_MAX_NANO_USD, unit="nano-dollars")
+
+
+def expected(price: Price, usage: Usage) -> Expected | None:
+    """Give what a call is expected to cost by a list; None when it asks for usage that was not told."""
+    cost = cost_nano_usd(price, usage)
+    if cost is None:
+        return None
+    rates = Price(input_per_mtok=price.input_per_mtok, output_per_mtok=price.output_per_mtok, image=price.image)
+    return Expected(nano_usd=cost, rates=rates if rates != Price() else None)
+
+
+def estimated(
+    *, tokens: int | None, output_tokens: int | None, images: int | None, seconds: float | None = None
+) -> Usage:
+    """Estimate what one call uses. ``tokens``: all of it, of which at most ``output_tokens`` come back; one image
+    unless something else is said.
+    """
+    inputs, outputs = tokens, output_tokens
+    if tokens is not None and output_tokens is not None:
+        inputs, outputs = max(0, tokens - output_tokens), min(tokens, output_tokens)
+    return Usage(input_tokens=inputs, output_tokens=outputs, images=1 if images is None else images, seconds=seconds)
+
+
+def of_call(usual: Expected, *, usage: Usage, own: Usage) -> int:
+    """Give what a call is expected to cost that says what it uses itself, in nano-USD.
+
+    usage: what ``usual`` is the price of. own: the same, with what the call said in its place.
+    """
+    if usual.rates is None or own == usage:
+        return usual.nano_usd
+    before, after = cost_nano_usd(usual.rates, usage), cost_nano_usd(usual.rates, own)
+    if before is None:
+        return usual.nano_usd
+    if after is None:
+        return AMOUNT_MAX_NANO_USD
+    return min(AMOUNT_MAX_NANO_USD, max(0, usual.nano_usd + after - before))
+
+
 def cost_nano_usd(price: Price, usage: Usage) -> int | None:
     """Give what a call costs, rounded up to a nano-dollar; None when the price asks for usage that was not told, or
     when the sum passes what one call may cost.

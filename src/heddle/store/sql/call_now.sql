@@ -17,7 +17,8 @@ with bound as materialized (
 ), moment as materialized (
   select clock_timestamp() as now
 ), n as materialized (
-  select n.*, t.rule, coalesce(n.asked_tokens, m.tokens) as known_tokens, coalesce(n.asked_images, m.images, 1) as known_images
+  select n.*, t.rule, coalesce(n.asked_tokens, m.tokens) as known_tokens, coalesce(n.asked_images, m.images, 1) as known_images,
+    m.tokens as usual_tokens, m.output_tokens, m.images as usual_images
   from unnest(
     %(ids)s::uuid[], %(tenants)s::int[], %(workflows)s::text[], %(models)s::text[], %(lanes)s::bigint[], %(operations)s::text[], %(keys)s::text[],
     %(digests)s::text[], %(tokens)s::bigint[], %(images)s::bigint[]
@@ -38,8 +39,11 @@ with bound as materialized (
   select n.*, w.endpoint_id, w.scope_ids, w.price, (%(paid)s::boolean[])[array_position(%(endpoints)s::int[], w.endpoint_id)] as is_paid
   from n
   cross join lateral (
-    select r.endpoint_id, e.scope_ids, coalesce(r.price_nano_usd, e.price_nano_usd) as price, e.is_enabled and e.paused_at is null as is_open
+    select r.endpoint_id, e.scope_ids, coalesce(
+-- include: list_price
+      , e.price_nano_usd) as price, e.is_enabled and e.paused_at is null as is_open
     from heddle_route r join heddle_endpoint e on e.id = r.endpoint_id
+    cross join (select n.asked_images as own_images, n.asked_tokens as own_tokens, n.usual_images, n.usual_tokens, n.output_tokens) u
     where r.model = n.model and n.rule = any(r.rules) and coalesce(r.weight_now, r.weight) > 0
     order by r.tier, -ln(1 - random()) / coalesce(r.weight_now, r.weight)
     limit 1

@@ -14,6 +14,7 @@
 -- Weights: what the leader found (weight_now), else the file's; a route of weight 0 is as if it were not there.
 -- Regions: a tenant's are a numbered rule, and a route lists the rules it may serve; each rule has its own row of endpoints (`span`).
 -- Deadlines: as in claim_local.
+-- Price: of the route for what its model says a call uses; of a route that goes by a list, for what the call says itself (core.policy.price).
 -- Paused (heddle_model, heddle_endpoint, heddle_tenant; all sending after a restore): as if it had no work or no room.
 -- Nothing matches: no row comes back; deltas of locked scopes are folded all the same.
 with recursive moment as materialized (
@@ -163,7 +164,8 @@ with recursive moment as materialized (
   limit %(want)s
 ), weighed as materialized (
   select c.*, s.is_due, s.attempts, s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
-    o.tokens_left, o.is_tokens_whole, o.images_left, o.is_images_whole, o.retries_left,
+    (s.options ->> 'tokens')::bigint as own_tokens, (s.options ->> 'images')::bigint as own_images,
+    m.tokens as usual_tokens, m.output_tokens, m.images as usual_images, o.tokens_left, o.is_tokens_whole, o.images_left, o.is_images_whole, o.retries_left,
     coalesce(s.attempts > s.attempts_before, false) as is_retry,
     case when o.tokens_left is not null and s.is_due
       then coalesce((s.options ->> 'tokens')::bigint, m.tokens, o.tokens_mean, 1) else 0 end as tokens,
@@ -230,14 +232,21 @@ with recursive moment as materialized (
 ), reserved as (
   insert into heddle_attempt (run_id, ordinal, number, endpoint_id, worker_id, fence, state, price_nano_usd, started_at, send_by, tier,
     primary_price_nano_usd)
-  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', coalesce((
-      select r.price_nano_usd from heddle_route r where r.model = h.model and r.endpoint_id = h.endpoint_id), e.price_nano_usd), clock_timestamp(),
-    clock_timestamp() + make_interval(secs => %(send_window_s)s), h.tier,
-    case when h.tier > 0 then (
-      select coalesce(r.price_nano_usd, q.price_nano_usd) from heddle_route r join heddle_endpoint q on q.id = r.endpoint_id
-      where r.model = h.model order by r.tier, r.weight desc, r.endpoint_id limit 1
-    ) end
-  from held h join heddle_endpoint e on e.id = h.endpoint_id
+  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', p.own, clock_timestamp(),
+    clock_timestamp() + make_interval(secs => %(send_window_s)s), h.tier, case when h.tier > 0 then p.first end
+  from held h
+  cross join lateral (
+    select min(x.price) filter (where x.endpoint_id = h.endpoint_id) as own,
+      (array_agg(x.price order by x.tier, x.weight desc, x.endpoint_id))[1] as first
+    from (
+      select r.endpoint_id, r.tier, r.weight, coalesce(
+-- include: list_price
+        , e.price_nano_usd) as price
+      from heddle_route r join heddle_endpoint e on e.id = r.endpoint_id
+      cross join (select h.own_images, h.own_tokens, h.usual_images, h.usual_tokens, h.output_tokens) u
+      where r.model = h.model
+    ) x
+  ) p
   where not h.is_parked
 ), spent as materialized (
   select o.scope_id, coalesce(h.taken, 0)::int as taken, coalesce(h.tokens, 0)::bigint as tokens, coalesce(h.images, 0)::bigint as images,

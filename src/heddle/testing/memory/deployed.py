@@ -6,6 +6,8 @@ Times are seconds since 1970 of the store's own clock. Neighbours: ``tables`` ho
 import dataclasses
 from typing import Any
 
+from heddle.core.policy import price
+
 NEVER_S = -1e18
 
 
@@ -145,6 +147,7 @@ class ModelRow:
     fallback_after_s: float = 30.0
     tokens: int | None = None
     images: int | None = None
+    output_tokens: int | None = None
     paused_at: float | None = None
     objective: str = "weights"
     deadline_s: float | None = None
@@ -182,6 +185,7 @@ class RouteRow:
     tier: int
     weight: float
     price_nano_usd: int | None = None
+    rates: price.Price | None = None
     weight_now: float | None = None
     is_canary: bool = False
     latency_max_s: float | None = None

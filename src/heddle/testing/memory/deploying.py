@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from heddle.core.policy import price as price_policy
 from heddle.testing.memory import books, views
 from heddle.testing.memory.deployed import Bucket, EndpointRow, ModelRow, RouteRow, ScopeRow, TenantRow, WorkflowRow
 from heddle.testing.memory.tables import Rows, Statement, Tables
@@ -101,6 +102,9 @@ def apply_route(
     tier: int,
     weight: float,
     price: int | None,
+    image: int | None,
+    input_per_mtok: int | None,
+    output_per_mtok: int | None,
     is_canary: bool,
     latency_max_s: float | None,
 ) -> Rows:
@@ -111,7 +115,9 @@ def apply_route(
     if row is None:
         row = RouteRow(model=model, endpoint_id=endpoint, tier=tier, weight=weight)
         tables.routes.append(row)
-    row.price_nano_usd = price
+    row.price_nano_usd, row.rates = price, None
+    if image is not None and input_per_mtok is not None and output_per_mtok is not None:
+        row.rates = price_policy.Price(image=image, input_per_mtok=input_per_mtok, output_per_mtok=output_per_mtok)
     row.tier, row.weight, row.is_canary, row.latency_max_s = tier, weight, is_canary, latency_max_s
     match state:
         case "running":
@@ -131,6 +137,7 @@ def apply_model(
     after: float,
     tokens: int | None,
     images: int | None,
+    output_tokens: int | None,
     objective: str,
     deadline_s: float | None,
     quality: str | None,
@@ -139,6 +146,7 @@ def apply_model(
     """Write what a model's owner chose."""
     row = tables.models.setdefault(name, ModelRow(name=name))
     row.policy, row.fallback_after_s, row.tokens, row.images = policy, after, tokens, images
+    row.output_tokens = output_tokens
     row.objective, row.deadline_s = objective, deadline_s
     row.quality = None if quality is None else json.loads(quality)
     return []

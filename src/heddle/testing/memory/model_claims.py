@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heddle.core.policy import price
 from heddle.testing.memory import claims, deployed, folding, limits
 from heddle.testing.memory import tables as tables_module
 from heddle.testing.memory.tables import ReadyRow, Rows, Statement, StepRow, Tables
@@ -246,25 +247,34 @@ def _send(
         worker_id=worker,
         fence=row[2],
         state="reserved",
-        price_nano_usd=_price(tables, call.model, call.endpoint_id),
+        price_nano_usd=_price(tables, step, call.model, call.endpoint_id),
         started_at=now,
         send_by=now + window_s,
         tier=call.tier,
-        primary_price_nano_usd=_first_price(tables, call.model) if call.tier > 0 else None,
+        primary_price_nano_usd=_first_price(tables, step, call.model) if call.tier > 0 else None,
     )
     return row
 
 
-def _first_price(tables: Tables, model: str) -> int:
+def _first_price(tables: Tables, step: StepRow, model: str) -> int:
     routes = [route for route in tables.routes if route.model == model]
     first = min(routes, key=lambda route: (route.tier, -route.weight, route.endpoint_id))
-    return _price(tables, model, first.endpoint_id)
+    return _price(tables, step, model, first.endpoint_id)
 
 
-def _price(tables: Tables, model: str, endpoint_id: int) -> int:
-    """Give the route's price where there is one, else the endpoint's."""
+def _price(tables: Tables, step: StepRow, model: str, endpoint_id: int) -> int:
+    """Give the route's price for what the call says it uses, where the route has one, else the endpoint's."""
     route = next(route for route in tables.routes if (route.model, route.endpoint_id) == (model, endpoint_id))
-    return tables.endpoints[endpoint_id].price_nano_usd if route.price_nano_usd is None else route.price_nano_usd
+    if route.price_nano_usd is None:
+        return tables.endpoints[endpoint_id].price_nano_usd
+    asked, row = step.options or {}, tables.models.get(model) or deployed.ModelRow(name=model)
+    usual = price.estimated(tokens=row.tokens, output_tokens=row.output_tokens, images=row.images)
+    own = price.estimated(
+        tokens=asked.get("tokens", row.tokens),
+        output_tokens=row.output_tokens,
+        images=asked.get("images", row.images),
+    )
+    return price.of_call(price.Expected(nano_usd=route.price_nano_usd, rates=route.rates), usage=usual, own=own)
 
 
 STATEMENTS: dict[str, Statement] = {"claim_model": claim_model}

@@ -17,6 +17,7 @@ import psycopg
 
 from heddle.config import deployment
 from heddle.core import ids
+from heddle.core.policy import price
 from heddle.ports import operating, transport
 from heddle.store import admitting, apply, postgres, statements
 from heddle.store import django as django_store
@@ -141,7 +142,7 @@ class Memory:
         return ids.run_id(database_unix_ms=int(self.tables.now_s() * 1000), random_bits=self.rng.getrandbits(80))
 
     def deploy(
-        self, wanted: deployment.Deployment, *, prices: Mapping[tuple[str, str], int] | None = None
+        self, wanted: deployment.Deployment, *, prices: Mapping[tuple[str, str], price.Expected] | None = None
     ) -> apply.Applied:
         """Write a deployment, as ``heddle migrate`` does; ``prices`` as ``store.apply`` takes them."""
         with self.alone:
