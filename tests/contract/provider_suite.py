@@ -87,7 +87,9 @@ class ProviderSuite:
         endpoint = deployment.Endpoint(
             name="there", adapter=self.adapter, url=url, scopes=("there",), secret="env:THERE_KEY", options=self.options
         )
-        return registry.build(endpoint, {"THERE_KEY": SECRET})
+        # What may not be sent twice gets a connection of its own here, so that it is seen to be such.
+        connections = transport.Transport(unrepeatable_idle_s=0)
+        return registry.build(endpoint, {"THERE_KEY": SECRET}, connections)
 
     def check_unproven(self, made: provider.Provider, outcome: settle.Outcome) -> None:
         """An outcome that nobody can know is unknown where money is at stake or it can be looked up, and a passing

@@ -132,6 +132,28 @@ class WaitedSuite:
         assert found[bad].state == "failed"
         assert found[bad].error is not None
 
+    async def test_ended_calls_when_an_outcome_is_unknown_then_it_is_stuck_only_once_nobody_looks_it_up(
+        self, house: House
+    ) -> None:
+        deploy(house)
+        run_id, worker = await admitted(house), await house.worker()
+        (sent,) = await house.claim_models(worker, "sent")
+        await house.store.mark_sending(calls=[(sent, "digest")])
+
+        async def is_stuck() -> bool:
+            (found,) = await house.store.ended_calls(run_ids=[run_id])
+            return found.is_stuck
+
+        await house.settle(scene.unsure(sent, delay_s=0.0))
+        waits_for_its_time = [each.is_stuck for each in await house.store.ended_calls(run_ids=[run_id])]
+        await house.pump(worker)
+        stands_in_line = [each.is_stuck for each in await house.store.ended_calls(run_ids=[run_id])]
+        (looked_up,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
+        await house.settle(scene.unsure(looked_up, verdict="bury"))
+
+        assert (waits_for_its_time, stands_in_line) == ([], [])
+        assert await is_stuck()
+
     async def test_retry_when_a_run_of_one_call_failed_then_its_call_is_made_again_and_no_function_runs(
         self, house: House
     ) -> None:

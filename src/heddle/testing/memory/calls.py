@@ -54,7 +54,11 @@ def ended_calls(tables: Tables, *, run_ids: Sequence[uuid.UUID]) -> Rows:
         step = None if row is None else row.steps.get(1)
         if row is None or step is None or (row.is_live and step.state != "unknown"):
             continue
-        is_looked_after = (run_id, 1) in tables.leases or any(key[:2] == (run_id, 1) for key in tables.timers)
+        is_looked_after = (
+            (run_id, 1) in tables.leases
+            or any(key[:2] == (run_id, 1) for key in tables.timers)
+            or any((entry.run_id, entry.ordinal) == (run_id, 1) for entry in tables.ready_rows())
+        )
         is_stuck = step.state == "unknown" and not is_looked_after
         found.append((run_id, row.state, row.error, step.output, is_stuck))
     return found
