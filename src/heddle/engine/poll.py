@@ -88,13 +88,12 @@ class Poller:
         if claimed.attempt_state == attempt.AttemptState.DONE.value and claimed.result is not None:
             recorder.event(events.ATTEMPT_RESOLVED, endpoint=endpoint.row.name, state="done")
             return settle.Completed(output=claimed.result)
-        if claimed.attempt_state == attempt.AttemptState.REJECTED.value:
-            # Whoever was thought dead has said since that it was refused, or never sent: a closed attempt takes no job,
-            # and what is sent under its key would be asked after for ever.
-            message = "its worker told afterwards that the attempt came to nothing"
-            return settle.Faulted(fault=faults.StepFault(fault=faults.Fault.NOT_SENT, message=message))
         if claimed.handle is not None:
             return await self._poll(claimed, claimed.handle, endpoint, request)
+        if claimed.attempt_state == attempt.AttemptState.REJECTED.value:
+            # Whoever was thought dead has said since that it was refused, or never sent: there is no job, and a closed
+            # attempt would take none, so that what is sent under its key would be asked after for ever.
+            return settle.Absent()
         return await self._reconcile(claimed, endpoint, request)
 
     async def _poll(

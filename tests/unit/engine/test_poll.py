@@ -1,21 +1,28 @@
 """A call in doubt is asked after, unless its worker has told meanwhile that its attempt came to nothing."""
 
 import asyncio
+import random
 import types
 from typing import Any, cast
 
 from heddle.config import settings
-from heddle.core import faults, settle
+from heddle.core import attempt, faults, settle
+from heddle.core.policy import retry as retry_policy
 from heddle.engine import hold, poll
+from heddle.ports import store
 from tests.unit.engine import claims
 
 
 class House:
-    """Hold a poller whose endpoint must not be asked, and keep what was concluded."""
+    """Hold a poller and the endpoint that it may ask, and keep what was asked and concluded."""
 
     def __init__(self) -> None:
         self.concluded: list[settle.Outcome] = []
-        endpoint = types.SimpleNamespace(row=claims.endpoint(name="shop"), provider=None)
+        self.polled: list[str] = []
+        # It can be polled and nothing else: a send or a look-up would end the test.
+        endpoint = types.SimpleNamespace(
+            row=claims.endpoint(name="shop"), provider=types.SimpleNamespace(poll=self.poll)
+        )
         parts = types.SimpleNamespace(
             endpoints={7: endpoint}, hold=hold.Hold(), clock=self, settings=settings.Settings()
         )
@@ -27,16 +34,35 @@ class House:
     async def request(self, *_: Any) -> Any:
         return types.SimpleNamespace(callback_url=None, artifacts=None)
 
+    async def poll(self, handle: str, _request: Any) -> settle.Outcome:
+        self.polled.append(handle)
+        return settle.StillRunning(poll_after_s=1.0, note="queued")
+
     def conclude(self, _claimed: Any, outcome: settle.Outcome, *_: Any, **__: Any) -> None:
         self.concluded.append(outcome)
 
+    def outcome_of(self, **changes: Any) -> settle.Outcome:
+        """Act on a claimed poll; give what was concluded."""
+        claimed: store.Claimed = claims.claimed(purpose="poll", endpoint_id=7, attempt_state="rejected", **changes)
+        asyncio.run(self.poller.act(claimed))
+        (outcome,) = self.concluded
+        return outcome
+
 
 def test_act_when_the_attempt_was_rejected_meanwhile_then_nothing_is_sent_under_it_and_the_call_is_tried_anew() -> None:
+    outcome = House().outcome_of(state="unknown")
+
+    facts = settle.AttemptFacts(number=1, retry=retry_policy.RetryOptions(), idempotency=attempt.IdempotencyClass.A)
+    verdict = settle.decide(outcome, facts, rng=random.Random(0))
+    assert isinstance(verdict, settle.RetryAt)
+    assert not verdict.is_same_attempt
+    assert verdict.fault.fault is faults.Fault.NOT_SENT
+
+
+def test_act_when_the_attempt_was_rejected_and_its_job_is_known_then_the_job_is_asked_after() -> None:
     house = House()
-    claimed = claims.claimed(purpose="poll", state="unknown", attempt_state="rejected", endpoint_id=7)
 
-    asyncio.run(house.poller.act(claimed))
+    outcome = house.outcome_of(state="pending", handle="job-1")
 
-    (outcome,) = house.concluded
-    assert isinstance(outcome, settle.Faulted)
-    assert outcome.fault.fault is faults.Fault.NOT_SENT
+    assert house.polled == ["job-1"]
+    assert isinstance(outcome, settle.StillRunning)
