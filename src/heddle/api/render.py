@@ -12,9 +12,8 @@ from typing import Any
 
 import django.http
 
-from heddle import client
 from heddle.api import problems, scores
-from heddle.client import money, needs, shown
+from heddle.client import money, needs, pages, shown
 from heddle.core import faults, reasons
 from heddle.ports import records, spending
 
@@ -219,8 +218,7 @@ def _read_cursor(written: str, *, size_bytes: int | None = None) -> bytes:
 
 
 def _no_cursor() -> problems.Refusal:
-    message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
-    return problems.invalid([client.Problem(field="cursor", message=message)])
+    return problems.invalid([pages.NO_CURSOR])
 
 
 def _attempt(view: records.AttemptView) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pydantic
 from heddle import client
 from heddle.api import auth, bodies, forms, problems, render
 from heddle.api.room import room
-from heddle.client import keys, money, values
+from heddle.client import keys, money, pages, values
 from heddle.core import run
 from heddle.ports import spending
 
@@ -184,5 +184,4 @@ def _read_cursor(written: str) -> spending.UsageMark:
             day=datetime.date.fromisoformat(day), workflow=workflow, model=model, endpoint_id=endpoint_id
         )
     except (ValueError, TypeError, binascii.Error) as error:
-        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
-        raise problems.invalid([client.Problem(field="cursor", message=message)]) from error
+        raise problems.invalid([pages.NO_CURSOR]) from error

@@ -21,6 +21,7 @@ from heddle.client import (
     keys,
     needs,
     outcomes,
+    pages,
     readiness,
     schedules,
     submitted,
@@ -172,8 +173,7 @@ class Heddle(history.History, schedules.Schedules, calls.Calling):
     ) -> list[records.RunView]:
         """Show runs, newest first, without input and output; at most ``page_max``."""
         where = where or records.RunFilter()
-        if not 1 <= where.limit <= self.limits.page_max:
-            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self.limits.page_max}")])
+        pages.check_limit(where.limit, page_max=self.limits.page_max)
         return self._doors.runs(tenant=self.tenant(tenant), where=where)
 
     def wait(

@@ -6,8 +6,7 @@ Whatever grows with a run is given in pages. Neighbours: ``facade`` above, ``por
 import uuid
 from typing import Protocol
 
-from heddle.client.admission import InvalidInput
-from heddle.client.values import Problem
+from heddle.client import pages
 from heddle.config import settings
 from heddle.core import reasons
 from heddle.ports import doors, records
@@ -39,8 +38,8 @@ class History:
 
         limit: 1 to ``page_max``; None: every call, which are at most ``CALLS_MAX``. Raises RunMissing, InvalidInput.
         """
-        if limit is not None and not 1 <= limit <= self.limits.page_max:
-            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self.limits.page_max}")])
+        if limit is not None:
+            pages.check_limit(limit, page_max=self.limits.page_max)
         return self._doors.steps(
             tenant=self.tenant(tenant),
             run_id=run_uuid(run_id),

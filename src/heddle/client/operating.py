@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from heddle.client import money, values
+from heddle.client import money, pages, values
 from heddle.client.admission import InvalidInput
 from heddle.client.values import Problem
 from heddle.config import settings
@@ -191,8 +191,7 @@ class Operating:
         """Show calls whose outcome nobody knows, of one tenant or of all, those of the oldest runs first, at most
         ``page_max``; ``after`` is ``following`` of the page before. Raises InvalidInput, SubjectMissing.
         """
-        if not 1 <= limit <= self._limits.page_max:
-            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
+        pages.check_limit(limit, page_max=self._limits.page_max)
         return self._operators.unknown_calls(
             tenant=None if tenant is None else self._tenant(tenant),
             after=None if after is None else _attempt(after),
@@ -237,8 +236,7 @@ class Operating:
         """
         if fault is not None and fault not in set(faults.Fault):
             raise InvalidInput([Problem(field="fault", message=f"must be one of {', '.join(faults.Fault)}")])
-        if not 1 <= limit <= self._limits.page_max:
-            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
+        pages.check_limit(limit, page_max=self._limits.page_max)
         return self._operators.dead_letters(
             tenant=self._tenant(tenant), workflow=workflow, fault=fault, before=before, limit=limit
         )
@@ -333,8 +331,7 @@ def _attempt(cursor: str) -> ids.AttemptId:
     except ValueError:
         found = None
     if found is None or max(found.ordinal, found.number) >= 2**31:
-        message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
-        raise InvalidInput([Problem(field="cursor", message=message)])
+        raise InvalidInput([pages.NO_CURSOR])
     return found
 
 

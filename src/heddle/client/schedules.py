@@ -2,8 +2,7 @@
 
 from typing import Protocol
 
-from heddle.client.admission import InvalidInput
-from heddle.client.values import Problem
+from heddle.client import pages
 from heddle.config import settings
 from heddle.ports import doors, records
 
@@ -25,8 +24,7 @@ class Schedules:
 
         Raises InvalidInput.
         """
-        if not 1 <= limit <= self.limits.page_max:
-            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self.limits.page_max}")])
+        pages.check_limit(limit, page_max=self.limits.page_max)
         return self._doors.schedules(tenant=self.tenant(tenant), after=after, limit=limit)
 
     def pause_schedule(self: _House, name: str, *, is_paused: bool, tenant: str | records.Tenant = "default") -> None:

@@ -8,7 +8,7 @@ process. Before it: the API and the command line. After it: ``ports.webhooks``.
 import uuid
 from collections.abc import Callable, Sequence
 
-from heddle.client import values
+from heddle.client import pages, values
 from heddle.client.admission import InvalidInput
 from heddle.client.values import Problem
 from heddle.config import settings
@@ -43,20 +43,19 @@ class Webhooks:
 
         Raises InvalidInput.
         """
-        problems = []
+        problems: list[Problem] = []
         if state is not None and state not in set(outbox.EventState):
             problems.append(Problem(field="state", message=f"must be one of {', '.join(outbox.EventState)}"))
         run = None if run_id is None else _run(run_id)
         if run is None and run_id is not None:
             problems.append(Problem(field="run", message=f"is {run_id[:100]!r}, which is no run's id"))
-        if not 1 <= limit <= self._limits.page_max:
-            problems.append(Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}"))
+        problems += pages.limit_problems(limit, page_max=self._limits.page_max)
         if problems:
             raise InvalidInput(problems)
         where = webhooks.EventFilter(
             state=None if state is None else outbox.EventState(state),
             run_id=run,
-            before=None if before is None else _event(before, field="cursor"),
+            before=None if before is None else _event(before),
             limit=limit,
         )
         return self._desk.deliveries(tenant=self._tenant(tenant), where=where)
@@ -75,9 +74,8 @@ class Webhooks:
         """Show the addresses that answered 410 Gone, the latest first, at most ``page_max``; ``before`` is the place of
         the last of the page before. Raises InvalidInput.
         """
-        if not 1 <= limit <= self._limits.page_max:
-            raise InvalidInput([Problem(field="limit", message=f"must be from 1 to {self._limits.page_max}")])
-        place = None if before is None else _place(before, field="cursor")
+        pages.check_limit(limit, page_max=self._limits.page_max)
+        place = None if before is None else _place(before)
         return self._desk.disabled(tenant=self._tenant(tenant), before=place, limit=limit)
 
     def enable(self, url: str, *, tenant: str | records.Tenant, actor: str) -> None:
@@ -113,20 +111,15 @@ def _run(text: str) -> uuid.UUID | None:
         return None
 
 
-def _event(text: str, *, field: str) -> outbox.EventId:
+def _event(text: str) -> outbox.EventId:
     try:
         return outbox.EventId.parse(text)
     except ValueError as error:
-        raise _no_cursor(field) from error
+        raise InvalidInput([pages.NO_CURSOR]) from error
 
 
-def _place(text: str, *, field: str) -> webhooks.DisabledPlace:
+def _place(text: str) -> webhooks.DisabledPlace:
     try:
         return webhooks.DisabledPlace.parse(text)
     except ValueError as error:
-        raise _no_cursor(field) from error
-
-
-def _no_cursor(field: str) -> InvalidInput:
-    message = "is not a cursor of ours; pass next_cursor of the page before, unchanged"
-    return InvalidInput([Problem(field=field, message=message)])
+        raise InvalidInput([pages.NO_CURSOR]) from error

@@ -57,7 +57,9 @@ class Settings:
         "on",
         "off",
     )
-    database_pool_size: int = _setting(4, "Connections of one worker process.", unit="connections", low=2, high=100)
+    database_pool_size: int = _setting(
+        4, "Connections of a worker process; house-keeping gets half at most.", unit="connections", low=2, high=100
+    )
     database_timeout_s: float = _setting(
         5.0, "Longest wait for a connection before the door answers 503.", unit="s", low=0.1, high=60
     )

@@ -17,7 +17,8 @@ class NotJson(ValueError):
     """Say that a value cannot be stored, and where in it the trouble is."""
 
 
-_Place = Any  # where a value is: None for the whole, else the place of what holds it and the key or index in that
+_Place = tuple["_Place", str | int] | None
+"""Where a value is: None for the whole, else the place of what holds it and the key or index in that."""
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
