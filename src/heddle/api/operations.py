@@ -109,12 +109,13 @@ def change(request: django.http.HttpRequest, name: str) -> django.http.HttpRespo
     if not given:
         message = "changes nothing; send paused, concurrency, requests_per_min or reset"
         raise problems.invalid([client.Problem(field="body", message=message)])
-    before = _endpoint(name)
+    _endpoint(name)
     if limits:
+        same = operators.Unchanged.UNCHANGED
         here.operating.set_limits(
             name,
-            concurrency=form.concurrency if "concurrency" in limits else before.concurrency,
-            requests_per_min=form.requests_per_min if "requests_per_min" in limits else before.requests_per_min,
+            concurrency=form.concurrency if "concurrency" in limits else same,
+            requests_per_min=form.requests_per_min if "requests_per_min" in limits else same,
             actor=actor,
         )
     if form.reset:

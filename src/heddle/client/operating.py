@@ -97,15 +97,18 @@ class Operating:
                 return
             self._pause(DRAIN_LOOK_S)
 
-    def set_limits(self, endpoint: str, *, concurrency: int | None, requests_per_min: int | None, actor: str) -> None:
-        """Set an endpoint's limits over those of heddle.toml until ``reset_limits``; None: no such limit.
+    def set_limits(
+        self, endpoint: str, *, concurrency: operators.Limit, requests_per_min: operators.Limit, actor: str
+    ) -> None:
+        """Set an endpoint's limits over those of heddle.toml until ``reset_limits``; None: no such limit; one that is
+        ``UNCHANGED`` stays as it is.
 
-        Raises InvalidInput, SubjectMissing, ChangeRefused.
+        Two calls at once that each change one limit change both. Raises InvalidInput, SubjectMissing, ChangeRefused.
         """
         problems = []
-        if concurrency is not None and not 0 <= concurrency <= CONCURRENCY_MAX:
+        if isinstance(concurrency, int) and not 0 <= concurrency <= CONCURRENCY_MAX:
             problems.append(Problem(field="concurrency", message=f"must be from 0 to {CONCURRENCY_MAX}"))
-        if requests_per_min is not None and not 1 <= requests_per_min <= REQUESTS_PER_MIN_MAX:
+        if isinstance(requests_per_min, int) and not 1 <= requests_per_min <= REQUESTS_PER_MIN_MAX:
             problems.append(Problem(field="requests_per_min", message=f"must be from 1 to {REQUESTS_PER_MIN_MAX}"))
         if problems:
             raise InvalidInput(problems)

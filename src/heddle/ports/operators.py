@@ -55,12 +55,28 @@ class InFlight:
         return self.calls + self.steps
 
 
+class Unchanged(enum.Enum):
+    """Say of a limit that it stays what it is when the change is made, whoever changes it just before."""
+
+    UNCHANGED = "unchanged"
+
+
+Limit = int | None | Unchanged
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LimitChange:
     """Hold limits that win over those of the file until they are reset; None: no limit of that kind."""
 
-    concurrency: int | None
-    requests_per_min: int | None
+    concurrency: Limit
+    requests_per_min: Limit
+
+    def made(self, *, concurrency: int | None, requests_per_min: int | None) -> tuple[int | None, int | None]:
+        """Give the limits that this makes of those there are."""
+        return (
+            concurrency if isinstance(self.concurrency, Unchanged) else self.concurrency,
+            requests_per_min if isinstance(self.requests_per_min, Unchanged) else self.requests_per_min,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +229,8 @@ class Operators(Protocol):
         ...
 
     def set_limits(self, *, endpoint: str, change: LimitChange, actor: str) -> None:
-        """Set limits over those of the file. A later call replaces them. Raises SubjectMissing, ChangeRefused when it
-        is not clear which of the endpoint's scopes is meant.
+        """Set limits over those of the file. A later call replaces them, what it leaves unchanged as the call before
+        made it. Raises SubjectMissing, ChangeRefused when it is not clear which of the endpoint's scopes is meant.
         """
         ...
 

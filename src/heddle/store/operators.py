@@ -123,22 +123,23 @@ class DjangoOperators(by_hand.Verdicts):
     def set_limits(self, *, endpoint: str, change: operators.LimitChange, actor: str) -> None:
         """Set limits over those of the file."""
         with self._atomic():
-            scope_id, name, concurrency, requests_per_min, _ = self._scope_of(endpoint)
-            after = {"concurrency": change.concurrency, "requests_per_min": change.requests_per_min}
-            self._rows("override_set", {"scope_id": scope_id, **after})
+            scope_id, name, concurrency, requests_per_min = self._scope_of(endpoint)
+            # The scope is locked since it was read: what is left unchanged is what the change before this one made it.
             before = {"concurrency": concurrency, "requests_per_min": requests_per_min}
+            after = dict(zip(before, change.made(**before), strict=True))
+            self._rows("override_set", {"scope_id": scope_id, **after})
             self._audit(actor=actor, action="set_limits", subject=f"scope {name}", before=before, after=after)
             self._ring()
 
     def reset_limits(self, *, endpoint: str, actor: str) -> bool:
         """Go back to the file's limits."""
         with self._atomic():
-            scope_id, name, concurrency, requests_per_min, is_overridden = self._scope_of(endpoint)
-            if not is_overridden:
+            scope_id, name, concurrency, requests_per_min = self._scope_of(endpoint)
+            found = self._rows("override_reset", {"scope_id": scope_id})
+            if not found:
                 return False
-            found = self._rows("override_reset", {"scope_id": scope_id})[0]
             before = {"concurrency": concurrency, "requests_per_min": requests_per_min}
-            after = {"concurrency": found[0], "requests_per_min": found[1]}
+            after = dict(zip(before, found[0], strict=True))
             self._audit(actor=actor, action="reset_limits", subject=f"scope {name}", before=before, after=after)
             self._ring()
         return True
