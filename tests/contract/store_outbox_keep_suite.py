@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Sequence
 
 from heddle.core import outbox as law
+from heddle.ports import outbox
 from tests.contract.store_outbox_suite import LEASE_S, URL, ended, finish, hold, take, write
 from tests.races import scene
 from tests.races.scene import House
@@ -93,3 +94,23 @@ class KeepSuite:
 
         assert (young, old) == (0, 1)
         assert len(await take(house)) == 1
+
+    async def test_prune_when_an_address_is_gone_and_no_event_is_for_it_then_it_is_forgotten(
+        self, house: House
+    ) -> None:
+        await ended(house, count=2)
+        gone = outbox.Disabling(tenant_id=house.tenant.id, url=URL, reason="gone")
+        await house.store.write_events(events=[], receivers=[], disabled=[gone])
+        house.later(datetime.timedelta(hours=30).total_seconds())
+        first, second = await take(house)
+        await write(house, first, law.EventState.DISABLED, is_try=False)
+        house.later(datetime.timedelta(hours=30).total_seconds())
+
+        kept = await house.store.prune_events(days=2, limit=10)
+        (spared,) = await take(house)
+        house.later(datetime.timedelta(hours=30).total_seconds())
+        forgotten = await house.store.prune_events(days=2, limit=10)
+        (sent,) = await take(house)
+
+        assert [event.is_disabled for event in (first, second, spared, sent)] == [True, True, True, False]
+        assert (kept, forgotten) == (0, 2)

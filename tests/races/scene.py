@@ -257,6 +257,7 @@ class House(looks.Looks):
             "outbox": ("at", "next_at", "ended_at"),
             "receiver": ("hold_until", "probe_until", "at"),
             "webhook_secret": ("created_at", "retires_at"),
+            "webhook_disabled": ("at",),
         }
         for table, columns in moved.items():
             changes = ", ".join(f"{column} = {column} - make_interval(secs => {seconds:f})" for column in columns)

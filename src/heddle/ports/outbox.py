@@ -157,5 +157,7 @@ class OutboxStore(Protocol):
         ...
 
     async def prune_events(self, *, days: int, limit: int) -> int:
-        """Remove events that have been over for so long, and what is known of receivers that are well; a batch."""
+        """Remove events that have been over for so long, what is known of receivers that are well, and disabled
+        addresses that no event was for in so long; a batch of each.
+        """
         ...

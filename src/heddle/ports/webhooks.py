@@ -89,7 +89,9 @@ class DisabledPlace:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DisabledView:
-    """Show one address that gets nothing any more."""
+    """Show one address that gets nothing any more. Its place's time: when it said so, or to the day, when an event for
+    it was last left unsent; one that no event is for is forgotten after ``webhook_keep_days``.
+    """
 
     url: str
     reason: str

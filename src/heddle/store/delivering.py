@@ -46,6 +46,10 @@ class Outbox:
 
         async def work(transaction: connections.Transaction) -> int:
             written = await transaction.send("outbox_write", _writes(events))
+            spared = [event.id for event in events if event.state is law.EventState.DISABLED and not event.is_try]
+            if spared:
+                named = {"run_ids": [each.run_id for each in spared], "seqs": [each.seq for each in spared]}
+                await transaction.send("webhook_spare", named)
             if receivers:
                 await transaction.send("receiver_write", _receivers(receivers))
             if disabled:

@@ -1,5 +1,7 @@
--- Purpose: remove webhook events that have been over for long, and receivers that have been well or silent for a day, in small batches.
--- Caller: engine.deliver, the leader. Rows: deletes outbox, receiver. Index: heddle_outbox_ended. Locks: the rows it deletes (skip locked).
+-- Purpose: remove webhook events that have been over for long, receivers that have been well or silent for a day, and addresses that said they are
+--   gone and that no event was for since (webhook_spare), such as those of one run each; in small batches.
+-- Caller: engine.deliver, the leader. Rows: deletes outbox, receiver, webhook_disabled. Index: heddle_outbox_ended; the others are small.
+-- Locks: the rows it deletes (skip locked). An address that a run still has, forgotten here, is tried once more, and noted again when it is gone.
 with old as (
   delete from heddle_outbox o using (
     select run_id, seq from heddle_outbox
@@ -18,5 +20,14 @@ with old as (
   ) x
   where h.tenant_id = x.tenant_id and h.receiver = x.receiver
   returning 1
+), unused as (
+  delete from heddle_webhook_disabled d using (
+    select tenant_id, url from heddle_webhook_disabled
+    where at < clock_timestamp() - make_interval(days => %(days)s)
+    limit %(limit)s
+    for update skip locked
+  ) x
+  where d.tenant_id = x.tenant_id and d.url = x.url
+  returning 1
 )
-select (select count(*) from old)::int + (select count(*) from well)::int as removed
+select (select count(*) from old)::int + (select count(*) from well)::int + (select count(*) from unused)::int as removed

@@ -182,7 +182,18 @@ def receiver_write(
 def webhook_disable(tables: Tables, *, tenants: Sequence[int], urls: Sequence[str], reasons: Sequence[str]) -> Rows:
     """Note that addresses are gone."""
     for tenant_id, url, reason in zip(tenants, urls, reasons, strict=True):
-        tables.disabled.setdefault((tenant_id, url), reason)
+        tables.disabled.setdefault((tenant_id, url), (reason, tables.now_s()))
+    return []
+
+
+def webhook_spare(tables: Tables, *, run_ids: Sequence[uuid.UUID], seqs: Sequence[int]) -> Rows:
+    """Note that addresses which are gone are still written to."""
+    now = tables.now_s()
+    for key in zip(run_ids, seqs, strict=True):
+        row = tables.outbox.get(key)
+        known = None if row is None else tables.disabled.get((row.tenant_id, row.url))
+        if row is not None and known is not None and known[1] < now - 86_400.0:
+            tables.disabled[row.tenant_id, row.url] = (known[0], now)
     return []
 
 
@@ -212,12 +223,15 @@ def outbox_give_up(tables: Tables, *, overdue_s: float, failures: int, reason: s
 
 
 def outbox_prune(tables: Tables, *, days: int, limit: int) -> Rows:
-    """Remove events that have been over for long."""
+    """Remove events that have been over for long, and disabled addresses that no event was for."""
     before = tables.now_s() - days * 86_400.0
     old = [key for key, row in tables.outbox.items() if row.ended_at is not None and row.ended_at < before][:limit]
     for key in old:
         del tables.outbox[key]
-    return [(len(old),)]
+    unused = [address for address, (_, at) in tables.disabled.items() if at < before][:limit]
+    for address in unused:
+        del tables.disabled[address]
+    return [(len(old) + len(unused),)]
 
 
 def webhook_secret_first(tables: Tables, *, tenants: Sequence[int]) -> Rows:
@@ -252,8 +266,8 @@ def webhook_rotate(tables: Tables, *, tenant_id: int, grace_s: float) -> Rows:
 
 def webhook_enable(tables: Tables, *, tenant_id: int, url: str) -> Rows:
     """Let an address be sent to again."""
-    reason = tables.disabled.pop((tenant_id, url), None)
-    return [] if reason is None else [(None, reason)]
+    known = tables.disabled.pop((tenant_id, url), None)
+    return [] if known is None else [(None, known[0])]
 
 
 def outbox_again(tables: Tables, *, tenant_id: int, run_id: uuid.UUID, seq: int) -> Rows:
@@ -278,6 +292,7 @@ STATEMENTS: dict[str, Statement] = {
     "webhook_disable": webhook_disable,
     "webhook_enable": webhook_enable,
     "webhook_rotate": webhook_rotate,
+    "webhook_spare": webhook_spare,
     "webhook_secret_first": webhook_secret_first,
     "webhook_secret_keys": webhook_secret_keys,
 }

@@ -271,7 +271,7 @@ class Tables:
         self.outbox: dict[tuple[uuid.UUID, int], OutboxRow] = {}
         self.outbox_due: dict[tuple[uuid.UUID, int], OutboxRow] = {}
         self.receivers: dict[tuple[int, str], tuple[int, float, float]] = {}
-        self.disabled: dict[tuple[int, str], str] = {}
+        self.disabled: dict[tuple[int, str], tuple[str, float]] = {}
         self.secrets: dict[tuple[int, int], tuple[uuid.UUID, float, float | None]] = {}
         self.sessions: set[str] = set()
         self.leader: tuple[int | None, float] = (None, deployed.NEVER_S)
