@@ -1,6 +1,7 @@
 """The session of a heartbeat on PostgreSQL: seen gone when its process ends or is cut off, and at no other time."""
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 
 import psycopg
@@ -30,8 +31,17 @@ def heart(database: pg.Database) -> Iterator[pulse.PostgresPulse]:
     made.close()
 
 
+AT_ONCE = session.Rule(gone_s=0.0, unwatched_s=60.0)
+NEVER = session.Rule(gone_s=60.0, unwatched_s=60.0)
+
+
 async def gone(house: scene.House) -> list[int]:
-    return [each.worker for each in await house.store.gone_sessions(is_leader=True)]
+    return sorted((await house.store.watch_sessions(is_leader=True, rule=NEVER)).gone)
+
+
+async def dead(house: scene.House, **more: object) -> list[int]:
+    rule = dataclasses.replace(AT_ONCE, **more)
+    return sorted((await house.store.watch_sessions(is_leader=True, rule=rule)).dead)
 
 
 async def test_session_when_the_process_beats_then_it_stands_and_when_it_ends_then_it_is_gone(
@@ -49,34 +59,65 @@ async def test_session_when_the_process_beats_then_it_stands_and_when_it_ends_th
     assert await gone(house) == [worker]
 
 
-async def test_declare_dead_when_the_session_is_still_the_one_then_once(
+async def test_watch_when_a_session_is_gone_for_long_enough_then_its_worker_is_dead_once(
     house: scene.House, heart: pulse.PostgresPulse
 ) -> None:
-    worker = await house.worker()
-    heart.beat(worker=worker, detail={})
-    heart.close()
-    await until_ended(house)
-    seen = await house.store.gone_sessions(is_leader=True)
+    worker = await lost(house, heart)
 
-    counts = [await house.store.declare_dead(sessions=seen) for _ in range(2)]
+    first_look, looks = await gone(house), [await dead(house) for _ in range(2)]
 
-    assert counts == [1, 0]
+    assert (first_look, looks) == ([worker], [[worker], []])
     assert not heart.beat(worker=worker, detail={})
 
 
-async def test_declare_dead_when_the_worker_has_come_back_under_another_session_then_it_is_left_alone(
+async def test_watch_when_it_is_the_first_look_then_nobody_is_dead_yet(
     house: scene.House, heart: pulse.PostgresPulse
 ) -> None:
-    worker = await house.worker()
+    worker = await lost(house, heart)
+
+    looks = [await dead(house) for _ in range(2)]
+
+    assert looks == [[], [worker]]
+
+
+async def test_watch_when_one_who_looked_is_gone_then_the_next_goes_on_with_it(
+    house: scene.House, heart: pulse.PostgresPulse
+) -> None:
+    worker = await lost(house, heart)
+    await gone(house)
+    await seen(house, since_s=5.0, looked_s=4.0)
+
+    looks = [await dead(house, gone_s=6.0), await dead(house, gone_s=5.0)]
+
+    assert looks == [[], [worker]]
+
+
+@pytest.mark.parametrize("rule", [{"unwatched_s": 3.0}, {"is_anew": True}, {"may_declare": False}])
+async def test_watch_when_it_is_broken_or_only_goes_on_then_nobody_is_dead(
+    house: scene.House, heart: pulse.PostgresPulse, rule: dict[str, object]
+) -> None:
+    worker = await lost(house, heart)
+    await gone(house)
+    await seen(house, since_s=9.0, looked_s=4.0)
+
+    looks = [await dead(house, gone_s=5.0, **rule), await dead(house, gone_s=5.0)]
+
+    assert looks == [[], [worker] if "may_declare" in rule else []]
+
+
+async def test_watch_when_the_worker_has_come_back_under_another_session_then_it_is_left_alone(
+    house: scene.House, heart: pulse.PostgresPulse
+) -> None:
+    worker = await lost(house, heart)
+    await gone(house)
+
     heart.beat(worker=worker, detail={})
+    back = await dead(house)
     heart.close()
     await until_ended(house)
-    seen = await house.store.gone_sessions(is_leader=True)
 
-    heart.beat(worker=worker, detail={})
-
-    assert await house.store.declare_dead(sessions=seen) == 0
-    assert heart.beat(worker=worker, detail={})
+    assert back == []
+    assert [await dead(house) for _ in range(2)] == [[], [worker]]
 
 
 async def test_pulse_when_the_server_ends_its_session_then_it_notices_without_asking(
@@ -131,10 +172,9 @@ async def test_sessions_when_another_leads_then_only_the_leaders_is_shown(
             heart.beat(worker=worker, detail={})
     await until_ended(house)
 
-    shown = await house.store.gone_sessions(is_leader=False)
+    shown = await house.store.watch_sessions(is_leader=False, rule=NEVER)
 
-    assert [each.worker for each in shown] == [leader]
-    assert isinstance(shown[0], session.Session)
+    assert shown == session.Seen(gone=frozenset({leader}))
 
 
 async def test_lead_when_the_leader_is_declared_dead_then_another_follows_at_once(
@@ -147,10 +187,30 @@ async def test_lead_when_the_leader_is_declared_dead_then_another_follows_at_onc
     heart.close()
     await until_ended(house)
 
-    await house.store.declare_dead(sessions=await house.store.gone_sessions(is_leader=False))
+    for _ in range(2):
+        await house.store.watch_sessions(is_leader=False, rule=AT_ONCE)
 
     assert not before
     assert await house.store.lead(worker=heir, lead_s=60.0)
+
+
+async def lost(house: scene.House, heart: pulse.PostgresPulse) -> int:
+    """Make a worker whose session has ended."""
+    worker = await house.worker()
+    heart.beat(worker=worker, detail={})
+    heart.close()
+    await until_ended(house)
+    return worker
+
+
+async def seen(house: scene.House, *, since_s: float, looked_s: float) -> None:
+    """Move the watch into the past: gone since so many seconds, last looked at so many ago."""
+    house.connection.execute(
+        "update heddle_worker set detail = detail || jsonb_build_object('gone', detail->'gone' || jsonb_build_object("
+        "'since_s', extract(epoch from clock_timestamp()) - %s::float8,"
+        " 'seen_s', extract(epoch from clock_timestamp()) - %s::float8))",
+        [since_s, looked_s],
+    )
 
 
 async def until_ended(house: scene.House) -> None:

@@ -1,7 +1,8 @@
 """Tell the store that this worker lives, from a thread and a connection of its own, and notice when it does not.
 
 The loop runs user code and may stall; the thread reports its lag and ends the process when the loop has stood still
-for ``loop_lag_max_s``. A beat that is refused means somebody declared this worker dead: it sends nothing
+for ``loop_lag_max_s``. The first beat under an id names the session by whose end this worker's death is noticed;
+nothing is claimed before it. A beat that is refused means somebody declared this worker dead: it sends nothing
 more, drops what it holds but for paid calls on their way, and takes a new id.
 """
 
@@ -28,15 +29,20 @@ _AGAIN = backoff.BackoffOptions(transient_base_s=0.2, cap_s=5.0)
 
 
 class Heartbeat:
-    """Beat from a thread until stopped. ``declared_dead`` is called in the loop's thread."""
+    """Beat from a thread until stopped. ``known`` is called with each id whose first beat was taken, ``declared_dead``
+    with one whose beat was refused; both in the loop's thread.
+    """
 
-    def __init__(self, parts: parts_module.Parts, *, declared_dead: Callable[[int], None]) -> None:
+    def __init__(
+        self, parts: parts_module.Parts, *, known: Callable[[int], None], declared_dead: Callable[[int], None]
+    ) -> None:
         self._parts = parts
+        self._known = known
         self._declared_dead = declared_dead
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answered_s = self._looked_s = self._parts.clock.monotonic_s()
-        self._beaten = self._failures = 0
+        self._beaten = self._taken = self._failures = 0
         self._thread = threading.Thread(target=self._run, name="heddle-heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -56,12 +62,14 @@ class Heartbeat:
 
     def _run(self) -> None:
         next_beat_s = 0.0
-        while not self._stop.wait(_STEP_S):
+        while True:
             self._watch_loop()
             # A new id has no session to its name, and a lost session looks like our death: neither waits its turn.
             is_urgent = self._parts.worker != self._beaten or self._parts.pulse.is_lost()
             if is_urgent or self._parts.clock.monotonic_s() >= next_beat_s:
                 next_beat_s = self._parts.clock.monotonic_s() + self._guarded_beat()
+            if self._stop.wait(_STEP_S):
+                break
         self._parts.pulse.close()
 
     def _watch_loop(self) -> None:
@@ -113,6 +121,9 @@ class Heartbeat:
                 options=_AGAIN,
             )
         self._failures = 0
-        if not is_alive and self._loop is not None:
+        if self._loop is not None and not is_alive:
             self._loop.call_soon_threadsafe(self._declared_dead, worker)
+        elif self._loop is not None and worker != self._taken:
+            self._taken = worker
+            self._loop.call_soon_threadsafe(self._known, worker)
         return self._parts.settings.heartbeat_s

@@ -4,14 +4,16 @@ A worker is dead when its session was seen gone for ``session_gone_s``, or when 
 not watched does not count. After an outage of the database every session is gone and every lease looks expired, so
 nobody is declared dead until one lease has passed (RELIABILITY R17b), and a sweeper that has just started has not
 watched anybody's silence yet. Everybody watches the leader's session, so that its death is found as soon as another's.
+Since when a session is gone stands in the store: where every process dies young, each goes on with the watch of the
+one before.
 Neighbours: heartbeat says who lives; reclaimed steps go back to ready.
 """
 
 import math
 
 from heddle.engine import parts as parts_module
-from heddle.engine import supervise, vigil
-from heddle.ports import store
+from heddle.engine import supervise
+from heddle.ports import session, store
 from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
@@ -32,7 +34,7 @@ class Sweeper:
         self._is_lost = False
         self._passes = 0
         self._is_prune_behind = False
-        self._vigil = vigil.Vigil()
+        self._is_watch_anew = False
         self._last_ok_s = math.inf
         self._watching_from_s: float | None = None
         self._reclaim_from_s = -math.inf
@@ -43,9 +45,12 @@ class Sweeper:
         await parts.is_alive.wait()
         try:
             await self._watch_sessions()
+            was_leader = self.is_leader
             self.is_leader = await parts.store.lead(
                 worker=parts.worker, lead_s=settings.sweep_interval_s * _LEAD_FACTOR
             )
+            if self.is_leader and not was_leader:
+                await self._watch_sessions()
             recorder.set(metrics.DATABASE_UP, 1)
             self._note_outage()
             if self.is_leader:
@@ -57,37 +62,51 @@ class Sweeper:
             recorder.set(metrics.DATABASE_UP, 0)
             self.is_leader = False
             self._is_lost = True
-            self._vigil.forget()
+            self._is_watch_anew = True
             raise
         await supervise.rest(parts, settings.sweep_interval_s)
 
     async def _watch_sessions(self) -> None:
         """Declare dead those whose session is gone for long enough: anybody's as the leader, else the leader's."""
-        gone_s = self._parts.settings.session_gone_s
-        if gone_s <= 0:
+        settings = self._parts.settings
+        if settings.session_gone_s <= 0:
             return
-        gone = await self._parts.store.gone_sessions(is_leader=self.is_leader)
-        self._note_outage()
         now_s = self._parts.clock.monotonic_s()
-        dead = self._vigil.gone_for(gone, at_least_s=gone_s, now_s=now_s)
-        if dead and now_s >= self._reclaim_from_s:
-            self._tell_dead(await self._parts.store.declare_dead(sessions=dead))
+        is_back = self._was_away(now_s)
+        rule = session.Rule(
+            gone_s=settings.session_gone_s,
+            unwatched_s=settings.lease_s,
+            is_anew=self._is_watch_anew or is_back,
+            may_declare=now_s >= self._reclaim_from_s and not is_back,
+        )
+        seen = await self._parts.store.watch_sessions(is_leader=self.is_leader, rule=rule)
+        self._note_outage()
+        if rule.is_anew:
+            self._is_watch_anew = False
+        self._tell_dead(len(seen.dead))
 
-    def _note_outage(self) -> None:
-        """Pause reclaim for one lease when the store was away since the last pass.
+    def _was_away(self, now_s: float) -> bool:
+        """Tell whether the store was away since the last pass.
 
         A pass that was only late, on a busy machine, is no outage: without a lost store, a gap counts from where two
         beats of a living worker could fall into it, or reclaim would pause for ever where everybody is slow.
         """
-        settings, now_s = self._parts.settings, self._parts.clock.monotonic_s()
+        settings = self._parts.settings
+        spare_s = settings.lease_s - 2 * settings.heartbeat_s
+        return self._away_s(now_s) > (_OUTAGE_S if self._is_lost else max(_OUTAGE_S, spare_s))
+
+    def _away_s(self, now_s: float) -> float:
+        return now_s - self._last_ok_s - self._parts.settings.sweep_interval_s
+
+    def _note_outage(self) -> None:
+        """Pause reclaim for one lease when the store was away since the last pass."""
+        now_s = self._parts.clock.monotonic_s()
         if self._watching_from_s is None:
             self._watching_from_s = now_s
-        away_s = now_s - self._last_ok_s - settings.sweep_interval_s
-        spare_s = settings.lease_s - 2 * settings.heartbeat_s
-        if away_s > (_OUTAGE_S if self._is_lost else max(_OUTAGE_S, spare_s)):
-            self._reclaim_from_s = now_s + settings.lease_s
-            self._vigil.forget()
-            recorder.event(events.RECLAIM_PAUSED, downtime_s=round(away_s, 3))
+        if self._was_away(now_s):
+            self._reclaim_from_s = now_s + self._parts.settings.lease_s
+            self._is_watch_anew = True
+            recorder.event(events.RECLAIM_PAUSED, downtime_s=round(self._away_s(now_s), 3))
         self._is_lost = False
         self._last_ok_s = now_s
 

@@ -77,7 +77,7 @@ class Worker:
         self._book_keeper = books.BookKeeper(parts, self._sweeper)
         parts.claiming = self._claimer = claim.Claimer(parts, hand_over=self._hand_over)
         self._activator = activate.Activator(parts)
-        self._heartbeat = beat(parts, declared_dead=self._on_declared_dead)
+        self._heartbeat = beat(parts, known=self._on_known, declared_dead=self._on_declared_dead)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rebirth: asyncio.Task[None] | None = None
 
@@ -176,7 +176,6 @@ class Worker:
             "steps": [f"{each.name}@{each.version}" for each in registry.steps()],
         }
         parts.worker = await parts.store.register(name=parts.name, detail=detail)
-        parts.is_alive.set()
 
     async def _load(self, *, is_start: bool = False) -> None:
         await deployed.load(self._parts, is_start=is_start)
@@ -301,10 +300,15 @@ class Worker:
             return
         parts.hold.cancel_run(run_id, still_leased={(ref.run_id, ref.ordinal, ref.fence) for ref in stored})
 
+    def _on_known(self, worker: int) -> None:
+        """Begin to work: from now on somebody notices when this process dies."""
+        if worker == self._parts.worker:
+            self._parts.is_alive.set()
+
     def _on_declared_dead(self, worker: int) -> None:
         """Send nothing more, drop everything but the answers that are paid for, and come back under a new id."""
         parts = self._parts
-        if worker != parts.worker or not parts.is_alive.is_set():
+        if worker != parts.worker or not (self._rebirth is None or self._rebirth.done()):
             return
         parts.is_alive.clear()
         recorder.event(events.WORKER_RETIRED, worker=parts.name, count=len(parts.hold))

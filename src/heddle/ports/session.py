@@ -6,33 +6,42 @@ little, declares by compare-and-set, and relies on the fence for the rest.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """Name the session of a worker's last heartbeat. ``name`` is the store's own: it never comes again."""
+class Rule:
+    """Say when a session that is gone is a death: at every look of the last ``gone_s``, seconds.
 
-    worker: int
-    name: str
+    The watch is kept by the store and goes from one who looks to the next. It begins again where nobody looked for
+    ``unwatched_s``, and with ``is_anew``, for who knows that the store was away. Without ``may_declare`` it only goes
+    on.
+    """
+
+    gone_s: float
+    unwatched_s: float
+    is_anew: bool = False
+    may_declare: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Tell by their ids whose session is gone and may come back, and who was declared dead at this look."""
+
+    gone: frozenset[int] = frozenset()
+    dead: frozenset[int] = frozenset()
 
 
 class Sessions(Protocol):
-    """Tell whose session is gone, and declare them dead."""
+    """Watch the sessions of living workers."""
 
-    async def gone_sessions(self, *, is_leader: bool) -> list[Session]:
-        """List living workers whose session is gone; to one that does not lead, only the leader is of interest.
+    async def watch_sessions(self, *, is_leader: bool, rule: Rule) -> Seen:
+        """Look whose session is gone, and declare dead whose was gone for long enough; to one that does not lead, only
+        the leader is of interest.
 
         A worker without a session of its own (behind a pooler), and one whose session the store's own restart ended,
-        is never listed: for those only silence counts. Raises StoreLost.
-        """
-        ...
-
-    async def declare_dead(self, *, sessions: Sequence[Session]) -> int:
-        """Declare dead those who still are alive, still have this session, and whose session still is gone.
-
-        Gives how many; a second call gives 0. Their leases are taken by the next ``reclaim``. Raises StoreLost.
+        is never seen gone: for those only silence counts. One that has come back under another session in the
+        meantime is left alone. The leases of the dead are taken by the next ``reclaim``. Raises StoreLost.
         """
         ...
 

@@ -42,7 +42,7 @@ _TENANTS_MAX = 256
 
 
 class PostgresStore(
-    session.SessionReads,
+    session.SessionWatch,
     limits.Governing,
     stopping.StoppedJobs,
     recurring.Schedules,

@@ -1,25 +1,27 @@
-"""Read from PostgreSQL whose heartbeat's session is gone. Neighbours: ``pulse`` writes each session's name with the
+"""Look in PostgreSQL for heartbeats whose session is gone. Neighbours: ``pulse`` writes each session's name with the
 beat; ``engine.sweep`` watches and decides.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from heddle.ports import session
 
 
-class SessionReads:
+class SessionWatch:
     """Serve ``ports.session`` for a store that runs named statements."""
 
     async def _rows(self, name: str, parameters: dict[str, Any], *, stage: str = "sweep") -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
-    async def gone_sessions(self, *, is_leader: bool) -> list[session.Session]:
-        """List living workers whose session is gone."""
-        found = await self._rows("session_gone", {"is_leader": is_leader})
-        return [session.Session(worker=row[0], name=row[1]) for row in found]
-
-    async def declare_dead(self, *, sessions: Sequence[session.Session]) -> int:
-        """Declare them dead, by compare-and-set on their session."""
-        parameters = {"workers": [each.worker for each in sessions], "sessions": [each.name for each in sessions]}
-        return len(await self._rows("declare_dead", parameters))
+    async def watch_sessions(self, *, is_leader: bool, rule: session.Rule) -> session.Seen:
+        """Look once, and declare dead whose session was gone for long enough."""
+        parameters = {
+            "is_leader": is_leader,
+            "gone_s": rule.gone_s,
+            "unwatched_s": rule.unwatched_s,
+            "is_anew": rule.is_anew,
+            "may_declare": rule.may_declare,
+        }
+        found = await self._rows("watch_sessions", parameters)
+        dead = frozenset(row[0] for row in found if row[1])
+        return session.Seen(gone=frozenset(row[0] for row in found) - dead, dead=dead)

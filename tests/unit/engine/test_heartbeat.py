@@ -30,7 +30,9 @@ class _Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = _Clock()
         parts = types.SimpleNamespace(clock=self.clock, settings=settings.Settings(loop_lag_max_s=60.0), name="one")
-        self.heart = heartbeat.Heartbeat(cast("parts_module.Parts", parts), declared_dead=lambda _: None)
+        self.heart = heartbeat.Heartbeat(
+            cast("parts_module.Parts", parts), known=lambda _: None, declared_dead=lambda _: None
+        )
         self.loop = asyncio.new_event_loop()
         self.heart._loop = self.loop
 
@@ -68,16 +70,17 @@ def test_loop_when_the_whole_process_stood_still_then_it_goes_on(monkeypatch: py
 
 
 class _Pulse:
-    """Break in a way that nobody foresaw, then beat."""
+    """Break in a way that nobody foresaw, then beat; ``refused`` are ids that are declared dead."""
 
     def __init__(self) -> None:
         self.beats = 0
+        self.refused: set[int] = set()
 
-    def beat(self, **_: object) -> bool:
+    def beat(self, *, worker: int, **_: object) -> bool:
         self.beats += 1
         if self.beats == 1:
             raise RuntimeError("can't start new thread")
-        return True
+        return worker not in self.refused
 
     def is_lost(self) -> bool:
         return False
@@ -97,8 +100,34 @@ def test_beat_when_it_breaks_in_an_unforeseen_way_then_the_thread_beats_on() -> 
         is_draining=False,
         pulse=pulse,
     )
-    heart = heartbeat.Heartbeat(cast("parts_module.Parts", parts), declared_dead=lambda _: None)
+    heart = heartbeat.Heartbeat(cast("parts_module.Parts", parts), known=lambda _: None, declared_dead=lambda _: None)
 
     waits_s = [heart._guarded_beat(), heart._guarded_beat()]
 
     assert (waits_s, pulse.beats) == ([1.0, 5.0], 2)
+
+
+async def test_beat_when_the_first_under_an_id_is_taken_then_that_is_told_once_and_a_refused_one_otherwise() -> None:
+    pulse, told = _Pulse(), list[tuple[str, int]]()
+    parts = types.SimpleNamespace(
+        clock=_Clock(),
+        settings=settings.Settings(heartbeat_s=5.0),
+        name="one",
+        worker=7,
+        hold=(),
+        is_draining=False,
+        pulse=pulse,
+    )
+    heart = heartbeat.Heartbeat(
+        cast("parts_module.Parts", parts),
+        known=lambda worker: told.append(("known", worker)),
+        declared_dead=lambda worker: told.append(("dead", worker)),
+    )
+    heart._loop = asyncio.get_running_loop()
+
+    for worker, refused in ((7, ()), (7, ()), (7, ()), (7, (7,)), (8, (7,)), (8, (7,))):
+        parts.worker, pulse.refused = worker, set(refused)
+        heart._guarded_beat()
+        await asyncio.sleep(0)
+
+    assert told == [("known", 7), ("dead", 7), ("known", 8)]

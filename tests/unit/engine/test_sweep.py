@@ -35,21 +35,16 @@ class _Store:
         self.is_leader = True
         self.is_away = False
         self.asked: list[str] = []
-        self.gone: list[session.Session] = []
-        self.dead: list[session.Session] = []
+        self.looks: list[tuple[bool, session.Rule]] = []
         self.silence_s: float | None = None
         self.left_to_prune = 0
         self.is_prune_slow = False
 
-    async def gone_sessions(self, *, is_leader: bool) -> list[session.Session]:
+    async def watch_sessions(self, *, is_leader: bool, rule: session.Rule) -> session.Seen:
         if self.is_away:
             raise store.StoreLost("the store is away")
-        return self.gone
-
-    async def declare_dead(self, *, sessions: list[session.Session]) -> int:
-        self.dead += sessions
-        self.gone = [each for each in self.gone if each not in sessions]
-        return len(sessions)
+        self.looks.append((is_leader, rule))
+        return session.Seen()
 
     async def lead(self, *, worker: int, lead_s: float) -> bool:
         if self.is_away:
@@ -174,72 +169,61 @@ async def test_sweep_when_it_has_just_started_then_nobody_is_dead_for_silence_un
     assert heard == [None] * 15 + [15.0]
 
 
-SESSION = session.Session(worker=9, name="71@1.5")
-
-
-async def test_sweep_when_a_session_is_gone_for_two_seconds_then_its_worker_is_dead_and_its_leases_are_taken() -> None:
+async def test_sweep_when_it_comes_to_lead_then_it_looks_at_everybody_in_the_same_turn() -> None:
     house = _House()
-    await house.passes(after_s=0.0)
-    house.store.gone = [SESSION]
 
-    asked = [await house.passes(after_s=1.0) for _ in range(2)]
-    before = list(house.store.dead)
-    last = await house.passes(after_s=1.0)
-
-    assert asked == [["reclaim", "fold_idle"]] * 2
-    assert before == []
-    assert house.store.dead == [SESSION]
-    assert last == ["reclaim", "fold_idle"]
-
-
-async def test_sweep_when_a_session_comes_back_in_between_then_its_time_begins_anew() -> None:
-    house = _House()
-    for gone in ([SESSION], [SESSION], [], [SESSION], [SESSION]):
-        house.store.gone = gone
+    for _ in range(2):
         await house.passes(after_s=1.0)
 
-    assert house.store.dead == []
+    assert [is_leader for is_leader, _ in house.store.looks] == [False, True, True]
 
 
 async def test_sweep_when_another_leads_then_the_leaders_session_is_watched_all_the_same() -> None:
     house = _House()
     house.store.is_leader = False
-    house.store.gone = [SESSION]
 
     for _ in range(3):
         await house.passes(after_s=1.0)
 
-    assert house.store.dead == [SESSION]
+    assert house.store.looks == [(False, session.Rule(gone_s=2.0, unwatched_s=15.0))] * 3
 
 
-async def test_sweep_when_the_store_was_away_then_gone_sessions_say_nothing_for_one_lease() -> None:
+async def test_sweep_when_the_store_was_away_then_the_watch_begins_anew_and_declares_nobody_for_one_lease() -> None:
     house = _House()
     await house.passes(after_s=0.0)
     house.store.is_away = True
     with pytest.raises(store.StoreLost):
         await house.passes(after_s=1.0)
     house.store.is_away = False
-    house.store.gone = [SESSION]
+    house.store.looks.clear()
+
     await house.passes(after_s=5.0)
-
-    for _ in range(14):
+    for _ in range(15):
         await house.passes(after_s=1.0)
-    before = list(house.store.dead)
-    await house.passes(after_s=1.0)
+    rules = [rule for _, rule in house.store.looks]
 
-    assert before == []
-    assert house.store.dead == [SESSION]
+    assert [rule.is_anew for rule in rules] == [True] + [False] * 16
+    assert [rule.may_declare for rule in rules] == [False] * 16 + [True]
+
+
+async def test_sweep_when_it_stood_still_for_a_lease_then_its_first_look_declares_nobody() -> None:
+    house = _House()
+    await house.passes(after_s=1.0)
+    house.store.looks.clear()
+
+    await house.passes(after_s=15.0)
+
+    assert [(rule.is_anew, rule.may_declare) for _, rule in house.store.looks] == [(True, False)]
 
 
 async def test_sweep_when_sessions_are_not_watched_then_only_silence_counts() -> None:
     house = _House()
     house.sweeper._parts.settings = dataclasses.replace(house.sweeper._parts.settings, session_gone_s=0.0)
-    house.store.gone = [SESSION]
 
     for _ in range(5):
         await house.passes(after_s=1.0)
 
-    assert house.store.dead == []
+    assert house.store.looks == []
 
 
 async def test_prune_when_a_whole_batch_went_then_the_next_turn_goes_on_with_it() -> None:

@@ -67,29 +67,24 @@ def _shown(lease: LeaseRow) -> tuple[Any, ...]:
     return (lease.run_id, lease.ordinal, lease.fence, lease.number, lease.purpose, lease.endpoint_id)
 
 
-def session_gone(tables: Tables, *, is_leader: bool) -> Rows:
-    """List living workers whose heartbeat's session is gone; to one that does not lead, the leader alone."""
+def watch_sessions(
+    tables: Tables, *, is_leader: bool, gone_s: float, unwatched_s: float, is_anew: bool, may_declare: bool
+) -> Rows:
+    """Look for living workers whose session is gone, the leader alone for one that does not lead; declare dead."""
     holder, _ = tables.leader
-    return [
-        (row.id, row.detail["session"])
-        for row in tables.workers.values()
-        if _is_gone(tables, row) and (is_leader or row.id == holder)
-    ]
-
-
-def _is_gone(tables: Tables, row: tables_module.WorkerRow) -> bool:
-    session = row.detail.get("session")
-    return row.state in ("alive", "draining") and session is not None and session not in tables.sessions
-
-
-def declare_dead(tables: Tables, *, workers: Sequence[int], sessions: Sequence[str]) -> Rows:
-    """Declare workers dead that still have the session that is gone."""
     rows: Rows = []
-    for worker, session in zip(workers, sessions, strict=True):
-        row = tables.workers.get(worker)
-        if row is not None and row.detail.get("session") == session and _is_gone(tables, row):
+    for row in tables.workers.values():
+        session, now_s = row.detail.get("session"), tables.now_s()
+        is_gone = row.state in ("alive", "draining") and session is not None and session not in tables.sessions
+        if not is_gone or not (is_leader or row.id == holder):
+            continue
+        before = row.detail.get("gone", {})
+        goes_on = not is_anew and before.get("session") == session and before["seen_s"] >= now_s - unwatched_s
+        since_s = before["since_s"] if goes_on else now_s
+        if may_declare and goes_on and since_s <= now_s - gone_s:
             row.state = "dead"
-            rows.append((worker,))
+        row.detail["gone"] = {"session": session, "since_s": since_s, "seen_s": now_s}
+        rows.append((row.id, row.state == "dead"))
     return rows
 
 
@@ -243,8 +238,7 @@ STATEMENTS: dict[str, Statement] = {
     "held": held,
     "readback": readback,
     "mark_dead": mark_dead,
-    "session_gone": session_gone,
-    "declare_dead": declare_dead,
+    "watch_sessions": watch_sessions,
     "dead_leases": dead_leases,
     "reclaim": reclaim,
 }

@@ -22,8 +22,10 @@ _LOOK_S = 0.2
 class LoopHeartbeat(heartbeat.Heartbeat):
     """Beat from a task of the worker's own process: frozen when it is frozen."""
 
-    def __init__(self, parts: parts_module.Parts, *, declared_dead: Callable[[int], None]) -> None:
-        super().__init__(parts, declared_dead=declared_dead)
+    def __init__(
+        self, parts: parts_module.Parts, *, known: Callable[[int], None], declared_dead: Callable[[int], None]
+    ) -> None:
+        super().__init__(parts, known=known, declared_dead=declared_dead)
         self._beating: asyncio.Task[None] | None = None
 
     def start(self) -> None:
