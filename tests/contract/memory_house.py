@@ -70,6 +70,10 @@ class MemoryHouse(scene.House):
         """Let a run have failed with a fault, which may be one that nobody knows."""
         self.tables.runs[run_id].error = {"fault": fault, "message": "boom"}
 
+    def forget(self, run_id: uuid.UUID) -> None:
+        """Let a run have gone with its week."""
+        del self.tables.runs[run_id]
+
     def outdate_results(self) -> None:
         """Let the time of every result be over: what has ended, ended a year ago."""
         for row in self.tables.runs.values():

@@ -13,6 +13,7 @@ from tests.contract import (
     memory_house,
     store_again_suite,
     store_call_suite,
+    store_chain_suite,
     store_direct_suite,
     store_late_suite,
     store_listed_suite,
@@ -86,6 +87,10 @@ class TestRace(store_race_suite.RaceSuite):
 
 class TestChain(store_race_suite.ChainSuite):
     """Chains of runs in memory."""
+
+
+class TestGoneFirst(store_chain_suite.GoneFirstSuite):
+    """Chains whose first run has gone, in memory."""
 
 
 class TestMoney(store_money_suite.MoneySuite):

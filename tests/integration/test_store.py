@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.contract import (
     store_again_suite,
     store_call_suite,
+    store_chain_suite,
     store_direct_suite,
     store_late_suite,
     store_listed_suite,
@@ -59,6 +60,10 @@ class TestRace(store_race_suite.RaceSuite):
 
 class TestChain(store_race_suite.ChainSuite):
     """Chains of runs on PostgreSQL."""
+
+
+class TestGoneFirst(store_chain_suite.GoneFirstSuite):
+    """Chains whose first run has gone, on PostgreSQL."""
 
 
 class TestFailure(store_suite.FailureSuite):

@@ -170,6 +170,8 @@ def of_forms(run_id: uuid.UUID, named: dict[str, list[Any]]) -> dict[str, dict[s
     return {
         "lock_capped": {"runs": [run_id]},
         "chain_links": {"run_ids": [run_id]},
+        "latest_run": {"run_id": run_id, "tenant_id": TENANT},
+        "latest_runs": {"run_ids": [run_id]},
         "cancel_calls": {
             "run_ids": [run_id],
             "fences": [1],

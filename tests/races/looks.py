@@ -54,3 +54,8 @@ class Looks:
     def deadlines_now(self) -> None:
         """Let every deadline pass."""
         self.rows("update heddle_timer set due_at = now() - interval '1 second' where kind = 'deadline' returning 1")
+
+    def forget(self, run_id: uuid.UUID) -> None:
+        """Let a run have gone with its week, with all that is kept by its id."""
+        for table, key in (("run", "id"), ("step", "run_id"), ("attempt", "run_id"), ("event", "run_id")):
+            self.rows(f"delete from heddle_{table} where {key} = %s returning 1", run_id)

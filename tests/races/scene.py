@@ -64,6 +64,7 @@ MOVING_TABLES = [
     "attempt",
     "step",
     "run",
+    "chain",
     "route",
     "endpoint",
     "limit_state",

@@ -78,7 +78,11 @@ class Doors(Protocol):
         ...
 
     def run(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> records.RunView:
-        """Show one run. Raises RunMissing."""
+        """Show one run. Raises RunMissing.
+
+        Here, and in what else is asked of one run, the id of a first that has gone with its week stands for the newest
+        of its chain as long as that is kept.
+        """
         ...
 
     def runs(self, *, tenant: records.Tenant, where: records.RunFilter) -> list[records.RunView]:

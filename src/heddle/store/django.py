@@ -57,8 +57,12 @@ class DjangoDoors(admitting.Admitting):
     # Show
 
     def run(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> records.RunView:
-        """Show one run."""
-        found = self._rows("run_views", _run_filter(tenant, records.RunFilter(limit=1), run_id=run_id))
+        """Show one run; the newest of its chain by the id of a first that has gone."""
+        alone = records.RunFilter(limit=1)
+        found = self._rows("run_views", _run_filter(tenant, alone, run_id=run_id))
+        if not found:
+            newest = self._latest(tenant, run_id)
+            found = self._rows("run_views", _run_filter(tenant, alone, run_id=newest))
         if not found:
             raise doors.RunMissing(f"there is no run {run_id}")
         return reading.run_view(found[0], tenant=tenant.name)
@@ -74,9 +78,14 @@ class DjangoDoors(admitting.Admitting):
             raise doors.RunMissing(f"there is no run {run_id}")
         return str(found[0][0])
 
+    def _kept(self, tenant: records.Tenant, run_id: uuid.UUID) -> uuid.UUID:
+        """Give the run itself as long as it is kept; the newest of its chain by the id of a first that has gone."""
+        is_there = self._rows("own_run", {"run_id": run_id, "tenant_id": tenant.id})
+        return run_id if is_there else self._latest(tenant, run_id)
+
     def steps(self, *, tenant: records.Tenant, run_id: uuid.UUID, after: int, limit: int) -> list[records.StepView]:
         """Show calls of a run."""
-        self._own(tenant, run_id)
+        run_id = self._kept(tenant, run_id)
         calls = self._rows("step_views", {"run_id": run_id, "after": after, "limit": limit})
         if not calls:
             return []
@@ -90,13 +99,15 @@ class DjangoDoors(admitting.Admitting):
         self, *, tenant: records.Tenant, run_id: uuid.UUID, after_seq: int, limit: int
     ) -> list[records.EventView]:
         """Show what happened after a point."""
-        self._own(tenant, run_id)
+        run_id = self._kept(tenant, run_id)
         found = self._rows("event_views", {"run_id": run_id, "after_seq": after_seq, "limit": limit})
         return reading.event_views(found, after_seq=after_seq, limit=limit)
 
     def why(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> reasons.Explanation:
         """Say what a run waits for."""
         found = why.explain(self._rows, run_id=run_id, tenant_id=tenant.id)
+        if found is None:
+            found = why.explain(self._rows, run_id=self._latest(tenant, run_id), tenant_id=tenant.id)
         if found is None:
             raise doors.RunMissing(f"there is no run {run_id}")
         return found
@@ -140,7 +151,7 @@ class DjangoDoors(admitting.Admitting):
         return self._own(tenant, latest) in ("queued", "running")
 
     def _latest(self, tenant: records.Tenant, run_id: uuid.UUID) -> uuid.UUID:
-        """Give the run that this one has gone on as by now."""
+        """Give the run that this one has gone on as by now, also where this one was the first and has gone."""
         found = self._rows("latest_run", {"run_id": run_id, "tenant_id": tenant.id})
         if not found:
             raise doors.RunMissing(f"there is no run {run_id}")
@@ -167,7 +178,7 @@ class DjangoDoors(admitting.Admitting):
 
     def retry(self, *, tenant: records.Tenant, run_id: uuid.UUID) -> None:
         """Make the failed steps of a failed or expired run due again."""
-        self._own(tenant, run_id)
+        run_id = self._kept(tenant, run_id)
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
             looks = reusing.looking_again(self._rows("look_lanes", {"run_ids": [run_id]}))

@@ -251,18 +251,23 @@ def _prune_signals(connection: psycopg.Connection[Any], week: retention.Week) ->
 
 
 def _prune(connection: psycopg.Connection[Any], *, runs_days: int, ledger_days: int) -> int:
-    """Remove what is past its time in small batches: the ledger, what adds it up, finished bulk operations."""
+    """Remove what is past its time in small batches: the ledger, what adds it up, finished bulk operations, chains."""
     pruned = 0
+    now_s = partitions.database_now_s(connection.cursor())
     for name, days in (
         ("prune_ledger", ledger_days),
         ("prune_spend_days", ledger_days),
         ("prune_spend_reported", ledger_days),
         ("prune_operations", runs_days),
+        ("prune_chains", runs_days),
     ):
         if days == 0:
             continue
+        before = ids.first_id_at(database_unix_ms=int((now_s - days * 86_400) * 1000))
         for _ in range(PRUNE_BATCHES_MAX):
-            gone = connection.execute(statements.load(name), {"days": days, "limit": PRUNE_BATCH}).rowcount
+            gone = connection.execute(
+                statements.load(name), {"days": days, "before": before, "limit": PRUNE_BATCH}
+            ).rowcount
             pruned += gone
             if gone < PRUNE_BATCH:
                 break

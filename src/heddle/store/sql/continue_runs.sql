@@ -1,9 +1,9 @@
 -- Purpose: let runs whose functions asked for it go on as new ones of the same workflow: linked both ways, with what is left of deadline and
 --   cap, with the signals nobody has taken, and in the place of the old run under the run above it.
 -- Caller: engine.activate, after plan in the same transaction, which has brought the old runs to their end.
--- Rows: run (inserts; old run and first of the chain), step (the call above), signal, timer, ready; deletes what the old run's end told: its
---   outbox row and the timer of the call above.
--- Locks in order: run (held: the old ones, the first of each chain, the ones above) -> step -> ready. Indexes: keys.
+-- Rows: run (inserts; old run and first of the chain), chain (its one row, which the lock of the old run guards), step (the call above), signal,
+--   timer, ready; deletes what the old run's end told: its outbox row and the timer of the call above.
+-- Locks in order: run (held: the old ones, the first of each chain, the ones above) -> chain -> step -> ready. Indexes: keys.
 -- Nothing matches: a run that failed at its end does not go on.
 with recursive moment as materialized (
   select clock_timestamp() as now
@@ -47,6 +47,10 @@ with recursive moment as materialized (
     continued_as = case when r.id = w.old then w.id else r.continued_as end,
     chain_last = case when r.id = w.chain_first then w.id else r.chain_last end
   from w where r.id = w.old or r.id = w.chain_first
+), noted as (
+  insert into heddle_chain (first, tenant_id, last)
+  select w.chain_first, w.tenant_id, w.id from w
+  on conflict (first) do update set last = excluded.last
 ), unposted as (
   -- The customer is told of the end of the chain, not of each of its links.
   delete from heddle_outbox o using w where o.run_id = w.old and o.type = 'run.succeeded'

@@ -1,20 +1,14 @@
--- Purpose: show runs of a tenant, newest first; one when run_id is given. Callers: doors' run and runs. Rows: reads run, step, attempt.
--- Indexes: run's key and (tenant_id, id); step's and attempt's keys. Bounded by limit. Locks: none.
--- Where the first of a chain has gone with its week, the way to its last is gone link by link.
+-- Purpose: show runs of a tenant, newest first; one when run_id is given. Callers: doors' run and runs. Rows: reads run, chain, step, attempt.
+-- Indexes: run's key and (tenant_id, id); the keys of the others. Bounded by limit. Locks: none.
 select r.id, r.workflow, r.version, r.priority, r.state, r.state = 'queued' and exists (select 1 from heddle_lease l where l.run_id = r.id and l.ordinal = 1) as is_taken, r.labels, r.error, r.is_degraded, r.cost_nano_usd, r.created_at,
   r.started_at, r.finished_at, r.deadline_at, r.cancel_requested_at, r.parent_run, r.parent_ordinal, r.traceparent,
   case when %(is_full)s then r.input end as input, case when %(is_full)s then r.shape end as shape,
   case when %(is_full)s then (select json_object_agg(o.ordinal, o.output) from heddle_step o where o.run_id = r.id and o.ordinal = any(r.refs))
     end as outputs,
   r.continued_from, r.continued_as,
-  case when r.continued_as is not null then coalesce((select f.chain_last from heddle_run f where f.id = coalesce(r.chain_first, r.id)), (
-    with recursive link (id, next, n) as (
-      select r.id, r.continued_as, 1
-      union all
-      select x.id, x.continued_as, l.n + 1 from link l
-      cross join lateral (select c.id, c.continued_as from heddle_run c where c.id = l.next offset 0) x
-      where l.n < 10000
-    ) select l.id from link l order by l.n desc limit 1)) end as continued_last,
+  case when r.continued_as is not null then
+-- include: newest
+  end as continued_last,
   c.total, c.done, c.running, c.waiting, c.failed, c.attempts, c.retries, r.is_activation_due, c.unknown,
   case when r.is_degraded then (select coalesce(sum(a.cost_nano_usd - a.primary_price_nano_usd), 0)::bigint from heddle_attempt a
     where a.run_id = r.id and a.tier > 0 and a.cost_nano_usd is not null) else 0 end as price_difference_nano_usd

@@ -15,15 +15,17 @@ def chain_links(tables: Tables, *, run_ids: Sequence[uuid.UUID]) -> Rows:
 
 
 def latest_run(tables: Tables, *, run_id: uuid.UUID, tenant_id: int) -> Rows:
-    """Name the run that a tenant's run has gone on as, itself when it has not."""
+    """Name the run that a tenant's run has gone on as, itself when it has not; also by a first that has gone."""
     row = tables.runs.get(run_id)
-    return [] if row is None or row.tenant_id != tenant_id else [(latest(tables, row) or run_id,)]
+    if row is not None:
+        return [(latest(tables, row) or run_id,)] if row.tenant_id == tenant_id else []
+    owner, last = tables.chains.get(run_id, (None, run_id))
+    return [(last,)] if owner == tenant_id and last in tables.runs else []
 
 
 def latest(tables: Tables, row: RunRow) -> uuid.UUID | None:
     """Name the run that one goes on as by now, None when it did not go on."""
-    first = None if row.continued_as is None else tables.runs.get(row.chain_first or row.id)
-    return None if first is None else first.chain_last
+    return None if row.continued_as is None else tables.chains[row.chain_first or row.id][1]
 
 
 def continue_runs(
@@ -72,7 +74,10 @@ def _go_on(tables: Tables, old: RunRow, run_id: uuid.UUID, *, given: object, ver
     tables.tell(made, "run.queued")
     old.continued_as = run_id
     outbox.unpost(tables, old.id)
-    tables.runs[old.chain_first or old.id].chain_last = run_id
+    first = old.chain_first or old.id
+    if first in tables.runs:
+        tables.runs[first].chain_last = run_id
+    tables.chains[first] = old.tenant_id, run_id
     above = None
     if old.parent_run is not None and old.parent_ordinal is not None:
         above = tables.step(old.parent_run, old.parent_ordinal)

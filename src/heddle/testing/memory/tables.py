@@ -259,6 +259,7 @@ class Tables:
         self.models: dict[str, deployed.ModelRow] = {}
         self.tenants: dict[int, deployed.TenantRow] = {1: deployed.TenantRow(id=1, name="default")}
         self.results: dict[tuple[int, str], results.ResultRow] = {}
+        self.chains: dict[uuid.UUID, tuple[int, uuid.UUID]] = {}
         self.inbox: dict[tuple[int, str], tuple[uuid.UUID, int, int, float]] = {}
         self.strays: dict[tuple[int, str], float] = {}
         self.idempotency: dict[tuple[int, str, str], dict[str, Any]] = {}
