@@ -12,7 +12,7 @@ from heddle.core import plan
 from heddle.core.policy import budget, invoice
 from heddle.ports import spending, store
 from heddle.store import spending as spending_store
-from tests.contract import store_listed_suite, store_money_suite
+from tests.contract import store_chain_suite, store_listed_suite, store_money_suite
 from tests.contract.store_money_suite import PRICE, claimed, marked, told
 from tests.races import fixtures, scene
 
@@ -192,6 +192,47 @@ async def test_quote_when_runs_have_succeeded_then_it_is_what_they_cost_with_eve
     assert (found.cost.runs, found.cost.median_nano_usd) == (20, 1_000)
     assert (found.cost.p95_nano_usd, found.cost.highest_nano_usd) == (1_900, 7_000)
     assert other.cost is None
+
+
+async def chained(house: scene.House, *, ending: plan.Ending | None) -> None:
+    """Let a run that cost 100 go on as one of 200 with a child of 1,000 under it, and that as one of 400."""
+    links, worker = house.submit(), await house.worker()
+    cost = "update heddle_run set cost_nano_usd = %s where id = %s"
+    for link_cost in (100, 200):
+        await house.begin(links[-1], worker, ending=store_chain_suite.ON)
+        house.connection.execute(cost, (link_cost, links[-1]))
+        links.append(house.value("select continued_as from heddle_run where id = %s", links[-1]))
+    house.connection.execute(cost, (400, links[-1]))
+    if ending is not None:
+        await house.begin(links[-1], worker, ending=ending)
+    (child,) = house.submit(parent_run=links[1], parent_ordinal=1)
+    house.connection.execute("update heddle_run set state = 'succeeded', cost_nano_usd = 1000 where id = %s", (child,))
+
+
+async def test_quote_when_a_run_went_on_as_others_then_it_is_what_the_chain_cost(house: scene.House) -> None:
+    await chained(house, ending=scene.returned())
+
+    await house.store.measure_costs(runs_max=200, looked_at_max=5_000)
+    found = await asked(lambda desk: desk.quote_workflow(scene.WORKFLOW))
+
+    assert (found.cost.runs, found.cost.median_nano_usd, found.cost.highest_nano_usd) == (1, 1_700, 1_700)
+
+
+@pytest.mark.parametrize("ending", [None, scene.raised()], ids=["goes on", "failed"])
+async def test_quote_when_a_chain_goes_on_or_failed_then_nobody_can_tell_yet(
+    house: scene.House, ending: plan.Ending | None
+) -> None:
+    await chained(house, ending=ending)
+
+    assert await house.store.measure_costs(runs_max=200, looked_at_max=5_000) == 0
+
+
+async def test_quote_when_a_chain_began_before_the_runs_looked_at_then_no_part_of_it_is_taken_for_it(
+    house: scene.House,
+) -> None:
+    await chained(house, ending=scene.returned())
+
+    assert await house.store.measure_costs(runs_max=200, looked_at_max=2) == 0
 
 
 async def test_quote_when_a_model_has_routes_then_their_prices_and_no_wait_are_told(house: scene.House) -> None:

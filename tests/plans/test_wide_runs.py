@@ -138,3 +138,23 @@ def test_measure_costs_when_there_are_thousands_of_runs_then_none_is_compared_wi
     plan = plans.explain(house.connection, "spend_costs", {"limit": 5_000, "runs": 200})
 
     assert compared(plan) <= COMPARED_MAX
+
+
+def test_measure_costs_when_a_chain_has_thousands_of_runs_then_none_climbs_the_way_of_another(
+    wide: tuple[scene.House, uuid.UUID],
+) -> None:
+    house, run_id = wide
+    time.sleep(0.002)
+    links = [run_id, *house.submit(count=CALLS)]
+    house.connection.execute("update heddle_run set state = 'succeeded', cost_nano_usd = 2")
+    house.connection.execute(
+        "update heddle_run r set continued_from = l.before, chain_first = %s "
+        "from unnest(%s::uuid[], %s::uuid[]) l (id, before) where r.id = l.id",
+        (run_id, links[1:], links[:-1]),
+    )
+    house.connection.execute("update heddle_run set chain_last = %s where id = %s", (links[-1], run_id))
+
+    plan = plans.explain(house.connection, "spend_costs", {"limit": 5_000, "runs": 200})
+
+    assert compared(plan) <= COMPARED_MAX
+    assert max(node["Actual Rows"] * node["Actual Loops"] for node in plans.nodes(plan)) <= 3 * CALLS
