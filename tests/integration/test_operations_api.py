@@ -205,10 +205,11 @@ def test_operations_when_what_is_asked_makes_no_sense_then_the_field_is_named(
     assert [each["field"] for each in refused.json()["errors"]] == [field]
 
 
+@pytest.mark.parametrize("count", [3, 4])
 def test_dead_letters_when_runs_failed_then_they_are_listed_in_pages_and_replayed_by_fault(
-    house: client.Heddle, tenant: str
+    house: client.Heddle, tenant: str, count: int
 ) -> None:
-    made = runs(house, tenant, count=3)
+    made = runs(house, tenant, count=count)
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -224,7 +225,7 @@ def test_dead_letters_when_runs_failed_then_they_are_listed_in_pages_and_replaye
 
     found = [each["run"] for each in (*first["items"], *rest["items"])]
     assert found == [str(run_id) for run_id in sorted(made, reverse=True)]
-    assert counted.json()["matched"] == 3
+    assert (rest["next_cursor"], counted.json()["matched"]) == (None, count)
     assert (started.status_code, started.json()["action"]) == (202, "retry")
 
 

@@ -131,17 +131,19 @@ def test_usage_when_asked_by_day_then_only_the_tenants_own_is_shown(house: clien
     assert found["next_cursor"] is None
 
 
-def test_usage_when_paged_by_two_parts_then_each_row_comes_once(house: client.Heddle, tenant: str) -> None:
-    for name in ("a", "b", "c", "d", "e"):
+@pytest.mark.parametrize("names", ["abcde", "abcdef"])
+def test_usage_when_paged_by_two_parts_then_each_row_comes_once(house: client.Heddle, tenant: str, names: str) -> None:
+    for name in names:
         spent(house, tenant, TODAY, 1, workflow=name)
     door, seen, cursor = web(house, tenant), [], ""
     while cursor is not None:
         given = {"by": "workflow,endpoint", "limit": 2, **({"cursor": cursor} if cursor else {})}
         page = door.get("/v1/usage", given).json()
-        seen += [(row["workflow"], row["endpoint"]) for row in page["items"]]
+        seen.append([(row["workflow"], row["endpoint"]) for row in page["items"]])
         cursor = page["next_cursor"]
 
-    assert seen == [(name, "studio") for name in "abcde"]
+    assert [len(page) for page in seen] == [2, 2, len(names) - 4]
+    assert [row for page in seen for row in page] == [(name, "studio") for name in names]
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,11 @@ def post(door: django.test.Client, path: str, body: Any = None) -> Any:
     return door.post(path, data=json.dumps(body or {}), content_type="application/json")
 
 
-def test_deliveries_when_listed_then_the_newest_come_first_page_by_page(house: client.Heddle, tenant: str) -> None:
-    runs, door = told(house, tenant, 3), web(house, tenant)
+@pytest.mark.parametrize("count", [3, 4])
+def test_deliveries_when_listed_then_the_newest_come_first_page_by_page(
+    house: client.Heddle, tenant: str, count: int
+) -> None:
+    runs, door = told(house, tenant, count), web(house, tenant)
 
     first = door.get("/v1/webhooks/deliveries", {"limit": 2, "state": "due"}).json()
     rest = door.get("/v1/webhooks/deliveries", {"limit": 2, "cursor": first["next_cursor"]}).json()
@@ -232,16 +235,17 @@ def test_secret_when_derived_by_another_installation_then_it_is_another(house: c
     assert same == made != other
 
 
+@pytest.mark.parametrize("count", [75, 100])
 def test_disabled_when_more_than_a_page_is_gone_then_each_comes_once_the_latest_first(
-    house: client.Heddle, tenant: str, database: pg.Database
+    house: client.Heddle, tenant: str, database: pg.Database, count: int
 ) -> None:
     owner, door = house.tenant(tenant), web(house, tenant)
     with database.connect() as connection:
         connection.execute(
             "insert into heddle_webhook_disabled (tenant_id, url, reason, at)"
             " select %s, 'https://shop.example/' || n, 'gone', now() - make_interval(secs => n / 4) "
-            "from generate_series(0, 74) n",
-            [owner.id],
+            "from generate_series(0, %s - 1) n",
+            [owner.id, count],
         )
 
     first = door.get("/v1/webhooks/disabled").json()
@@ -249,7 +253,7 @@ def test_disabled_when_more_than_a_page_is_gone_then_each_comes_once_the_latest_
 
     seen = [each for page in (first, second) for each in page["items"]]
     assert (len(first["items"]), second["next_cursor"]) == (50, None)
-    assert {each["url"] for each in seen} == {f"https://shop.example/{n}" for n in range(75)}
+    assert {each["url"] for each in seen} == {f"https://shop.example/{n}" for n in range(count)}
     assert [each["at"] for each in seen] == sorted((each["at"] for each in seen), reverse=True)
     assert "shop" not in first["next_cursor"]
 
@@ -273,25 +277,26 @@ def test_disabled_when_the_page_is_none_then_the_field_is_named(
     assert answer.json()["errors"][0]["field"] == field
 
 
+@pytest.mark.parametrize("size", [3, 4])
 def test_schedules_when_there_are_more_than_a_page_then_each_comes_once_by_name(
-    house: client.Heddle, tenant: str, database: pg.Database
+    house: client.Heddle, tenant: str, database: pg.Database, size: int
 ) -> None:
     owner, door = house.tenant(tenant), web(house, tenant)
     with database.connect() as connection:
         connection.execute(
             "insert into heddle_schedule"
             " (name, tenant_id, workflow, input, cron, time_zone, catch_up, catch_up_max, priority, next_at)"
-            " select 'nightly.' || n, %s, 'w', '{}', '0 3 * * *', 'UTC', 'last', 1, 'batch', now()"
+            " select 'nightly.' || %s || '.' || n, %s, 'w', '{}', '0 3 * * *', 'UTC', 'last', 1, 'batch', now()"
             " from generate_series(10, 15) n",
-            [owner.id],
+            [str(size), owner.id],
         )
 
-    pages = [door.get("/v1/schedules", {"limit": 4}).json()]
-    pages.append(door.get("/v1/schedules", {"limit": 4, "cursor": pages[0]["next_cursor"]}).json())
+    pages = [door.get("/v1/schedules", {"limit": size}).json()]
+    pages.append(door.get("/v1/schedules", {"limit": size, "cursor": pages[0]["next_cursor"]}).json())
     whole = door.get("/v1/schedules").json()
     refused = [door.get("/v1/schedules", {"cursor": cursor}).status_code for cursor in ("", "x", "AAAA", "_____w")]
 
     names = [each["name"] for page in pages for each in page["items"]]
-    assert names == [f"nightly.{n}" for n in range(10, 16)] == [each["name"] for each in whole["items"]]
-    assert (len(pages[0]["items"]), pages[1]["next_cursor"], whole["next_cursor"]) == (4, None, None)
+    assert names == [f"nightly.{size}.{n}" for n in range(10, 16)] == [each["name"] for each in whole["items"]]
+    assert (len(pages[0]["items"]), pages[1]["next_cursor"], whole["next_cursor"]) == (size, None, None)
     assert refused == [422] * 4

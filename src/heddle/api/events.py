@@ -14,6 +14,7 @@ import ninja
 from heddle import client
 from heddle.api import auth, problems, render
 from heddle.api.room import Room, pause, room
+from heddle.client import pages
 from heddle.core import run
 from heddle.ports import records
 
@@ -40,9 +41,13 @@ def follow(
     tenant = auth.tenant_of(request)
     after_seq = _last_seen(request, after if cursor is None else cursor)
     if "application/json" in request.headers.get("Accept", ""):
-        page = here.heddle.events(run_id, tenant=tenant, after_seq=after_seq, limit=PAGE_EVENTS)
-        following = page[-1].seq if len(page) == PAGE_EVENTS else None
-        return render.answer({"items": [render.event(each) for each in page], "next_cursor": following})
+        page = pages.read(
+            lambda seq, limit: here.heddle.events(run_id, tenant=tenant, after_seq=seq, limit=limit),
+            start=after_seq,
+            limit=PAGE_EVENTS,
+            mark_of=lambda event: event.seq,
+        )
+        return render.answer({"items": [render.event(each) for each in page.items], "next_cursor": page.following})
     view = here.heddle.get(run_id, tenant=tenant)
     is_over = view.state in run.TERMINAL
     if is_over and after_seq and not here.heddle.events(run_id, tenant=tenant, after_seq=after_seq, limit=1):

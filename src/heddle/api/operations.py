@@ -14,7 +14,7 @@ import pydantic
 from heddle import client
 from heddle.api import auth, bodies, forms, problems, render
 from heddle.api.room import room
-from heddle.client import shown
+from heddle.client import pages, shown
 from heddle.core import run
 from heddle.ports import operators, records
 
@@ -169,15 +169,17 @@ def unknown(request: django.http.HttpRequest, query: ninja.Query[UnknownQuery]) 
 def dead_letters(request: django.http.HttpRequest, query: ninja.Query[DeadLetterQuery]) -> django.http.HttpResponse:
     """List runs that ended in failure with their failed calls, newest first; keyset-paged."""
     bodies.check_query(request, DeadLetterQuery)
-    found = room().operating.dead_letters(
-        tenant=auth.tenant_of(request),
-        workflow=query.workflow,
-        fault=query.fault,
-        before=None if query.cursor is None else render.read_cursor(query.cursor),
+    operating, tenant = room().operating, auth.tenant_of(request)
+    page = pages.read(
+        lambda before, limit: operating.dead_letters(
+            tenant=tenant, workflow=query.workflow, fault=query.fault, before=before, limit=limit
+        ),
+        start=None if query.cursor is None else render.read_cursor(query.cursor),
         limit=query.limit,
+        mark_of=lambda letter: letter.run_id,
     )
-    next_cursor = render.cursor(found[-1].run_id) if len(found) == query.limit else None
-    return render.answer({"items": [_letter(each) for each in found], "next_cursor": next_cursor})
+    next_cursor = None if page.following is None else render.cursor(page.following)
+    return render.answer({"items": [_letter(each) for each in page.items], "next_cursor": next_cursor})
 
 
 @router.post(

@@ -5,6 +5,7 @@ import ninja
 
 from heddle.api import auth, bodies, forms, render
 from heddle.api.room import room
+from heddle.client import pages
 
 router = ninja.Router(tags=["registry"])
 
@@ -40,7 +41,12 @@ def endpoints(request: django.http.HttpRequest) -> django.http.HttpResponse:
 def schedules(request: django.http.HttpRequest, query: ninja.Query[forms.PageQuery]) -> django.http.HttpResponse:
     """List the tenant's schedules, by name; keyset-paged."""
     bodies.check_query(request, forms.PageQuery)
-    after = "" if query.cursor is None else render.read_name_cursor(query.cursor)
-    shown = room().heddle.schedules(tenant=auth.tenant_of(request), after=after, limit=query.limit)
-    next_cursor = render.name_cursor(shown[-1].name) if len(shown) == query.limit else None
-    return render.answer({"items": [render.schedule(each) for each in shown], "next_cursor": next_cursor})
+    heddle, tenant = room().heddle, auth.tenant_of(request)
+    page = pages.read(
+        lambda after, limit: heddle.schedules(tenant=tenant, after=after, limit=limit),
+        start="" if query.cursor is None else render.read_name_cursor(query.cursor),
+        limit=query.limit,
+        mark_of=lambda schedule: schedule.name,
+    )
+    next_cursor = None if page.following is None else render.name_cursor(page.following)
+    return render.answer({"items": [render.schedule(each) for each in page.items], "next_cursor": next_cursor})

@@ -5,6 +5,7 @@ alone: which first answer a replay repeats, and who may hold a thread while wait
 ``heddle.client``.
 """
 
+import dataclasses
 import re
 from typing import Any
 
@@ -14,7 +15,7 @@ import ninja
 from heddle import client
 from heddle.api import auth, bodies, forms, problems, render
 from heddle.api.room import Room, pause, room
-from heddle.client import admission
+from heddle.client import admission, pages
 from heddle.core import run
 from heddle.ports import records, spending
 
@@ -113,16 +114,19 @@ def index(request: django.http.HttpRequest, query: ninja.Query[forms.RunQuery]) 
         label=label,
         created_after=query.created_after,
         created_before=query.created_before,
-        before=None if query.cursor is None else render.read_cursor(query.cursor),
-        limit=query.limit,
     )
-    views = room().heddle.runs(where, tenant=auth.tenant_of(request))
-    is_full = len(views) == where.limit
+    heddle, tenant = room().heddle, auth.tenant_of(request)
+    page = pages.read(
+        lambda before, limit: heddle.runs(dataclasses.replace(where, before=before, limit=limit), tenant=tenant),
+        start=None if query.cursor is None else render.read_cursor(query.cursor),
+        limit=query.limit,
+        mark_of=lambda view: view.id,
+    )
     root = _root(request)
     return render.answer(
         {
-            "items": [render.run(view, root=root, has_values=False) for view in views],
-            "next_cursor": render.cursor(views[-1].id) if is_full else None,
+            "items": [render.run(view, root=root, has_values=False) for view in page.items],
+            "next_cursor": None if page.following is None else render.cursor(page.following),
         }
     )
 
@@ -149,13 +153,18 @@ def steps(
 ) -> django.http.HttpResponse:
     """Show the calls of a run with their attempts, by ordinal; keyset-paged."""
     bodies.check_query(request, forms.PageQuery)
-    after = 0 if query.cursor is None else render.read_call_cursor(query.cursor)
-    views = room().heddle.steps(run_id, tenant=auth.tenant_of(request), after=after, limit=query.limit)
+    heddle, tenant = room().heddle, auth.tenant_of(request)
+    page = pages.read(
+        lambda after, limit: heddle.steps(run_id, tenant=tenant, after=after, limit=limit),
+        start=0 if query.cursor is None else render.read_call_cursor(query.cursor),
+        limit=query.limit,
+        mark_of=lambda view: view.ordinal,
+    )
     root = _root(request)
     return render.answer(
         {
-            "items": [render.step(view, root=root) for view in views],
-            "next_cursor": render.call_cursor(views[-1].ordinal) if len(views) == query.limit else None,
+            "items": [render.step(view, root=root) for view in page.items],
+            "next_cursor": None if page.following is None else render.call_cursor(page.following),
         }
     )
 

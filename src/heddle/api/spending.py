@@ -92,16 +92,18 @@ def quote(request: django.http.HttpRequest) -> django.http.HttpResponse:
 def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> django.http.HttpResponse:
     """Show a tenant's spend of the last 30 days, or of those from `from` to `to`; keyset-paged."""
     bodies.check_query(request, UsageQuery)
-    found = room().spending.usage(
-        tenant=auth.tenant_named(request, query.tenant),
-        first=query.first,
-        last=query.last,
-        parts=[part.strip() for part in query.by.split(",") if part.strip()],
-        after=None if query.cursor is None else _read_cursor(query.cursor),
+    purse, tenant = room().spending, auth.tenant_named(request, query.tenant)
+    parts = [part.strip() for part in query.by.split(",") if part.strip()]
+    page = pages.read(
+        lambda after, limit: purse.usage(
+            tenant=tenant, first=query.first, last=query.last, parts=parts, after=after, limit=limit
+        ),
+        start=None if query.cursor is None else _read_cursor(query.cursor),
         limit=query.limit,
+        mark_of=lambda view: view.mark,
     )
-    next_cursor = _cursor(found[-1].mark) if len(found) == query.limit else None
-    return render.answer({"items": [_usage(view) for view in found], "next_cursor": next_cursor})
+    next_cursor = None if page.following is None else _cursor(page.following)
+    return render.answer({"items": [_usage(view) for view in page.items], "next_cursor": next_cursor})
 
 
 @router.get("/budgets", auth=auth.reads, summary="Show caps, what is spent and reserved, and what is left")

@@ -12,6 +12,7 @@ import pydantic
 
 from heddle.api import auth, bodies, forms, render
 from heddle.api.room import room
+from heddle.client import pages
 from heddle.ports import webhooks
 
 router = ninja.Router(tags=["webhooks"])
@@ -40,11 +41,16 @@ class EnableForm(pydantic.BaseModel):
 def deliveries(request: django.http.HttpRequest, query: ninja.Query[DeliveryQuery]) -> django.http.HttpResponse:
     """List events with what became of them, those of the newest runs first; keyset-paged."""
     bodies.check_query(request, DeliveryQuery)
-    found = room().webhooks.deliveries(
-        tenant=auth.tenant_of(request), state=query.state, run_id=query.run, before=query.cursor, limit=query.limit
+    desk, tenant = room().webhooks, auth.tenant_of(request)
+    page = pages.read(
+        lambda before, limit: desk.deliveries(
+            tenant=tenant, state=query.state, run_id=query.run, before=before, limit=limit
+        ),
+        start=query.cursor,
+        limit=query.limit,
+        mark_of=lambda view: str(view.id),
     )
-    next_cursor = str(found[-1].id) if len(found) == query.limit else None
-    return render.answer({"items": [_delivery(each) for each in found], "next_cursor": next_cursor})
+    return render.answer({"items": [_delivery(each) for each in page.items], "next_cursor": page.following})
 
 
 @router.post("/webhooks/deliveries/{delivery_id}/redeliver", auth=auth.writes, summary="Send a webhook again")
@@ -58,10 +64,15 @@ def redeliver(request: django.http.HttpRequest, delivery_id: str) -> django.http
 def disabled(request: django.http.HttpRequest, query: ninja.Query[forms.PageQuery]) -> django.http.HttpResponse:
     """List the addresses that answered 410 Gone, the latest first; keyset-paged."""
     bodies.check_query(request, forms.PageQuery)
-    found = room().webhooks.disabled(tenant=auth.tenant_of(request), before=query.cursor, limit=query.limit)
-    items = [{"url": each.url, "reason": each.reason, "at": render.instant(each.place.at)} for each in found]
-    next_cursor = str(found[-1].place) if len(found) == query.limit else None
-    return render.answer({"items": items, "next_cursor": next_cursor})
+    desk, tenant = room().webhooks, auth.tenant_of(request)
+    page = pages.read(
+        lambda before, limit: desk.disabled(tenant=tenant, before=before, limit=limit),
+        start=query.cursor,
+        limit=query.limit,
+        mark_of=lambda view: str(view.place),
+    )
+    items = [{"url": each.url, "reason": each.reason, "at": render.instant(each.place.at)} for each in page.items]
+    return render.answer({"items": items, "next_cursor": page.following})
 
 
 @router.post(

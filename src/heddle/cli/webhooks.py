@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from heddle.cli import complaints, operate, table
+from heddle.client import pages
 from heddle.config import settings
 from heddle.service import database, secret, setup
 
@@ -25,8 +26,13 @@ def index(given: argparse.Namespace) -> int:
     with _desk() as desk:
         if given.disabled:
             return _list_disabled(desk, given)
-        found = desk.deliveries(
-            tenant=given.tenant, state=given.state, run_id=given.run_id, before=given.cursor, limit=given.limit
+        page = pages.read(
+            lambda before, limit: desk.deliveries(
+                tenant=given.tenant, state=given.state, run_id=given.run_id, before=before, limit=limit
+            ),
+            start=given.cursor,
+            limit=given.limit,
+            mark_of=lambda view: str(view.id),
         )
     rows = [
         {
@@ -38,20 +44,25 @@ def index(given: argparse.Namespace) -> int:
             "last": each.last_error or ("" if each.last_status is None else str(each.last_status)),
             "url": each.url,
         }
-        for each in found
+        for each in page.items
     ]
     table.tell(rows, heads=("ID", "TYPE", "STATE", "TRIES", "NEXT (UTC)", "LAST", "URL"), is_json=given.json)
-    if len(found) == given.limit:
-        print(f"more: --cursor {found[-1].id}", file=sys.stderr)
+    if page.following is not None:
+        print(f"more: --cursor {page.following}", file=sys.stderr)
     return complaints.Exit.DONE
 
 
 def _list_disabled(desk: "client.Webhooks", given: argparse.Namespace) -> int:
-    found = desk.disabled(tenant=given.tenant, before=given.cursor, limit=given.limit)
-    gone = [{"at": f"{each.place.at:%Y-%m-%d %H:%M:%S}", "url": each.url, "reason": each.reason} for each in found]
+    page = pages.read(
+        lambda before, limit: desk.disabled(tenant=given.tenant, before=before, limit=limit),
+        start=given.cursor,
+        limit=given.limit,
+        mark_of=lambda view: str(view.place),
+    )
+    gone = [{"at": f"{each.place.at:%Y-%m-%d %H:%M:%S}", "url": each.url, "reason": each.reason} for each in page.items]
     table.tell(gone, heads=("AT (UTC)", "URL", "WHY"), is_json=given.json)
-    if len(found) == given.limit:
-        print(f"more: --cursor {found[-1].place}", file=sys.stderr)
+    if page.following is not None:
+        print(f"more: --cursor {page.following}", file=sys.stderr)
     return complaints.Exit.DONE
 
 

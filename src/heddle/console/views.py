@@ -5,6 +5,7 @@ is going on. State is changed only through the client, by POST, with a token aga
 After: ``heddle.client``.
 """
 
+import dataclasses
 import datetime
 import functools
 import json
@@ -17,7 +18,7 @@ import django.http
 from django.views.decorators import csrf, http
 
 from heddle import client, wiring
-from heddle.client import media
+from heddle.client import media, pages
 from heddle.console import assets, purse, scores, session, shown, words
 from heddle.core import run
 from heddle.ports import blobs, doors, records
@@ -89,10 +90,15 @@ def runs(request: django.http.HttpRequest, visitor: session.Visitor) -> django.h
     chosen = run.RunState(state) if state in set(run.RunState) else None
     newest = house.runs(records.RunFilter(workflow=workflow or None, limit=house.limits.page_max), tenant=tenant)
     before = _uuid(request.GET.get("before", ""))
-    where = records.RunFilter(workflow=workflow or None, state=chosen, before=before, limit=PAGE_RUNS)
-    views = house.runs(where, tenant=tenant)
+    where = records.RunFilter(workflow=workflow or None, state=chosen)
+    page = pages.read(
+        lambda last, limit: house.runs(dataclasses.replace(where, before=last, limit=limit), tenant=tenant),
+        start=before,
+        limit=PAGE_RUNS,
+        mark_of=lambda view: view.id,
+    )
     now = _now()
-    lines = [shown.run_line(view, now=now) for view in views]
+    lines = [shown.run_line(view, now=now) for view in page.items]
     states = [
         {
             "state": each.value,
@@ -114,7 +120,7 @@ def runs(request: django.http.HttpRequest, visitor: session.Visitor) -> django.h
         "state": state if chosen else "",
         "asked": asked,
         "is_live": before is None,
-        "next_before": lines[-1].id if len(lines) == PAGE_RUNS else "",
+        "next_before": page.following or "",
         "is_empty": not newest and not workflow,
         "origin": f"{request.scheme}://{request.get_host()}",
     }

@@ -6,13 +6,14 @@ A prediction is a run of one call. What is shown is read from the run, so that i
 import base64
 import binascii
 import contextlib
+import dataclasses
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from heddle.client import predictions
+from heddle.client import pages, predictions
 from heddle.core import addresses, run
 from heddle.gateway import asking, carry, files, refusals
 from heddle.gateway import house as house_module
@@ -170,13 +171,16 @@ async def index(request: web.Request) -> web.StreamResponse:
     house = house_module.of(request)
     view = await asking.caller(request, "read")
     before = _read_cursor(request.query.get("cursor"))
-    where = records.RunFilter(
-        label=(predictions.LABEL, predictions.DOOR), before=before, limit=min(PAGE, house.limits.page_max)
-    )
-    found = await house.threads.ask(lambda: house.heddle.runs(where, tenant=view.tenant))
-    is_full = len(found) == where.limit
-    after = f"{house.root_url}/v1/predictions?cursor={_cursor(found[-1].id)}" if is_full else None
-    shown = [predictions.shown(each, places=house.places) for each in found]
+    where = records.RunFilter(label=(predictions.LABEL, predictions.DOOR))
+
+    def look(before: uuid.UUID | None, limit: int) -> list[records.RunView]:
+        return house.heddle.runs(dataclasses.replace(where, before=before, limit=limit), tenant=view.tenant)
+
+    size = min(PAGE, house.limits.page_max)
+    page = await house.threads.ask(lambda: pages.read(look, start=before, limit=size, mark_of=lambda found: found.id))
+    following = page.following
+    after = None if following is None else f"{house.root_url}/v1/predictions?cursor={_cursor(following)}"
+    shown = [predictions.shown(each, places=house.places) for each in page.items]
     return web.json_response({"previous": None, "next": after, "results": shown})
 
 

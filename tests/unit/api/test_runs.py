@@ -364,7 +364,7 @@ def test_events_when_next_cursor_is_passed_as_cursor_then_the_page_after_it(
 ) -> None:
     monkeypatch.setattr(api_events, "PAGE_EVENTS", 2)
     run_id = start(web).json()["id"]
-    home.doors.run_events[uuid.UUID(run_id)] = [event(seq, "step.settled") for seq in (1, 2, 3)]
+    home.doors.run_events[uuid.UUID(run_id)] = [event(seq, "step.settled") for seq in (1, 2, 3, 4)]
 
     def page(**query: object) -> dict[str, Any]:
         path, accept = f"/v1/runs/{run_id}/events", {"accept": "application/json"}
@@ -375,7 +375,7 @@ def test_events_when_next_cursor_is_passed_as_cursor_then_the_page_after_it(
     second = page(cursor=first["next_cursor"])
 
     assert [each["seq"] for each in first["items"]] == [1, 2]
-    assert ([each["seq"] for each in second["items"]], second["next_cursor"]) == ([3], None)
+    assert ([each["seq"] for each in second["items"]], second["next_cursor"]) == ([3, 4], None)
 
 
 def test_events_when_json_is_asked_for_then_one_page(web: django.test.Client, home: house.House) -> None:
