@@ -1,7 +1,7 @@
 """Draw what was measured as pictures for the documents: `python -m bench.plots`, or `make plots`.
 
-The newest document of each kind in `bench/results` is drawn: the comparison with peers as bars, the held snapshot as
-lines. A kind without a document is named and left as it is. Pictures are SVG, written by `bench.svg` alone.
+The newest document of each kind in `bench/results` is drawn: the comparison with peers as bars, the held snapshot and
+the soak as lines. A kind without a document is named and left as it is. Pictures are SVG, written by `bench.svg` alone.
 """
 
 import argparse
@@ -27,10 +27,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", default=str(PICTURES), help="folder of the pictures (default docs/pictures)")
     parser.add_argument("--peers", default="peers", help="name of the comparison's run (default peers)")
     parser.add_argument("--held", default="held-snapshot", help="name of the held snapshot's run")
+    parser.add_argument("--soak", default="soak", help="name of the soak's run")
     given = parser.parse_args(words)
     pictures = pathlib.Path(given.pictures)
     drawn = 0
-    for name, draw in ((given.peers, _peers), (given.held, _held)):
+    for name, draw in ((given.peers, _peers), (given.held, _held), (given.soak, _soaked)):
         document = newest(pathlib.Path(given.results), name)
         if document is None:
             print(f"no document named {name} in {given.results}; nothing drawn of it", file=sys.stderr)
@@ -120,6 +121,27 @@ def _held(document: Document) -> dict[str, str]:
         panels=panels,
     )
     return {"bench-held-snapshot": text}
+
+
+def _soaked(document: Document) -> dict[str, str]:
+    """Draw the soak's series, one panel under the other."""
+    series = document["series"]
+    panels = [
+        svg.Panel(title="steps a second", ys=series["steps_per_s"]),
+        svg.Panel(title="size of the tables whose rows live for seconds, MiB", ys=series["hot_mib"]),
+        svg.Panel(title="memory of the first worker, MiB", ys=series["worker_1_mib"]),
+        svg.Panel(title="memory of the second worker, MiB", ys=series["worker_2_mib"]),
+        svg.Panel(title="database connections", ys=series["connections"]),
+    ]
+    text = svg.lines(
+        title="Millions of steps at one go",
+        note=f"{series['steps'][-1] / 1e6:.1f} million no-op steps in all. {_machine(document)}",
+        x_title="minutes",
+        xs=[at_s / 60 for at_s in series["at_s"]],
+        shaded=None,
+        panels=panels,
+    )
+    return {"bench-soak": text}
 
 
 def _machine(document: Document) -> str:
