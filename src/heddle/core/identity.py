@@ -5,10 +5,11 @@ Canonical form after RFC 8785 where Python allows it cheaply; it is only ever co
 """
 
 import hashlib
-import json
 import math
 import unicodedata
 from typing import Any
+
+from heddle.core import json_text
 
 JsonValue = Any  # None, bool, int, float, str, list or dict of the same; parsed at the edge
 
@@ -19,7 +20,7 @@ class NotJson(ValueError):
 
 _Place = tuple["_Place", str | int] | None
 """Where a value is: None for the whole, else the place of what holds it and the key or index in that."""
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_write = json_text.writer(sort_keys=True)
 
 
 def _plain(value: Any, place: _Place, depth: int) -> JsonValue:
@@ -68,7 +69,7 @@ def _text(value: str, place: _Place) -> str:
 
 def canonical(value: JsonValue) -> str:
     """Write a value in the one form that equal values share. Raises NotJson naming the path."""
-    return _ENCODER.encode(_plain(value, None, 0))
+    return _write(_plain(value, None, 0))
 
 
 def fingerprint(value: JsonValue) -> str:

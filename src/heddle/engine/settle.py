@@ -11,7 +11,7 @@ import dataclasses
 import json
 from typing import Any, assert_never
 
-from heddle.core import faults, run, settle
+from heddle.core import faults, json_text, run, settle
 from heddle.core.policy import backoff
 from heddle.core.policy import retry as retry_policy
 from heddle.engine import observe, supervise
@@ -21,8 +21,7 @@ from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics
 
 _WRITERS = 2
-# Made once: json.dumps with options makes an encoder for each call.
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_write = json_text.writer()
 _TRIES_MAX = 3
 _REFUSED_WAIT_S = 0.05
 _NEVER_SENT = "its admission was not told to have been committed"
@@ -51,7 +50,7 @@ def settlement(claimed: store.Claimed, verdict: settle.Verdict, *, is_sent: bool
     match verdict:
         case settle.Complete():
             written.verdict, written.attempt_state, written.breaker = "complete", "done", 1
-            written.output = _encode(verdict.output)
+            written.output = _write(verdict.output)
             written.is_billed = not is_local
             written.cost_nano_usd = None if is_local else verdict.cost_nano_usd
         case settle.RetryAt(is_same_attempt=True):

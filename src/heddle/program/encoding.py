@@ -11,19 +11,18 @@ import datetime
 import decimal
 import enum
 import functools
-import json
 import math
 import uuid
 from typing import Any
 
 import pydantic
 
-from heddle.core import artifact, identity, plan
+from heddle.core import artifact, identity, json_text, plan
 from heddle.program import call
 
 DEPTH_MAX = 64
 INLINE_BYTES_MAX = 65_536
-_STORED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # made once: making one costs as much as its use
+_stored = json_text.writer()
 
 
 class Held:
@@ -166,13 +165,13 @@ def _part(value: Any, key: str | int) -> Any:
 
 def size_bytes(encoded: identity.JsonValue) -> int:
     """Give the size of an encoded value as it is stored, in bytes of UTF-8."""
-    text = _STORED.encode(encoded)
+    text = _stored(encoded)
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def oversize(encoded: identity.JsonValue, *, place: str, bytes_max: int = INLINE_BYTES_MAX) -> str | None:
     """Give the sentence that refuses a value over ``bytes_max``, naming its innermost part over it, or None."""
-    if encoded is None or isinstance(encoded, bool | float):
+    if encoded is None or isinstance(encoded, bool | float) or (isinstance(encoded, int) and encoded.bit_length() < 64):
         return None
     size = size_bytes(encoded)
     if size <= bytes_max:

@@ -9,16 +9,15 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from heddle.core import artifact, faults, plan, step
+from heddle.core import artifact, faults, json_text, plan, step
 from heddle.ports import store
 
-# Made once: json.dumps with options makes an encoder for each call.
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_write = json_text.writer()
 
 
 def dump(value: Any) -> str:
     """Write JSON for a jsonb parameter: marked artifacts are plain JSON already."""
-    return _encode(value)
+    return _write(value)
 
 
 def optional_dump(value: Any) -> str | None:
