@@ -10,6 +10,7 @@ from typing import Any
 
 from heddle.config import deployment
 from heddle.core.policy import price
+from heddle.testing.memory import deploying
 from heddle.testing.memory import store as memory_store
 from tests.races import scene
 
@@ -49,6 +50,11 @@ class MemoryHouse(scene.House):
     def doors(self) -> memory_store.MemoryDoors:
         """Give the doors."""
         return memory_store.MemoryDoors(self.memory, cleanup_s=scene.CLEANUP_S, signals_max=scene.SIGNALS_MAX)
+
+    def pause(self, kind: str, name: str) -> None:
+        """Pause an endpoint, a model or a tenant, as an operator does."""
+        before = {"before": None} if kind == "model" else {}
+        deploying.STATEMENTS[f"pause_{kind}"](self.tables, name=name, is_paused=True, **before)
 
     def due_now(self) -> None:
         """Let the time of every timer come; a second passes, as nothing here takes any time by itself."""

@@ -5,6 +5,8 @@ import dataclasses
 import uuid
 from collections.abc import Sequence
 
+import pytest
+
 from heddle.config import deployment
 from heddle.core import ids
 from heddle.core.policy import scorecard
@@ -217,6 +219,35 @@ class RouteSuite:
             "No endpoint that serves the model 'sent' lies in the regions of its tenant (ch, eu); name them with "
             "`regions` in heddle.toml and run `heddle migrate`."
         )
+
+    @pytest.mark.parametrize(
+        ("kind", "said"),
+        [
+            ("endpoint", "endpoint 'halted-endpoint' is paused; `heddle resume endpoint` lets it go on"),
+            ("model", "its model is paused; `heddle resume model` lets it go on"),
+            ("tenant", "its tenant is paused; `heddle resume tenant` lets it go on"),
+        ],
+    )
+    async def test_claim_when_an_operator_has_paused_something_then_it_waits_and_why_says_what(
+        self, house: House, kind: str, said: str
+    ) -> None:
+        place = model = owner = f"halted-{kind}"
+        house.deploy(
+            [endpoint(place)],
+            [deployment.Route(model=model, endpoint=place)],
+            tenants=[deployment.Tenant(name=owner)],
+        )
+        asked = dataclasses.replace(one_call(house, "model", model), tenant=await tenant(house, owner))
+        run_id = (await scene.in_thread(lambda: house.doors().submit(asked))).run_id
+        worker = await house.worker()
+        house.pause(kind, place)
+
+        taken = await house.claim_models(worker, model)
+        found = await scene.in_thread(lambda: house.doors().why(tenant=asked.tenant, run_id=run_id))
+
+        assert taken == []
+        assert found.sentence == f"Model '{model}' (call 1) waits, because {said}."
+        assert found.eta is None
 
     async def test_claim_when_two_rules_share_an_endpoint_then_it_gets_no_more_than_its_room(
         self, house: House

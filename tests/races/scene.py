@@ -324,6 +324,10 @@ class House(looks.Looks):
         """Give the doors."""
         return django_store.DjangoDoors(cleanup_s=CLEANUP_S, signals_max=SIGNALS_MAX)
 
+    def pause(self, kind: str, name: str) -> None:
+        """Pause an endpoint, a model or a tenant, as an operator does."""
+        self.connection.execute(statements.load(f"pause_{kind}"), {"name": name, "is_paused": True, "before": None})
+
     async def shown(self, run_id: uuid.UUID) -> records.RunView:
         """Look at a run as its customer does."""
         view: records.RunView = await in_thread(lambda: self.doors().run(tenant=self.tenant, run_id=run_id))

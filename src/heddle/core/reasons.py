@@ -121,12 +121,13 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Hold one endpoint a model is routed to, with its scopes."""
+    """Hold one endpoint a model is routed to, with its scopes. ``is_paused``: by an operator, until one resumes it."""
 
     name: str
     tier: int
     after_s: float
     scopes: tuple[Scope, ...]
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +151,7 @@ class Call:
     held: Held | None = None
     endpoints: tuple[Endpoint, ...] = ()
     regions: tuple[str, ...] = ()
+    is_model_paused: bool = False
     place: Place = field(default_factory=Place)
     child: "Explanation | None" = None
     child_run: str | None = None
@@ -157,7 +159,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Hold a run as it stands. ``activating_s``: for how long a worker has been on its function, None for not."""
+    """Hold a run as it stands. ``activating_s``: for how long a worker has been on its function, None for not.
+    ``is_sending_paused``: all model calls are, since a restore.
+    """
 
     state: run_law.RunState
     workflow: str
@@ -173,3 +177,5 @@ class Run:
     timers: Mapping[str, float] = field(default_factory=dict)
     place: Place = field(default_factory=Place)
     calls: Sequence[Call] = ()
+    is_tenant_paused: bool = False
+    is_sending_paused: bool = False

@@ -16,6 +16,7 @@ DEPTH_MAX = 5
 """How many child runs an explanation goes down; each is one look at the store."""
 LINE_MAX = 10_000
 """The furthest place in a tenant's line that is counted."""
+_TENANT_PAUSED = "its tenant is paused; `heddle resume tenant` lets it go on"
 
 
 Found = tuple[tuple[Reason, ...], Eta | None]
@@ -46,6 +47,8 @@ def _of_run(run: Run) -> Found:
             "start one that has, or cancel the run"
         )
         return _one(Cause.NOT_LOADED, clause), None
+    if run.is_activation_due and run.is_tenant_paused:
+        return _one(Cause.PAUSED, f"the next activation of {run.workflow!r} waits, because {_TENANT_PAUSED}"), None
     if run.is_activation_due and not run.stopping:
         return _in_line(f"the next activation of {run.workflow!r}", run.place, run)
     found = [_of_call(call, run) for call in run.calls]
@@ -78,10 +81,23 @@ def _of_call(call: Call, run: Run) -> Found:
             return _of_held(call, named)
         case _ if not call.is_loaded:
             return _one(Cause.NOT_LOADED, f"no living worker has loaded {named}; start one that has"), None
+        case _ if (pause := _pause(call, run)) is not None:
+            return _one(Cause.PAUSED, f"{named} waits, because {pause}"), None
         case _ if call.kind == "model":
             return _of_model(call, named, run)
         case _:
             return _in_line(named, call.place, run)
+
+
+def _pause(call: Call, run: Run) -> str | None:
+    """Say which pause keeps a due call from being claimed; its end is an operator's to decide."""
+    if run.is_tenant_paused:
+        return _TENANT_PAUSED
+    if call.is_model_paused:
+        return "its model is paused; `heddle resume model` lets it go on"
+    if run.is_sending_paused and call.kind == "model":
+        return "all sending is paused since a restore; `heddle resume sending` ends that"
+    return None
 
 
 def _of_unknown(call: Call, named: str) -> Found:
@@ -189,6 +205,9 @@ def _of_model(call: Call, named: str, run: Run) -> Found:
 
 def _closed(endpoint: Endpoint, named: str) -> Found | None:
     """Tell what keeps an endpoint from being sent anything; None when it may be."""
+    if endpoint.is_paused:
+        clause = f"{named} waits, because endpoint {endpoint.name!r} is paused; `heddle resume endpoint` lets it go on"
+        return _one(Cause.PAUSED, clause), None
     for scope in endpoint.scopes:
         of = f"endpoint {endpoint.name!r}" + ("" if scope.name == endpoint.name else f" (scope {scope.name!r})")
         if scope.paused_in_s is not None and scope.paused_in_s > 0:

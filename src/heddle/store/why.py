@@ -35,6 +35,8 @@ def explain(rows: Rows, *, run_id: uuid.UUID, tenant_id: int, depth: int = 0) ->
         timers,
         places,
         calls,
+        is_tenant_paused,
+        is_sending_paused,
     ) = found[0]
     seats = reading.decode(places) or {}
 
@@ -62,6 +64,8 @@ def explain(rows: Rows, *, run_id: uuid.UUID, tenant_id: int, depth: int = 0) ->
                 _call(call, place=_place(seats.get(str(call["ordinal"]))), child=child_of(call))
                 for call in reading.decode(calls) or []
             ],
+            is_tenant_paused=is_tenant_paused,
+            is_sending_paused=is_sending_paused,
         )
     )
 
@@ -89,11 +93,13 @@ def _call(call: Mapping[str, Any], *, place: reasons.Place, child: reasons.Expla
                 name=each["endpoint"],
                 tier=each["tier"],
                 after_s=each["after_s"],
+                is_paused=each["is_paused"],
                 scopes=tuple(reasons.Scope(name=scope.pop("scope"), **scope) for scope in each["scopes"] or ()),
             )
             for each in call["endpoints"] or ()
         ),
         regions=tuple(call["regions"] or ()),
+        is_model_paused=call["is_model_paused"],
         place=place,
         child=child,
         child_run=call["child_run"],

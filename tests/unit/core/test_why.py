@@ -145,6 +145,43 @@ def test_why_when_every_endpoint_is_closed_then_the_one_that_opens_first_leads()
     assert found.eta.likely_s == 5.0
 
 
+@pytest.mark.parametrize(
+    ("given", "of_run", "said"),
+    [
+        (
+            {"endpoints": (reasons.Endpoint(name="studio", tier=0, after_s=30.0, scopes=(), is_paused=True),)},
+            {},
+            "endpoint",
+        ),
+        ({"is_model_paused": True}, {}, "model"),
+        ({}, {"is_tenant_paused": True}, "tenant"),
+        ({}, {"is_sending_paused": True}, "sending"),
+    ],
+)
+def test_why_when_an_operator_has_paused_it_then_what_and_nobody_can_tell_until_when(
+    given: dict[str, Any], of_run: dict[str, Any], said: str
+) -> None:
+    found = explained(call(kind="model", place=reasons.Place(before=0), **given), **of_run)
+
+    assert (found.chain[-1].cause, found.eta) == (Cause.PAUSED, None)
+    assert f"`heddle resume {said}`" in str(found)
+
+
+def test_why_when_sending_is_paused_then_a_step_of_our_own_stands_in_line() -> None:
+    found = explained(call(place=reasons.Place(before=0)), is_sending_paused=True)
+
+    assert found.chain[-1].cause is Cause.IN_LINE
+
+
+def test_why_when_the_tenant_is_paused_then_its_next_activation_waits_for_that() -> None:
+    found = explained(is_activation_due=True, place=reasons.Place(before=0), is_tenant_paused=True)
+
+    assert str(found) == (
+        "The next activation of 'shoot' waits, because its tenant is paused; `heddle resume tenant` lets it go on."
+    )
+    assert found.eta is None
+
+
 def test_why_when_the_run_is_over_then_how() -> None:
     assert str(explained(state=run.RunState.FAILED, error="boom")) == "The run has failed (boom)."
 

@@ -1,5 +1,5 @@
 -- Purpose: read the facts from which `why` explains what a run waits for. Caller: doors' why, once for the run and once for each child below.
--- Rows: reads run, step, lease, timer, ready, attempt, event, worker, load, route, endpoint, limit_state, limit_delta.
+-- Rows: reads run, step, lease, timer, ready, attempt, event, worker, load, route, endpoint, limit_state, limit_delta, model, tenant, lineage.
 -- Indexes: keys. Bounded: at most 20 open calls, 10,001 rows of one tenant's line each. Locks: none. Nothing matches: no such run.
 with moment as materialized (
   select clock_timestamp() as now
@@ -58,7 +58,8 @@ select r.state, r.stopping, r.workflow, r.version, r.error ->> 'message' as erro
       (select json_build_object('mean_s', d.held_mean_s, 'square_s2', d.held_square_s2, 'count', d.held_count)
         from heddle_load d where d.lane = c.lane and d.held_count > 0) as held,
       case when c.kind = 'model' and c.state = 'due' then (
-        select json_agg(json_build_object('endpoint', e.name, 'tier', h.tier, 'after_s', coalesce(m.fallback_after_s, 30), 'scopes', (
+        select json_agg(json_build_object('endpoint', e.name, 'tier', h.tier, 'after_s', coalesce(m.fallback_after_s, 30),
+          'is_paused', e.paused_at is not null, 'scopes', (
           select json_agg(json_build_object('scope', v.name, 'concurrency', v.concurrency,
             'in_flight', v.in_flight - coalesce((select sum(d.released) from heddle_limit_delta d where d.scope_id = v.id), 0),
             'per_min', v.requests_per_min,
@@ -66,16 +67,19 @@ select r.state, r.stopping, r.workflow, r.version, r.error ->> 'message' as erro
               - 60.0 / v.requests_per_min * (v.requests_burst - 1)) end::float8,
             'breaker', v.breaker, 'open_in_s', extract(epoch from v.open_until - now)::float8,
             'probe_in_s', extract(epoch from v.probe_until - now)::float8,
-            'paused_in_s', case when e.paused_at is not null then 86400 else extract(epoch from v.paused_until - now) end::float8) order by v.id)
+            'paused_in_s', extract(epoch from v.paused_until - now)::float8) order by v.id)
           from heddle_limit_state v where v.id = any(e.scope_ids))) order by h.tier, e.name)
         from heddle_route h
         join heddle_endpoint e on e.id = h.endpoint_id and e.is_enabled
         left join heddle_model m on m.name = h.model
         where h.model = c.name and coalesce(h.weight_now, h.weight) > 0
           and (select t.rule from heddle_tenant t where t.id = r.tenant_id) = any(h.rules)) end as endpoints,
-      case when c.kind = 'model' and c.state = 'due' then (select to_json(t.regions) from heddle_tenant t where t.id = r.tenant_id) end as regions
+      case when c.kind = 'model' and c.state = 'due' then (select to_json(t.regions) from heddle_tenant t where t.id = r.tenant_id) end as regions,
+      c.kind = 'model' and exists (select 1 from heddle_model p where p.name = c.name and p.paused_at is not null) as is_model_paused
     from call c
     left join heddle_lease l on l.run_id = c.run_id and l.ordinal = c.ordinal
     order by c.ordinal
-  ) x) as calls
+  ) x) as calls,
+  exists (select 1 from heddle_tenant t where t.id = r.tenant_id and t.paused_at is not null) as is_tenant_paused,
+  exists (select 1 from heddle_lineage g where g.sending_paused_at is not null) as is_sending_paused
 from r cross join moment

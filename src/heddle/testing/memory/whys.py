@@ -12,7 +12,6 @@ from heddle.testing.memory.views import text
 _LOOK_BACK_S = 30.0
 _CALLS_SHOWN = 20
 _ORDER = ("unknown", "pending", "due", "waiting")
-_PAUSED_S = 86_400.0
 
 
 def why(tables: Tables, *, run_id: uuid.UUID, tenant_id: int, **_trusted: float) -> Rows:
@@ -38,6 +37,7 @@ def why(tables: Tables, *, run_id: uuid.UUID, tenant_id: int, **_trusted: float)
         (
             *(*head, *stand, is_loaded, activating_s, text(_timers(tables, row.id, 0))),
             *(text(places or None), text(shown or None)),
+            *(tables.tenants[row.tenant_id].paused_at is not None, _IS_SENDING_PAUSED),
         )
     ]
 
@@ -85,11 +85,18 @@ def _call(tables: Tables, step: StepRow, now: float) -> dict[str, Any]:
         "looked_ago_s": now - looked[-1] if looked and step.state == "pending" else None,
         "held": None,
         "endpoints": _endpoints(tables, step) if (step.kind, step.state) == ("model", "due") else None,
+        "is_model_paused": step.kind == "model" and _is_model_paused(tables, step.name),
         "regions": tables.tenants[step.tenant_id].regions if (step.kind, step.state) == ("model", "due") else None,
     }
 
 
 _LOOKED = "step.pending"
+_IS_SENDING_PAUSED = False  # a database that was restored is not simulated
+
+
+def _is_model_paused(tables: Tables, name: str) -> bool:
+    model = tables.models.get(name)
+    return model is not None and model.paused_at is not None
 
 
 def _endpoints(tables: Tables, step: StepRow) -> list[dict[str, Any]] | None:
@@ -105,14 +112,9 @@ def _endpoints(tables: Tables, step: StepRow) -> list[dict[str, Any]] | None:
         scopes = []
         for scope in (tables.scopes[scope_id] for scope_id in sorted(endpoint.scope_ids)):
             released = sum(delta.released for delta in tables.deltas if delta.scope_id == scope.id)
-            per_min, paused_in_s = scope.requests.per_min, None
-            rate_in_s = None
+            per_min, rate_in_s = scope.requests.per_min, None
             if per_min is not None:
                 rate_in_s = max(0.0, scope.requests.tat - now - 60.0 / per_min * (scope.requests.burst - 1))
-            if endpoint.paused_at is not None:
-                paused_in_s = _PAUSED_S
-            elif scope.paused_until is not None:
-                paused_in_s = scope.paused_until - now
             scopes.append(
                 {
                     "scope": scope.name,
@@ -123,11 +125,12 @@ def _endpoints(tables: Tables, step: StepRow) -> list[dict[str, Any]] | None:
                     "breaker": scope.breaker,
                     "open_in_s": scope.open_until - now if scope.breaker == "open" else None,
                     "probe_in_s": None if scope.probe_until is None else scope.probe_until - now,
-                    "paused_in_s": paused_in_s,
+                    "paused_in_s": None if scope.paused_until is None else scope.paused_until - now,
                 }
             )
         after_s = 30.0 if model is None else model.fallback_after_s
-        found.append({"endpoint": endpoint.name, "tier": route.tier, "after_s": after_s, "scopes": scopes})
+        standing = {"tier": route.tier, "after_s": after_s, "is_paused": endpoint.paused_at is not None}
+        found.append({"endpoint": endpoint.name, **standing, "scopes": scopes})
     return found or None
 
 
