@@ -30,6 +30,6 @@ def table() -> str:
 
 def found_again(declared: provider.Declaration) -> str:
     """Say how a lost answer is found."""
-    if declared.idempotency is attempt.IdempotencyClass.C and declared.callback:
+    if declared.idempotency is attempt.IdempotencyClass.C and declared.is_named_by_callback:
         return "named by a callback that is believed, else `unknown_policy` decides"
     return FOUND_AGAIN[declared.idempotency]

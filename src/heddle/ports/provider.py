@@ -36,7 +36,8 @@ class Declaration:
     """Say in one place what a kind of endpoint offers, for people: ``docs/providers.md`` is made of these.
 
     ``idempotency``: the class, and why in ``guarantee``, one sentence on what a crash in the middle of a call leads to.
-    ``operations``: what can be called. ``callback``: how callbacks are verified, empty for none. ``cancel``,
+    ``operations``: what can be called. ``callback``: how callbacks are verified, empty for none.
+    ``is_named_by_callback``: it may name the job of a send whose answer was lost. ``cancel``,
     ``deadline``, ``priority``, ``queue_position``: the provider's own call or field, empty where there is none.
     ``limits``: what headers tell. ``result_ttl_s``: how long the provider keeps a result; it is copied into our
     artifacts before. ``inline_bytes_max``: the largest value sent or taken inside JSON; larger ones go by reference.
@@ -49,6 +50,7 @@ class Declaration:
     guarantee: str
     source: str
     callback: str = ""
+    is_named_by_callback: bool = False
     cancel: str = ""
     deadline: str = ""
     priority: str = ""

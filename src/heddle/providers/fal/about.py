@@ -20,6 +20,7 @@ DECLARATION: Final = provider.Declaration(
     ),
     source="fal_client 1.0.3; https://fal.ai/docs/documentation/model-apis (read 2026-11-29)",
     callback="Ed25519 under fal's published keys (JWKS), 300 s tolerance",
+    is_named_by_callback=True,
     cancel="`PUT cancel_url`",
     deadline="`X-Fal-Request-Timeout`: until the work starts",
     priority="`X-Fal-Queue-Priority`: low for batch, else normal",

@@ -24,6 +24,7 @@ DECLARATION: Final = provider.Declaration(
         "https://replicate.com/docs/topics/webhooks (read 2026-11-29)"
     ),
     callback="Standard Webhooks, HMAC-SHA256; event `completed` only",
+    is_named_by_callback=True,
     cancel="`POST` to `urls.cancel`",
     deadline="`Cancel-After`",
     limits="429 with the seconds in its body",

@@ -21,6 +21,7 @@ DECLARATION: Final = provider.Declaration(
     ),
     source="https://docs.runpod.io/serverless/endpoints; runpod/runpod-python (read 2026-11-29)",
     callback="unsigned: the address holds an unguessable token, and only the next look is believed",
+    is_named_by_callback=True,
     cancel="`POST /cancel/{id}`",
     deadline="`policy.executionTimeout` and `policy.ttl`",
     priority="`policy.lowPriority` for batch",
