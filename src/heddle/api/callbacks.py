@@ -46,7 +46,7 @@ def _take(request: django.http.HttpRequest, endpoint: str, token: str | None) ->
         _refused(endpoint, "no such endpoint or attempt", 404)
         raise problems.Refusal("not_found", "Nothing at this endpoint waits for this callback.") from error
     if is_new is None:
-        recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="stale")
+        recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="stray")
         return render.answer({"status": "accepted"}, status=202)
     recorder.event(events.CALLBACK_RECEIVED if is_new else events.CALLBACK_REPEATED, endpoint=endpoint)
     recorder.count(metrics.CALLBACKS, 1, endpoint=endpoint, outcome="stored" if is_new else "duplicate")

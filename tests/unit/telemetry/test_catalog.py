@@ -118,3 +118,12 @@ def test_matcher_is_added_to_every_selector() -> None:
     added = expressions.with_matcher('sum(heddle_a_total{stage="claim"}) / heddle_b', 'job="x"')
 
     assert added == 'sum(heddle_a_total{stage="claim",job="x"}) / heddle_b{job="x"}'
+
+
+def test_alert_of_callbacks_when_one_is_believed_and_of_no_call_in_flight_then_it_counts_for_nothing() -> None:
+    alert = next(each for each in alerts.ALL if each.name == "HeddleCallbacksRefused")
+
+    counted = [selector.matchers for selector in expressions.selectors(alert.expression)]
+
+    assert counted == [(("outcome", "=", "refused"),)]
+    assert "stray" in labels.CALLBACK_OUTCOME.values

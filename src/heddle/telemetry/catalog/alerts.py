@@ -112,7 +112,7 @@ STATES: Final = (
         PAGE,
         for_s=300,
         summary="In {{ $value | humanizeDuration }} new runs have no partition to go to.",
-        description="`heddle migrate` makes partitions for four weeks ahead; it has not run for three.",
+        description="The leading worker and `heddle migrate` make HEDDLE_PARTITION_WEEKS_AHEAD weeks; neither could.",
     ),
     _alert(
         "HeddleOutcomeUnknown",
@@ -159,7 +159,7 @@ STATES: Final = (
         TICKET,
         for_s=0,
         summary="{{ $value | humanize }} workers died within ten minutes.",
-        description="Their steps are taken back after a lease; throughput suffers.",
+        description="Their steps are taken back within seconds, at the latest after a lease; throughput suffers.",
     ),
     _alert(
         "HeddleLeasesExpiring",
@@ -211,7 +211,8 @@ STATES: Final = (
     ),
     _alert(
         "HeddleCallbacksRefused",
-        f'sum by (endpoint) (increase({metrics.CALLBACKS.name}{{outcome=~"unsigned|refused|stale"}}[15m])) > 10',
+        # Strays are believed: an account's one address is told of the jobs of others, too.
+        f'sum by (endpoint) (increase({metrics.CALLBACKS.name}{{outcome="refused"}}[15m])) > 10',
         TICKET,
         for_s=0,
         summary="{{ $value | humanize }} callbacks for {{ $labels.endpoint }} were not believed.",

@@ -92,7 +92,7 @@ ATTEMPT_OUTCOME = _closed(
 )
 TRY_OUTCOME = _closed("outcome", "How a first try ended, before any retry.", ("succeeded", "failed"))
 CALLBACK_OUTCOME = _closed(
-    "outcome", "What became of a provider's callback.", ("stored", "duplicate", "unsigned", "refused", "stale")
+    "outcome", "What became of a provider's callback.", ("stored", "duplicate", "refused", "stray")
 )
 COMPUTE_OUTCOME = _closed(
     "outcome",

@@ -57,6 +57,10 @@ def runbook_pages() -> dict[str, str]:
                 NOTE,
                 "# Runbooks",
                 f"One page for each alert. Commands take {variables} from the shell; what changes something says so.",
+                (
+                    "Where workers run apart from the web server, what only workers know is at each worker's own "
+                    "`/metrics` ([operations](../operations.md#what-to-look-at)), not at that of `HEDDLE_API_URL`."
+                ),
                 _table(("Alert", "Severity", "What it says"), rows),
             )
         )

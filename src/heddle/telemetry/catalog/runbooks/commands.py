@@ -1,7 +1,7 @@
 """Hold the commands that several runbooks use, so that each is written and tried once.
 
 They take their values from the shell: ``HEDDLE_API_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``STEP``,
-``ENDPOINT``, ``WEBHOOK_ID``.
+``ENDPOINT``, ``MODEL``, ``WEBHOOK_ID``.
 This module runs nothing. Before it: the command line and the HTTP contract. After: the runbooks beside it.
 """
 
@@ -13,6 +13,7 @@ VARIABLES: tuple[str, ...] = (
     "DATABASE_URL",
     "RUN_ID",
     "ENDPOINT",
+    "MODEL",
     "STEP",
     "WEBHOOK_ID",
 )
@@ -60,7 +61,7 @@ MIGRATE = Command(
 AUDIT = Command(line="heddle audit --json --limit 20", expect="the latest changes, with who made each and why")
 ENDPOINTS = Command(
     line='curl -sS -H "Authorization: Bearer $HEDDLE_API_KEY" "$HEDDLE_API_URL/v1/endpoints"',
-    expect="health, limits and breaker of each endpoint",
+    expect="limits, breaker, pause and routes of each endpoint",
 )
 PAUSE_HERE = Command(
     line='heddle pause endpoint "$ENDPOINT"',
@@ -75,6 +76,10 @@ PAUSE = Command(
     expect='the endpoint with "paused": true; no new calls from the next claim on; "paused": false undoes it '
     "(a key with the scope admin)",
     is_read_only=False,
+)
+QUOTE = Command(
+    line='heddle quote "$MODEL" --model',
+    expect="what a call of the model is expected to cost at each of its endpoints; 0 where it has no price",
 )
 SPEND_SHOW = Command(
     line="heddle spend show --days 31", expect="metered, reported and their difference, by endpoint and day"
@@ -95,6 +100,14 @@ SESSIONS = Command(
         'left(query, 80) from pg_stat_activity where xact_start is not null order by xact_start limit 20"'
     ),
     expect="the oldest transactions first, with who holds them",
+)
+REPLICATION_SLOTS = Command(
+    line=(
+        'psql "$DATABASE_URL" -c "select slot_name, active, '
+        "pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) as kept "
+        'from pg_replication_slots order by restart_lsn limit 20"'
+    ),
+    expect="the log that each slot keeps; one that is not active and keeps much is abandoned",
 )
 
 

@@ -42,7 +42,7 @@ ALL: Final = (
         impact="Money is spent that no budget sees.",
         diagnosis=(
             do("Which days, how many calls?", commands.SPEND_SHOW),
-            do("Does the endpoint have a price in heddle.toml?", commands.ENDPOINTS),
+            do("Have the calls of its models a price there?", commands.QUOTE),
         ),
         mitigation=(do("Pause it until it has a price.", commands.PAUSE_HERE),),
         verification=(do("Money is charged again.", commands.read(metrics.MONEY_CHARGED)),),
@@ -53,7 +53,7 @@ ALL: Final = (
         user_feels="Nothing; somebody else spends our money.",
         see_it="The provider's report names an account that `spend_accounts` of the endpoint does not.",
         stop_it="Revoke the key at the provider.",
-        mend_it="Find out whose it is; name it in `spend_accounts` if it is ours, and import the report again.",
+        mend_it="Find out whose it is; name it in `spend_accounts` if it is ours, and run `heddle migrate`.",
         meaning="The provider bills us for a key or project that this installation does not use.",
         impact="Money, and perhaps a stolen key.",
         diagnosis=(do("Which days?", commands.SPEND_SHOW),),

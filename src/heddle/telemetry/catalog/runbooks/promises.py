@@ -28,7 +28,7 @@ class Cause:
 CAUSES: Final = (
     Cause(
         slo=slos.ADMISSION_AVAILABILITY,
-        user_feels="Submits are refused with 5xx, or with 429 though the tenant is inside its quota.",
+        user_feels="Submits are refused with 5xx; 503 `overloaded` among them.",
         look_at="Is it the database, a release, or load shed by a policy?",
         reads=(commands.read(metrics.HTTP_REQUESTS), commands.read(metrics.RUNS_REFUSED)),
         stop_it="Go back to the release before, or bring the database back; if load is shed, add workers.",

@@ -63,7 +63,13 @@ ALL: Final = (
         mend_it="Wait for the provider, or mend address, credential or network.",
         meaning="An endpoint has failed its probes for five minutes.",
         impact="Every model routed there.",
-        diagnosis=(do("Reason and next probe.", commands.ENDPOINTS, commands.read(metrics.ENDPOINT_FAULTS)),),
+        diagnosis=(
+            do(
+                "Is it open still, and how do its calls fail?",
+                commands.ENDPOINTS,
+                commands.read(metrics.ENDPOINT_FAULTS),
+            ),
+        ),
         mitigation=(do("Add a route of a lower tier in heddle.toml and apply it, or wait."),),
         verification=(do("State 0 after a probe succeeds.", commands.read(metrics.BREAKER_STATE)),),
         escalation=PROVIDER_CONTACT,
@@ -166,7 +172,7 @@ ALL: Final = (
     Runbook(
         alert="HeddleCallbacksRefused",
         user_feels="Results arrive by polling, so later.",
-        see_it="`heddle_callbacks_total` with unsigned, refused or stale; logs say callback.refused with the reason.",
+        see_it="`heddle_callbacks_total` with refused; logs say callback.refused with the reason.",
         stop_it="Nothing to stop: what is not believed is not stored.",
         mend_it="Renew the endpoint's secret, or set the clock right.",
         meaning="Callbacks for an endpoint do not pass verification.",
@@ -177,7 +183,7 @@ ALL: Final = (
                 "Compare the secret in heddle.toml's environment with the provider's; check the clock.", commands.DOCTOR
             ),
         ),
-        verification=(do("Stored rises and the others stand still.", commands.read(metrics.CALLBACKS)),),
+        verification=(do("Stored rises and refused stands still.", commands.read(metrics.CALLBACKS)),),
         escalation=PROVIDER_CONTACT,
     ),
 )
