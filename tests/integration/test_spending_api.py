@@ -153,6 +153,7 @@ def test_usage_when_paged_by_two_parts_then_each_row_comes_once(house: client.He
         ("from=2026-02-01&to=2026-01-01", "from"),
         ("from=2020-01-01&to=2026-01-01", "from"),
         ("limit=0", "limit"),
+        ("limit=201", "limit"),
         ("cursor=nonsense", "cursor"),
         ("cursor=WzFd", "cursor"),
         ("cursor=WyIyMDI2LTAxLTAxIiwiXHVkODAwIiwiYSIsMV0", "cursor"),

@@ -48,7 +48,7 @@ class UsageQuery(ninja.Schema):
     first: datetime.date | None = pydantic.Field(default=None, alias="from", description="First day, in UTC.")
     last: datetime.date | None = pydantic.Field(default=None, alias="to", description="Last day, in UTC.")
     by: str = pydantic.Field(default="day", max_length=100, description="Some of day,workflow,model,endpoint.")
-    limit: int = pydantic.Field(default=100)
+    limit: int = pydantic.Field(default=50, ge=1)
     cursor: str | None = pydantic.Field(default=None, max_length=2_000)
     tenant: str | None = pydantic.Field(default=None, description="Another tenant's; needs the scope admin.")
 
@@ -92,10 +92,11 @@ def quote(request: django.http.HttpRequest) -> django.http.HttpResponse:
 def usage(request: django.http.HttpRequest, query: ninja.Query[UsageQuery]) -> django.http.HttpResponse:
     """Show a tenant's spend of the last 30 days, or of those from `from` to `to`; keyset-paged."""
     bodies.check_query(request, UsageQuery)
-    purse, tenant = room().spending, auth.tenant_named(request, query.tenant)
+    here, tenant = room(), auth.tenant_named(request, query.tenant)
+    pages.check_limit(query.limit, page_max=here.heddle.limits.page_max)
     parts = [part.strip() for part in query.by.split(",") if part.strip()]
     page = pages.read(
-        lambda after, limit: purse.usage(
+        lambda after, limit: here.spending.usage(
             tenant=tenant, first=query.first, last=query.last, parts=parts, after=after, limit=limit
         ),
         start=None if query.cursor is None else _read_cursor(query.cursor),
