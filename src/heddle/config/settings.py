@@ -167,7 +167,7 @@ class Settings:
     )
     claim_endpoints: int = _setting(4, "Most endpoints whose limits one claim locks.", unit="endpoints", low=1, high=64)
     send_margin_s: float = _setting(
-        5.0, "Time between the end of send_by and the next owner's send.", unit="s", low=0, high=60
+        5.0, "Time after send_by before the paid call of a dead worker is looked after.", unit="s", low=0, high=60
     )
     send_window_s: float = _setting(
         8.0, "Time after a claim within which a call must have been sent.", unit="s", low=0.5, high=600
