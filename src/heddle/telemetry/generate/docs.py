@@ -58,6 +58,10 @@ def runbook_pages() -> dict[str, str]:
                 "# Runbooks",
                 f"One page for each alert. Commands take {variables} from the shell; what changes something says so.",
                 (
+                    "A run is shown to a key of its own tenant alone; "
+                    "`heddle keys create --tenant NAME --name runbooks` makes one."
+                ),
+                (
                     "Where workers run apart from the web server, what only workers know is at each worker's own "
                     "`/metrics` ([operations](../operations.md#what-to-look-at)), not at that of `HEDDLE_API_URL`."
                 ),

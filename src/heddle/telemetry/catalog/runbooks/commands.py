@@ -1,7 +1,7 @@
 """Hold the commands that several runbooks use, so that each is written and tried once.
 
 They take their values from the shell: ``HEDDLE_API_URL``, ``HEDDLE_API_KEY``, ``DATABASE_URL``, ``RUN_ID``, ``STEP``,
-``ENDPOINT``, ``MODEL``, ``WEBHOOK_ID``.
+``ENDPOINT``, ``MODEL``, ``TENANT``, ``WEBHOOK_ID``.
 This module runs nothing. Before it: the command line and the HTTP contract. After: the runbooks beside it.
 """
 
@@ -15,13 +15,16 @@ VARIABLES: tuple[str, ...] = (
     "ENDPOINT",
     "MODEL",
     "STEP",
+    "TENANT",
     "WEBHOOK_ID",
 )
 
 DOCTOR = Command(line="heddle doctor", expect="every dependency healthy; a line that is not says what to do")
 READY = Command(line='curl -sS "$HEDDLE_API_URL/readyz"', expect="each dependency by name, with its state")
-RUNS_FAILED = Command(line="heddle runs list --state failed", expect="the latest failed runs and their faults")
-RUN_SHOW = Command(line='heddle runs show "$RUN_ID"', expect="its steps, attempts, faults and cost")
+RUNS_FAILED = Command(
+    line="heddle runs list --state failed", expect="the latest failed runs: a RUN_ID for what follows"
+)
+RUN_SHOW = Command(line='heddle runs show "$RUN_ID"', expect="its steps, how often each was tried, faults and cost")
 RUN_CANCEL = Command(
     line='heddle runs cancel "$RUN_ID"', expect="the run ends as cancelled within a second or two", is_read_only=False
 )
@@ -32,8 +35,8 @@ STEPS_UNKNOWN = Command(
 )
 RUNS_READY = Command(
     line=(
-        'psql "$DATABASE_URL" -c "select run_id, ordinal as step, at from heddle_ready '
-        'order by at, run_id, ordinal limit 5"'
+        'psql "$DATABASE_URL" -c "select t.name as tenant, r.run_id, r.ordinal as step, r.at from heddle_ready r '
+        'join heddle_tenant t on t.id = r.tenant_id order by r.at, r.run_id, r.ordinal limit 5"'
     ),
     expect="what has waited longest: a RUN_ID for what follows",
 )
@@ -43,14 +46,24 @@ SETTLE_RETRY = Command(
     expect="settled as retry; the next attempt follows; kept in the audit trail",
     is_read_only=False,
 )
+WEBHOOK_TENANTS = Command(
+    line=(
+        'psql "$DATABASE_URL" -c "select t.name as tenant, o.state, count(*) as events from heddle_outbox o '
+        "join heddle_tenant t on t.id = o.tenant_id where o.state in ('due', 'dead') "
+        'group by t.name, o.state order by events desc, tenant limit 20"'
+    ),
+    expect="how many events wait or were given up, by tenant: a TENANT for what follows",
+)
 WEBHOOKS_DEAD = Command(
-    line="heddle webhooks list --state dead", expect="what was given up, with address, tries and the last answer"
+    line='heddle webhooks list --tenant "$TENANT" --state dead',
+    expect="what was given up, with address, tries and the last answer",
 )
 WEBHOOKS_DUE = Command(
-    line="heddle webhooks list --state due", expect="what is to be sent, with its next time and the last answer"
+    line='heddle webhooks list --tenant "$TENANT" --state due',
+    expect="what is to be sent, with its next time and the last answer",
 )
 WEBHOOK_REDELIVER = Command(
-    line='heddle webhooks redeliver "$WEBHOOK_ID"',
+    line='heddle webhooks redeliver --tenant "$TENANT" "$WEBHOOK_ID"',
     expect="due again from the start, under the same id; kept in the audit trail",
     is_read_only=False,
 )

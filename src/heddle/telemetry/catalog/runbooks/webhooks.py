@@ -23,7 +23,7 @@ ALL: Final = (
         meaning="A receiver refused or did not answer ten tries over three days, or failed so long that none was made.",
         impact="That customer's automation waits for events that did not come.",
         diagnosis=(
-            do("Whose, and what did the receiver say last?", commands.WEBHOOKS_DEAD),
+            do("Whose, and what did the receiver say last?", commands.WEBHOOK_TENANTS, commands.WEBHOOKS_DEAD),
             do("One receiver or all of them?", commands.read(metrics.WEBHOOK_TRIES)),
         ),
         mitigation=(
@@ -49,7 +49,7 @@ ALL: Final = (
         impact="Customers' automation is late; nothing is lost.",
         diagnosis=(
             do("Are there workers, and does the stage raise?", commands.DOCTOR, commands.read(metrics.STAGE_ERRORS)),
-            do("How many wait, and for whom?", commands.read(metrics.WEBHOOKS_KEPT), commands.WEBHOOKS_DUE),
+            do("How many wait, and for whom?", commands.WEBHOOK_TENANTS, commands.WEBHOOKS_DUE),
             do("Do tries take long, so that all places are taken?", commands.read(metrics.WEBHOOK_DURATION)),
         ),
         mitigation=(do("Start a worker, or raise HEDDLE_WEBHOOK_IN_FLIGHT_MAX and restart them.", commands.WORKER),),
