@@ -270,8 +270,9 @@ def command_page() -> str:
 COMMAND_INTRODUCTION = """\
 # Command line
 
-`heddle COMMAND --help` says the same. `heddle runs …` goes through the HTTP API; `migrate`, `web`, `worker`, `doctor`
-and `keys` reach the database: that of `DATABASE_URL`, or the embedded one of the state directory.
+`heddle COMMAND --help` says the same. `heddle runs …`, `why`, `quote`, `operations …`, `schedules` and `endpoints` go
+through the HTTP API with a key. `heddle twin` and `--help` need neither it nor a database. All others reach the
+database: that of `DATABASE_URL`, or the embedded one of the state directory; who uses them needs no key.
 """
 
 

@@ -12,7 +12,7 @@ from django.core import management
 from heddle.cli import commands
 from heddle.config import deployment, settings
 from heddle.providers import registry
-from heddle.telemetry.catalog import metrics
+from heddle.telemetry.catalog import metrics, runbooks
 from heddle.twins import registry as twins
 from tests.docs import generated, markdown
 
@@ -68,6 +68,27 @@ def test_commands_when_shown_then_the_command_line_takes_them(document: str) -> 
                 refused += [line] if error.code else []
 
     assert refused == []
+
+
+def test_commands_of_runbooks_when_their_variables_are_filled_in_then_the_command_line_takes_them() -> None:
+    given = {"STEP": "1"}
+    lines = {
+        re.sub(r"\$(\w+)", lambda found: given.get(found[1], found[1].lower()), command.line)
+        for runbook in runbooks.ALL
+        for action in (*runbook.diagnosis, *runbook.mitigation, *runbook.verification)
+        for command in action.commands
+        if command.line.startswith("heddle ")
+    }
+
+    refused = []
+    for line in sorted(lines):
+        try:
+            commands._parser().parse_args(shlex.split(line)[1:])
+        except SystemExit as error:
+            refused += [line] if error.code else []
+
+    assert refused == []
+    assert len(lines) >= 15
 
 
 @pytest.mark.parametrize("document", BY_HAND)
