@@ -73,6 +73,22 @@ async def test_measure_when_every_endpoint_is_closed_then_nobody_counts_as_waiti
     assert (lane.queued, lane.tenants[1].oldest_age_s < 5.0) == (5, True)
 
 
+@pytest.mark.parametrize("kind", ["endpoint", "model"])
+async def test_measure_when_an_operator_has_paused_it_then_nobody_counts_as_waiting(
+    house: scene.House, kind: str
+) -> None:
+    name = f"resting-{kind}"
+    house.deploy([scene.endpoint(name)], [scene.deployment.Route(model=name, endpoint=name)])
+    house.fill(lane=scene.model_lane(name), name=name, kind="model", count=5)
+    house.connection.execute("update heddle_ready set at = at - interval '70 seconds'")
+    house.pause(kind, name)
+
+    await house.store.measure_load()
+
+    (lane,) = await scene.in_thread(django_store.DjangoDoors().lanes)
+    assert (lane.queued, lane.tenants[1].oldest_age_s < 5.0) == (5, True)
+
+
 @pytest.mark.parametrize("hours", [1.5, 48.0, 24_000.0])
 async def test_measure_when_nobody_looked_for_hours_and_work_was_in_line_then_it_is_measured(
     house: scene.House, hours: float

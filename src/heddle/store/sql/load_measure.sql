@@ -2,7 +2,8 @@
 -- Caller: engine.load, the leader, at most once a second and so seldom that it takes no more than a fiftieth of its time.
 -- Rows: counts ready by its key (the only statement that reads a whole backlog), reads one head of each (lane, tenant) line and up to 64 rows of
 --   its longest; deletes load_delta, upserts load. Locks: load rows, which only the leader writes.
--- A lane whose every endpoint is closed (breaker, pause) is blocked: what stood in it does not count as waiting until it opened again.
+-- A lane whose every endpoint is closed (breaker, an operator's pause), or whose model is paused, is blocked: what stood in it does not count as
+--   waiting until it opened again.
 -- drained_per_s is a mean over the time the lane had something in line (busy_s), later one over %(window_s)s seconds weighted to the latest. Held times are forgotten at the rate of one in 200.
 -- A number that fades is 0 before it is too small to be written: PostgreSQL refuses what underflows, and the lane would never be measured again.
 -- Nothing matches: every lane is empty; lanes seen before are written as empty, and forgotten after %(keep_s)s seconds.
@@ -51,8 +52,10 @@ with moment as materialized (
   join heddle_endpoint e on e.id = h.endpoint_id and e.is_enabled
   cross join moment
   group by h.model, now
-  having bool_and(exists (select 1 from heddle_limit_state s where s.id = any(e.scope_ids)
+  having bool_and(e.paused_at is not null or exists (select 1 from heddle_limit_state s where s.id = any(e.scope_ids)
     and (s.paused_until > now or s.breaker = 'open' and s.open_until > now or s.concurrency = 0)))
+  union
+  select name from heddle_model where paused_at is not null
 ), lined as materialized (
   select n.lane, n.kind, n.name, n.version, n.priority, sum(h.queued)::int as queued,
     case when n.kind = 'model' and n.name in (select model from closed) then now else o.blocked_at end as blocked_at,
