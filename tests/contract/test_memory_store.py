@@ -15,6 +15,7 @@ from tests.contract import (
     store_call_suite,
     store_chain_suite,
     store_direct_suite,
+    store_given_up_suite,
     store_late_suite,
     store_listed_suite,
     store_money_suite,
@@ -35,7 +36,19 @@ NOT_PROMISED = {"session_own", "planner", "session"}
 NOT_SIMULATED = {"apply_schedule", "apply_schedules_rest", "pause_schedule"}
 EXECUTORS = (
     *("postgres", "planning", "plan_arrays", "schedule", "django", "admitting", "apply", "pulse"),
-    *("again", "chains", "calling", "delivering", "limits", "load", "quotas", "reserving", "routing", "session"),
+    *(
+        "again",
+        "chains",
+        "calling",
+        "delivering",
+        "late",
+        "limits",
+        "load",
+        "quotas",
+        "reserving",
+        "routing",
+        "session",
+    ),
     *("stopping", "timing", "why"),
 )
 
@@ -99,6 +112,10 @@ class TestMoney(store_money_suite.MoneySuite):
 
 class TestListed(store_listed_suite.ListedSuite):
     """Money on memory."""
+
+
+class TestGivenUp(store_given_up_suite.GivenUpSuite):
+    """What is heard of given up attempts in memory."""
 
 
 class TestLate(store_late_suite.LateSuite):

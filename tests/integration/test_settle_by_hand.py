@@ -68,6 +68,47 @@ async def test_settle_when_the_operator_says_retry_then_it_is_sent_under_a_new_n
     assert house.state(run_id) == "succeeded"
 
 
+async def test_settle_when_the_first_result_comes_after_a_retry_by_hand_then_the_call_is_not_paid_again(
+    house: scene.House,
+) -> None:
+    deploy(house)
+    worker = await house.worker()
+    run_id = await a_call(house, worker)
+    (sent,) = await house.claim_models(worker, "paint")
+    await house.store.mark_sending(calls=[(sent, "digest")])
+    await house.settle(scene.unsure(sent, verdict="bury"))
+    await by_hand(run_id, "retry")
+
+    await house.settle(scene.done(sent, cost_nano_usd=7))
+
+    house.due_now()
+    await house.pump(worker)
+    view = await house.shown(run_id)
+    assert (view.state, view.output, view.cost_nano_usd) == (run.RunState.SUCCEEDED, ["ok"], 7)
+    assert await house.claim_models(worker, "paint") == []
+    assert sum(amount for kind, amount in house.books() if kind in ("charge", "adjustment")) == 7
+
+
+@pytest.mark.parametrize("verdict", ["done", "retry"])
+async def test_settle_when_a_job_that_was_heard_of_is_asked_after_then_the_operators_word_is_booked_once(
+    house: scene.House, verdict: str
+) -> None:
+    deploy(house)
+    worker = await house.worker()
+    run_id = await a_call(house, worker)
+    (sent,) = await house.claim_models(worker, "paint")
+    await house.store.mark_sending(calls=[(sent, "digest")])
+    await house.settle(scene.unsure(sent, verdict="bury"))
+    await by_hand(run_id, "retry")
+    await house.settle(scene.accepted(sent, handle="job-9"))
+
+    await by_hand(run_id, verdict)
+
+    cost = {"done": scene.COST_NANO_USD, "retry": 0}[verdict]
+    assert sum(amount for kind, amount in house.books() if kind in ("charge", "adjustment")) == cost
+    assert (await house.shown(run_id)).cost_nano_usd == cost
+
+
 @pytest.mark.parametrize(
     ("verdict", "state", "charged"),
     [("done", "done", [scene.COST_NANO_USD]), ("failed", "rejected", [])],

@@ -12,6 +12,7 @@ from tests.contract import (
     store_call_suite,
     store_chain_suite,
     store_direct_suite,
+    store_given_up_suite,
     store_late_suite,
     store_listed_suite,
     store_money_suite,
@@ -100,6 +101,10 @@ class TestMoney(store_money_suite.MoneySuite):
 
 class TestListed(store_listed_suite.ListedSuite):
     """Money on PostgreSQL."""
+
+
+class TestGivenUp(store_given_up_suite.GivenUpSuite):
+    """What is heard of given up attempts on PostgreSQL."""
 
 
 class TestLate(store_late_suite.LateSuite):

@@ -139,12 +139,11 @@ RULES: dict[str, str] = {
         where g.kind = 'reserve' and case when a.state in ('sending', 'accepted', 'unknown') then c.kinds is not null
           else c.amount <> g.amount_nano_usd end""",
     "the ledger and the runs say the same": """
-        select r.id, r.cost_nano_usd, sum(g.amount_nano_usd) from heddle_run r join heddle_ledger g on g.run_id =
-          r.id and g.kind = 'charge'
-        where not exists (select 1 from heddle_attempt a where a.run_id = r.id and (a.state in ('late', 'done'))
-          and exists (select 1 from heddle_step s where s.run_id = a.run_id and s.ordinal = a.ordinal and s.state <>
-            'succeeded'))
-        group by r.id, r.cost_nano_usd having r.cost_nano_usd <> sum(g.amount_nano_usd)""",
+        select r.id, r.cost_nano_usd, sum(case g.kind when 'refund' then -g.amount_nano_usd else g.amount_nano_usd end)
+        from heddle_run r
+        join heddle_ledger g on g.run_id = r.id and g.kind in ('charge', 'adjustment', 'refund')
+        group by r.id, r.cost_nano_usd
+        having r.cost_nano_usd <> sum(case g.kind when 'refund' then -g.amount_nano_usd else g.amount_nano_usd end)""",
 }
 DRAINED: dict[str, str] = {
     "nothing is in line": "select run_id, ordinal, lane from heddle_ready",

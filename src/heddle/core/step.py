@@ -45,7 +45,7 @@ TRANSITIONS: dict[StepState, frozenset[StepState]] = {
     ),
     StepState.DUE: _ENDS | {StepState.PENDING, StepState.WAITING, StepState.UNKNOWN},
     StepState.PENDING: _ENDS | {StepState.WAITING, StepState.UNKNOWN, StepState.DUE},
-    StepState.WAITING: _ENDS | {StepState.DUE},
+    StepState.WAITING: _ENDS | {StepState.DUE, StepState.UNKNOWN},  # a job is heard of that was given up
     StepState.UNKNOWN: _ENDS | {StepState.DUE, StepState.PENDING, StepState.WAITING},
     StepState.SUCCEEDED: frozenset(),
     StepState.FAILED: frozenset({StepState.DUE, StepState.WAITING}),  # replay; a child run or a signal waits again

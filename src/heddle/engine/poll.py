@@ -23,6 +23,10 @@ _POLL_MIN_S = 0.2
 _OPEN = frozenset(
     state.value for state in (attempt.AttemptState.SENDING, attempt.AttemptState.ACCEPTED, attempt.AttemptState.UNKNOWN)
 )
+# Attempts that were closed before anybody knew what became of them.
+_GIVEN_UP = frozenset((attempt.AttemptState.REJECTED.value, attempt.AttemptState.ABANDONED.value))
+# Attempts whose result may have come by another way than a poll.
+_KNOWN = frozenset((attempt.AttemptState.DONE.value, attempt.AttemptState.LATE.value))
 # Answers to a re-send that say nothing of the first send: the job may exist all the same.
 _TELLS_NOTHING = frozenset(
     {
@@ -60,7 +64,7 @@ class Poller:
                 return
             outcome = await self._outcome(claimed, endpoint, request)
             answered = self._answered(claimed, request, outcome)
-            outcome = await quality.judged(self._parts, claimed, endpoint, request, outcome)
+            outcome = await quality.judged(self._parts, claimed, endpoint, request, self._decided(claimed, outcome))
             self._executor.conclude(claimed, self._bounded(outcome), endpoint, answered=answered)
 
     def _answered(
@@ -85,7 +89,7 @@ class Poller:
     async def _outcome(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
     ) -> settle.Outcome:
-        if claimed.attempt_state == attempt.AttemptState.DONE.value and claimed.result is not None:
+        if claimed.attempt_state in _KNOWN and claimed.result is not None:
             recorder.event(events.ATTEMPT_RESOLVED, endpoint=endpoint.row.name, state="done")
             return settle.Completed(output=claimed.result)
         if claimed.handle is not None:
@@ -95,6 +99,14 @@ class Poller:
             # attempt would take none, so that what is sent under its key would be asked after for ever.
             return settle.Absent()
         return await self._reconcile(claimed, endpoint, request)
+
+    def _decided(self, claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
+        """Let a call be made again, as was decided once, where a job that was heard of late cannot be asked after."""
+        is_overdue = (claimed.sent_for_s or 0.0) > self._parts.settings.job_at_most_s
+        is_open = isinstance(outcome, settle.StillRunning) and is_overdue
+        if claimed.attempt_state in _GIVEN_UP and (is_open or isinstance(outcome, settle.Unknown)):
+            return settle.Absent()
+        return outcome
 
     async def _poll(
         self,

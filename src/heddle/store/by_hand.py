@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from heddle.core import faults
 from heddle.ports import operators, store
-from heddle.store import rows, unknowns
+from heddle.store import late, rows, unknowns
 
 _LEFT_STATES: Final = {"done": "done", "failed": "rejected"}
 
@@ -60,6 +60,8 @@ class Verdicts(unknowns.Unknowns):
         settled = store.Settlement(
             run_id=run_id, ordinal=ordinal, fence=fence, number=number, is_local=False, **by_hand
         )
+        if late.is_news(settled):
+            late.hear_at_door(self._rows, settled)
         if self._rows("settle", rows.settlements([settled]) | rows.direct(None))[0][0] != 1:
             raise operators.ChangeRefused(f"step {ordinal} of run {run_id} was not settled; look at it again")
         return True
@@ -100,6 +102,16 @@ def _by_hand(verdict: str, output: Any, cost_nano_usd: int | None) -> dict[str, 
                 "cost_nano_usd": cost_nano_usd,
             }
         case "retry":
-            return {"verdict": "retry", "attempt_state": "abandoned", "delay_s": 0.0, "cost_nano_usd": cost_nano_usd}
+            # What was sent is not abandoned: should it be heard of after all, settle_late knows it by this fault.
+            fault = faults.StepFault(
+                fault=faults.Fault.SENT_UNKNOWN, message="an operator had it made again: its outcome is not known"
+            )
+            return {
+                "verdict": "retry",
+                "attempt_state": "rejected",
+                "fault": rows.dump(fault.as_json()),
+                "delay_s": 0.0,
+                "cost_nano_usd": cost_nano_usd,
+            }
         case _:
             raise AssertionError(f"the verdict {verdict!r} is none of done, failed, retry")

@@ -16,7 +16,7 @@ from heddle.core import artifact, identity, ids, plan, reasons
 from heddle.core.policy import lineup, quota
 from heddle.ports import doors, operators, records, transport
 from heddle.ports import routing as routing_port
-from heddle.store import admitting, load, quotas, reading, reusing, routing, why
+from heddle.store import admitting, late, load, quotas, reading, reusing, routing, why
 
 _LOG = logging.getLogger("heddle.store")
 # How often a run that goes on as another at this very moment is followed, before what was asked for is given up.
@@ -236,9 +236,15 @@ class DjangoDoors(admitting.Admitting):
             "event_id": event_id,
             "handle": handle,
         }
-        [(found, kept)] = self._together([("lock_runs", {"run_ids": [named.run_id]}), ("callback_add", kept_once)])
+        lock = ("lock_runs", {"run_ids": [named.run_id]})
+        [(found, kept, is_closed)] = self._together([lock, ("callback_add", kept_once)])
         if not found:
             raise LookupError(f"endpoint {endpoint!r} has no attempt {attempt_id}")
+        if is_closed:
+            with self._atomic():
+                self._rows(*lock)
+                late.hear_at_door(self._rows, late.told_by_callback(named, handle))
+                self._ring()
         return bool(kept)
 
     def find_job(self, *, endpoint: str, handle: str) -> str | None:

@@ -1,17 +1,18 @@
 """Write verdicts: one transaction for a batch; part of ``PostgresStore``.
 
 A batch of nothing but results takes a short statement: ``settle_results`` for local steps, ``settle_call`` for runs
-that are one call of a model. What that finds to be less plain, and every other batch, takes the whole one. Neighbours:
-``engine.settle`` above, ``store/sql/settle.sql`` below.
+that are one call of a model. What that finds to be less plain, and every other batch, takes the whole one. What is said
+of attempts that were given up takes a transaction of its own besides (``store.late``). Neighbours: ``engine.settle``
+above, ``store/sql/settle.sql`` below.
 """
 
-import dataclasses
+import collections
 import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from heddle.ports import store
-from heddle.store import connections, partitions, rows
+from heddle.store import connections, late, partitions, rows
 
 
 class _Store(Protocol):
@@ -25,6 +26,10 @@ class _Store(Protocol):
         self, settlements: Sequence[store.Settlement]
     ) -> tuple[frozenset[uuid.UUID], store.SettleReport]: ...
 
+    async def _write(
+        self, settlements: Sequence[store.Settlement], direct: store.Direct | None
+    ) -> store.SettleReport: ...
+
 
 class Settling:
     """Settle batches."""
@@ -32,7 +37,9 @@ class Settling:
     async def settle(
         self: _Store, *, settlements: Sequence[store.Settlement], direct: store.Direct | None = None
     ) -> store.SettleReport:
-        """Write a batch of verdicts in one round trip, or in two when results were not as plain as they seemed."""
+        """Write a batch of verdicts in one round trip, or in two when results were not as plain as they seemed; more
+        where something is heard late.
+        """
         if not all(map(is_plain, settlements)):
             return await self._settle(settlements, direct)
         written, report = await self._settle_calls(settlements)
@@ -49,6 +56,20 @@ class Settling:
         return frozenset(row[0] or ()), report
 
     async def _settle(
+        self: _Store, settlements: Sequence[store.Settlement], direct: store.Direct | None
+    ) -> store.SettleReport:
+        """Write a batch. What a job that was asked after once more has come to is booked before its step moves on, so
+        that no death in between leaves it out of the books; what was fenced may be news of an attempt that was closed.
+        """
+        asked = [item for item in settlements if item.attempt_before in late.GIVEN_UP and late.is_news(item)]
+        before = await late.hear(self._connections, asked) if asked else None
+        report = await self._write(settlements, direct)
+        if before is not None:
+            report = _both(before, report)
+        news = [item for item in settlements if late.is_news(item)] if report.fenced else []
+        return _both(report, await late.hear(self._connections, news)) if news else report
+
+    async def _write(
         self: _Store, settlements: Sequence[store.Settlement], direct: store.Direct | None
     ) -> store.SettleReport:
         if all(map(is_result, settlements)):
@@ -70,13 +91,19 @@ def is_plain(item: store.Settlement) -> bool:
     return item.is_whole and item.verdict == "complete" and not item.is_local and item.frozen_s is None
 
 
-def _both(plain: store.SettleReport, rest: store.SettleReport) -> store.SettleReport:
-    """Tell of two parts of a batch, of which the first did nothing but bring runs to their end."""
-    return dataclasses.replace(
-        rest,
-        settled=plain.settled + rest.settled,
-        ended=plain.ended + rest.ended,
-        charged=plain.charged + rest.charged,
+def _both(first: store.SettleReport, second: store.SettleReport) -> store.SettleReport:
+    """Tell of two transactions as of one."""
+    late_at = collections.Counter(first.late_at)
+    late_at.update(second.late_at)
+    return store.SettleReport(
+        settled=first.settled + second.settled,
+        fenced=first.fenced + second.fenced,
+        late_at=late_at,
+        readied=first.readied + second.readied,
+        timed=first.timed + second.timed,
+        ended=first.ended + second.ended,
+        leased=first.leased + second.leased,
+        charged=first.charged + second.charged,
     )
 
 

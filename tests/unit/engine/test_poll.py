@@ -5,6 +5,8 @@ import random
 import types
 from typing import Any, cast
 
+import pytest
+
 from heddle.config import settings
 from heddle.core import attempt, faults, settle
 from heddle.core.policy import retry as retry_policy
@@ -19,6 +21,7 @@ class House:
     def __init__(self) -> None:
         self.concluded: list[settle.Outcome] = []
         self.polled: list[str] = []
+        self.answer: settle.Outcome = settle.StillRunning(poll_after_s=1.0, note="queued")
         # It can be polled and nothing else: a send or a look-up would end the test.
         endpoint = types.SimpleNamespace(
             row=claims.endpoint(name="shop"), provider=types.SimpleNamespace(poll=self.poll)
@@ -36,14 +39,16 @@ class House:
 
     async def poll(self, handle: str, _request: Any) -> settle.Outcome:
         self.polled.append(handle)
-        return settle.StillRunning(poll_after_s=1.0, note="queued")
+        return self.answer
 
     def conclude(self, _claimed: Any, outcome: settle.Outcome, *_: Any, **__: Any) -> None:
         self.concluded.append(outcome)
 
     def outcome_of(self, **changes: Any) -> settle.Outcome:
         """Act on a claimed poll; give what was concluded."""
-        claimed: store.Claimed = claims.claimed(purpose="poll", endpoint_id=7, attempt_state="rejected", **changes)
+        claimed: store.Claimed = claims.claimed(
+            purpose="poll", endpoint_id=7, **{"attempt_state": "rejected", **changes}
+        )
         asyncio.run(self.poller.act(claimed))
         (outcome,) = self.concluded
         return outcome
@@ -66,3 +71,31 @@ def test_act_when_the_attempt_was_rejected_and_its_job_is_known_then_the_job_is_
 
     assert house.polled == ["job-1"]
     assert isinstance(outcome, settle.StillRunning)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent_for_s"),
+    [
+        (settle.Unknown(message="the provider has forgotten it"), 1.0),
+        (settle.StillRunning(poll_after_s=1.0), settings.Settings().job_at_most_s + 1.0),
+    ],
+    ids=["it is not known", "it does not end"],
+)
+def test_act_when_a_job_that_was_given_up_cannot_be_asked_after_then_the_call_is_made_again(
+    answer: settle.Outcome, sent_for_s: float
+) -> None:
+    house = House()
+    house.answer = answer
+
+    outcome = house.outcome_of(state="unknown", handle="job-9", sent_for_s=sent_for_s)
+
+    assert outcome == settle.Absent()
+
+
+def test_act_when_the_result_of_a_job_that_was_given_up_is_kept_then_it_is_not_asked_after_again() -> None:
+    house = House()
+
+    outcome = house.outcome_of(state="unknown", attempt_state="late", handle="job-9", result="picture")
+
+    assert outcome == settle.Completed(output="picture")
+    assert house.polled == []

@@ -1,9 +1,11 @@
 -- Purpose: keep a verified callback once, and make the step's poll due. Caller: doors' callback, after lock_runs.
 -- One that comes before the answer to its own call finds the step leased: its timer waits for the lease to end (take_timers).
 -- The job that it names is the handle of an attempt without one: a send whose answer was lost is found by it (`marked`).
+-- One that tells of an attempt that was closed is left to settle_late (`is_closed`), also when it comes again: the first may not have got so far.
 -- Rows: inserts inbox, upserts timer, updates attempt. Locks: run (held). A second delivery changes nothing but is told as known.
 with target as materialized (
-  select a.run_id, a.ordinal, a.number, e.id as endpoint_id, s.state
+  select a.run_id, a.ordinal, a.number, e.id as endpoint_id, s.state,
+    a.sent_at is not null and a.state in ('rejected', 'abandoned') as is_closed
   from heddle_attempt a
   join heddle_endpoint e on e.id = a.endpoint_id and e.name = %(endpoint)s
   join heddle_step s on s.run_id = a.run_id and s.ordinal = a.ordinal
@@ -27,4 +29,5 @@ with target as materialized (
   where t.state in ('due', 'pending', 'unknown')
   on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
 )
-select (select count(*) from target)::int as found, (select count(*) from kept)::int as kept
+select (select count(*) from target)::int as found, (select count(*) from kept)::int as kept,
+  coalesce((select is_closed from target), false) as is_closed

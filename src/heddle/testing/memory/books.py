@@ -53,6 +53,32 @@ def close(
     return Closed(charged=cost, is_estimated=is_estimated)
 
 
+def adjust(tables: Tables, step: StepRow, tried: AttemptRow, *, cost: int, is_estimated: bool) -> int | None:
+    """Book what an attempt that was closed has cost after all, once; give what that changes, None when somebody has
+    corrected its charge by hand.
+    """
+    key = (step.run_id, step.ordinal, tried.number)
+    entries = {kind: entry for (*of, kind), entry in tables.ledger.items() if tuple(of) == key}
+    if "refund" in entries or "adjustment" in entries:
+        return None
+    held, charged = entries.get("reserve"), entries.get("charge")
+    day = today(tables) if held is None else held.day
+    base = 0 if charged is None else charged.amount
+    if charged is None:
+        released = entries.get("release")
+        base = 0 if held is None else held.amount - (0 if released is None else released.amount)
+        entry = _entry(tables, step, tried, base, day=day, is_estimated=is_estimated)
+        tables.ledger[(*key, "charge")] = entry
+    if cost != base:
+        tables.ledger[(*key, "adjustment")] = _entry(tables, step, tried, cost - base, day=day)
+    change = cost - (0 if charged is None else charged.amount)
+    for account in accounts(tables, step.run_id):
+        is_open = any(each[0] == account and each[2:] == key for each in tables.budget_calls)
+        if not is_open and (account, day) in tables.budget_days:
+            tables.budget_days[account, day] = max(0, tables.budget_days[account, day] + change)
+    return change
+
+
 def _entry(
     tables: Tables, step: StepRow, tried: AttemptRow, amount: int, *, day: int, is_estimated: bool = False
 ) -> LedgerRow:

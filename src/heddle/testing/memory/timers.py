@@ -146,9 +146,10 @@ def callback_add(
     tried = None if step is None else step.tries.get(number)
     named = None if tried is None or tried.endpoint_id is None else tables.endpoints.get(tried.endpoint_id)
     if step is None or tried is None or named is None or named.name != endpoint:
-        return [(0, 0)]
+        return [(0, 0, False)]
+    is_closed = tried.sent_at is not None and tried.state in ("rejected", "abandoned")
     if (named.id, event_id) in tables.inbox:
-        return [(1, 0)]
+        return [(1, 0, is_closed)]
     tables.inbox[named.id, event_id] = (run_id, ordinal, number, tables.now_s())
     if tried.handle is None and tried.state in ("sending", "unknown"):
         tried.handle = handle
@@ -157,7 +158,7 @@ def callback_add(
     if step.state in ("due", "pending", "unknown"):
         kind = "reconcile" if step.state == "unknown" else "poll"
         tables.set_timer((run_id, ordinal, kind), tables.now_s())
-    return [(1, 1)]
+    return [(1, 1, is_closed)]
 
 
 def callback_find(tables: Tables, *, endpoint: str, handle: str) -> Rows:
