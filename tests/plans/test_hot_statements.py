@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 
 from heddle.core import ids, lanes
-from heddle.store import calling, limits, lookout, plan_arrays, rows, schedule, statements
+from heddle.store import calling, late, limits, lookout, plan_arrays, rows, schedule, statements
 from tests import pg
 from tests.races import scene
 
@@ -186,7 +186,7 @@ def of_forms(run_id: uuid.UUID, named: dict[str, list[Any]]) -> dict[str, dict[s
 
 
 def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
-    """Give every hot statement with parameters that find something where there is something."""
+    """Give every hot statement, and what stands behind one, with parameters that find something where it is."""
     leases = connection.execute(
         "select run_id, ordinal, fence from heddle_lease order by run_id, ordinal limit 50"
     ).fetchall()
@@ -242,6 +242,8 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         **of_forms(run_id, named),
         "mark_sending": {**named, "numbers": [1] * len(leases), "digests": ["d"] * len(leases)},
         "close_attempt": {**named, "states": ["done"] * len(leases), "costs": [1] * len(leases)},
+        "late_lock": late.parameters(settled),
+        "settle_late": late.parameters(settled),
         "stop": {"run_ids": [RUN], "reasons": ["cancelled"], "faults": [None], "forced": [False], "cleanup_s": 60.0},
         "new_runs": schedule.NewRuns().values,
     }
