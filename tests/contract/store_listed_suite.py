@@ -93,3 +93,19 @@ class ListedSuite:
 
         price = own_price(options, model)
         assert house.books() == [("charge", price), ("reserve", price)]
+
+    async def test_claim_when_a_call_says_what_it_uses_then_its_price_is_told_also_to_who_asks_after_it(
+        self, house: House
+    ) -> None:
+        deploy_listed(house)
+        options = plan.CallOptions(images=7, tokens=40_001)
+        _, worker = await started(house, call(1, "model", "sent", options=options), ending=suspended(1))
+
+        (sent,) = await house.claim_models(worker, "sent")
+        await marked(house, sent)
+        await house.settle(scene.accepted(sent, delay_s=0.0))
+        house.due_now()
+        await house.pump(worker)
+        (asked,) = await house.claim(worker, scene.lanes.of_poll("one"), purpose="poll")
+
+        assert (sent.price_nano_usd, asked.price_nano_usd) == (own_price(options), own_price(options))

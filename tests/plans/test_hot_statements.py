@@ -185,6 +185,17 @@ def of_forms(run_id: uuid.UUID, named: dict[str, list[Any]]) -> dict[str, dict[s
     }
 
 
+def of_verdicts(settled: list[scene.store.Settlement]) -> dict[str, dict[str, Any]]:
+    """Give the statements that write what became of calls."""
+    return {
+        "settle": rows.settlements(settled) | rows.direct(None),
+        "settle_call": rows.settled_calls(settled),
+        "settle_results": rows.settled_results(settled) | rows.direct(None),
+        "late_lock": late.parameters(settled),
+        "settle_late": late.parameters(settled),
+    }
+
+
 def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """Give every hot statement, and what stands behind one, with parameters that find something where it is."""
     leases = connection.execute(
@@ -218,9 +229,6 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         "fold_idle": limits.LAW,
         "scope_counters": {},
         "govern": {"ids": [1], "slots": [None], "uptos": [10]},
-        "settle": rows.settlements(settled) | rows.direct(None),
-        "settle_call": rows.settled_calls(settled),
-        "settle_results": rows.settled_results(settled) | rows.direct(None),
         "call_now": at_once(),
         "plan": planned,
         "plan_guard": {"run_ids": [], "fences": [], "wake_seqs": []},
@@ -242,8 +250,7 @@ def hot(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
         **of_forms(run_id, named),
         "mark_sending": {**named, "numbers": [1] * len(leases), "digests": ["d"] * len(leases)},
         "close_attempt": {**named, "states": ["done"] * len(leases), "costs": [1] * len(leases)},
-        "late_lock": late.parameters(settled),
-        "settle_late": late.parameters(settled),
+        **of_verdicts(settled),
         "stop": {"run_ids": [RUN], "reasons": ["cancelled"], "faults": [None], "forced": [False], "cleanup_s": 60.0},
         "new_runs": schedule.NewRuns().values,
     }

@@ -281,6 +281,7 @@ def _claimed(taken: calls_port.TakenCall, new: records.NewRun) -> store.Claimed:
         result=None,
         priority=new.priority.value,
         waited_s=0.0,
+        price_nano_usd=taken.price_nano_usd,
     )
 
 

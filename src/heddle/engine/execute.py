@@ -116,7 +116,8 @@ class Executor:
             if written.frozen_s is not None:
                 self.freezes.note(endpoint.row.id, until_s=self._parts.clock.monotonic_s() + written.frozen_s)
             if is_sent and not is_absent:
-                told_of, price = answered or scores.Answered(latency_s=latency_s), endpoint.row.price_nano_usd
+                told_of = answered or scores.Answered(latency_s=latency_s)
+                price = endpoint.row.price_nano_usd if claimed.price_nano_usd is None else claimed.price_nano_usd
                 self._parts.scores.note(claimed, written, outcome, told_of, price_nano_usd=price)
         self._parts.settling.put(written)
 

@@ -57,7 +57,7 @@ class Scores:
         price_nano_usd: int,
     ) -> None:
         """Count one outcome of a call that reached its endpoint, as it is about to be settled. ``price_nano_usd``: what
-        it is billed where the provider does not say.
+        its attempt was reserved at, and is charged where the provider does not say.
         """
         if claimed.name is None or claimed.endpoint_id is None:
             return

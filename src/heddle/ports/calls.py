@@ -48,13 +48,14 @@ class Offer:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TakenCall:
     """Hold the lease of a call that was taken as it was admitted. ``is_sending``: it is paid for, and its intent is
-    durable.
+    durable. ``price_nano_usd``: what its attempt is reserved at.
     """
 
     run_id: uuid.UUID
     fence: int
     endpoint_id: int
     is_sending: bool
+    price_nano_usd: int | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,9 +65,9 @@ class Claimed(NamedTuple):
     ``state`` and ``attempt_state`` tell a poll what it is about. ``priority`` is the run's; ``waited_s`` is the time
     from being ready to this claim. A run's first activation has no journal to load: it comes with the run's ``input``,
     the ``wake_seq`` to write its plan against (otherwise None) and the store's time ``now_s`` in seconds since 1970.
-    ``tier`` is its route's. The purpose ``park``: a retry beyond its endpoint's budget, without slot or attempt. Of a
-    poll besides: ``sent_for_s``, how long ago its job was sent; ``is_called_back``; ``note``, what was last told of it;
-    ``is_cut_off``: what the endpoint answered is not known by our doing, since the worker that sent it did not wait.
+    ``tier`` is its route's, ``price_nano_usd`` is reserved for it. The purpose ``park``: a retry beyond its endpoint's
+    budget, without slot or attempt. Of a poll besides: ``sent_for_s``, how long ago its job was sent;
+    ``is_called_back``; ``note``, what was last told of it; ``is_cut_off``: its worker did not wait for the answer.
     """
 
     run_id: uuid.UUID
@@ -98,6 +98,7 @@ class Claimed(NamedTuple):
     priority: str
     waited_s: float
     tier: int = 0
+    price_nano_usd: int | None = None
     wake_seq: int | None = None
     now_s: float = 0.0
     sent_for_s: float | None = None

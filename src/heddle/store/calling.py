@@ -57,7 +57,9 @@ class Calling:
         return calls_port.Admitted(
             outcomes=[_outcome(call, written.bounds, holders) for call in calls],
             taken=[
-                calls_port.TakenCall(run_id=row[0], fence=row[1], endpoint_id=row[2], is_sending=row[3])
+                calls_port.TakenCall(
+                    run_id=row[0], fence=row[1], endpoint_id=row[2], is_sending=row[3], price_nano_usd=row[4]
+                )
                 for row in leased
             ],
         )

@@ -1,12 +1,13 @@
 """What an outcome counts for in its endpoint's scorecard."""
 
-from typing import Any
+import types
+from typing import Any, cast
 
 import pytest
 
 from heddle.core import faults, settle
 from heddle.core.policy.scorecard import Count
-from heddle.engine import scores
+from heddle.engine import execute, scores
 from heddle.engine import settle as settle_stage
 from tests.unit.engine import claims
 
@@ -42,6 +43,21 @@ def test_note_when_the_provider_does_not_say_what_it_billed_then_the_price_count
     outcome: settle.Outcome, verdict: settle.Verdict, cost: int | None
 ) -> None:
     assert counted(outcome, verdict).get("COST") == cost
+
+
+@pytest.mark.parametrize(("own", "cost"), [(90, 90), (0, None), (None, 5)])
+def test_conclude_when_the_provider_does_not_say_what_it_billed_then_what_was_reserved_for_the_call_counts(
+    own: int | None, cost: int | None
+) -> None:
+    tally = scores.Scores()
+    parts = types.SimpleNamespace(scores=tally, settling=types.SimpleNamespace(put=lambda _written: None))
+    endpoint = types.SimpleNamespace(row=claims.endpoint(price_nano_usd=5))
+    claimed = claims.claimed(**MODEL, purpose="send", attempt_state="sending", price_nano_usd=own)
+
+    execute.Executor(cast("Any", parts)).conclude(claimed, settle.Completed(output=1), cast("Any", endpoint))
+
+    (card,) = tally.take().values()
+    assert (card.counts[Count.COST] or None) == cost
 
 
 def test_note_when_a_call_gave_a_result_then_its_time_and_cost_count() -> None:

@@ -142,4 +142,4 @@ with bound as materialized (
   from taken cross join moment
   where is_paid
 )
-select id, fence, endpoint_id, is_paid from taken
+select id, fence, endpoint_id, is_paid, price from taken

@@ -128,7 +128,7 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
   f.workflow, f.workflow_version, f.traceparent,
   extract(epoch from f.deadline_at - clock_timestamp())::float8 as deadline_in_s, a.handle,
   extract(epoch from clock_timestamp() - coalesce(a.unknown_at, f.stopped_at))::float8 as unknown_for_s, a.state as attempt_state, a.result,
-  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, coalesce(a.tier, 0) as tier, f.wake_seq,
+  f.priority, greatest(0, extract(epoch from clock_timestamp() - f.at))::float8 as waited_s, coalesce(a.tier, 0) as tier, a.price_nano_usd, f.wake_seq,
   case when f.wake_seq is not null then extract(epoch from clock_timestamp())::float8 else 0 end as now_s,
   extract(epoch from clock_timestamp() - coalesce(a.sent_at, a.started_at))::float8 as sent_for_s,
   a.called_back_at is not null as is_called_back, coalesce(f.note, '') as note,
@@ -136,7 +136,7 @@ select f.run_id, f.ordinal, f.fence, f.number, f.purpose, f.endpoint_id, f.tenan
   f.lane, f.seq
 from found f
 left join lateral (
-  select a.handle, a.unknown_at, a.state, a.result, a.tier, a.sent_at, a.started_at, a.called_back_at, a.fault from heddle_attempt a
+  select a.handle, a.unknown_at, a.state, a.result, a.tier, a.price_nano_usd, a.sent_at, a.started_at, a.called_back_at, a.fault from heddle_attempt a
   where f.purpose = 'poll' and a.run_id = f.run_id and a.ordinal = f.ordinal and a.number = f.number offset 0
 ) a on true
 where f.fence = any(array(select fence from leased))

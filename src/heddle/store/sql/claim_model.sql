@@ -222,9 +222,21 @@ with recursive moment as materialized (
   on conflict do nothing
   returning fence
 ), held as materialized (
-  select f.*, o.scope_ids, o.epochs, o.timeout_s
+  select f.*, o.scope_ids, o.epochs, o.timeout_s, p.own as price, p.first as first_price
   from found f
   join open_endpoint o on o.id = f.endpoint_id
+  left join lateral (
+    select min(x.price) filter (where x.endpoint_id = f.endpoint_id) as own,
+      (array_agg(x.price order by x.tier, x.weight desc, x.endpoint_id))[1] as first
+    from (
+      select r.endpoint_id, r.tier, r.weight, coalesce(
+-- include: list_price
+        , e.price_nano_usd) as price
+      from heddle_route r join heddle_endpoint e on e.id = r.endpoint_id
+      cross join (select f.own_images, f.own_tokens, f.usual_images, f.usual_tokens, f.output_tokens) u
+      where r.model = f.model
+    ) x
+  ) p on not f.is_parked
   where f.fence = any(array(select fence from leased))
 ), slotted as (
   insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at, epochs, tokens, images)
@@ -232,21 +244,9 @@ with recursive moment as materialized (
 ), reserved as (
   insert into heddle_attempt (run_id, ordinal, number, endpoint_id, worker_id, fence, state, price_nano_usd, started_at, send_by, tier,
     primary_price_nano_usd)
-  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', p.own, clock_timestamp(),
-    clock_timestamp() + make_interval(secs => %(send_window_s)s), h.tier, case when h.tier > 0 then p.first end
+  select h.run_id, h.ordinal, h.number, h.endpoint_id, %(worker)s, h.fence, 'reserved', h.price, clock_timestamp(),
+    clock_timestamp() + make_interval(secs => %(send_window_s)s), h.tier, case when h.tier > 0 then h.first_price end
   from held h
-  cross join lateral (
-    select min(x.price) filter (where x.endpoint_id = h.endpoint_id) as own,
-      (array_agg(x.price order by x.tier, x.weight desc, x.endpoint_id))[1] as first
-    from (
-      select r.endpoint_id, r.tier, r.weight, coalesce(
--- include: list_price
-        , e.price_nano_usd) as price
-      from heddle_route r join heddle_endpoint e on e.id = r.endpoint_id
-      cross join (select h.own_images, h.own_tokens, h.usual_images, h.usual_tokens, h.output_tokens) u
-      where r.model = h.model
-    ) x
-  ) p
   where not h.is_parked
 ), spent as materialized (
   select o.scope_id, coalesce(h.taken, 0)::int as taken, coalesce(h.tokens, 0)::bigint as tokens, coalesce(h.images, 0)::bigint as images,
@@ -272,5 +272,5 @@ select h.run_id, h.ordinal, h.fence, h.number, case when h.is_parked then 'park'
   h.workflow, h.workflow_version, h.traceparent,
   extract(epoch from h.deadline_at - clock_timestamp())::float8 as deadline_in_s, null::text as handle,
   null::float8 as unknown_for_s, 'reserved' as attempt_state, null::jsonb as result,
-  h.priority, greatest(0, extract(epoch from clock_timestamp() - h.at))::float8 as waited_s, h.tier
+  h.priority, greatest(0, extract(epoch from clock_timestamp() - h.at))::float8 as waited_s, h.tier, h.price
 from held h

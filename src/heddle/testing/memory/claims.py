@@ -212,6 +212,7 @@ def lease(
     number: int,
     endpoint_id: int | None,
     tier: int = 0,
+    price_nano_usd: int | None = None,
     is_parked: bool = False,
 ) -> tuple[Any, ...] | None:
     """Lease one step and give the row of it that a worker gets; None when somebody holds it.
@@ -245,15 +246,20 @@ def lease(
         about = (step.kind, step.name, step.version, step.input, step.options, step.state)
         about += (step.attempts_before, step.epoch, step.crashes, timers.outputs_of(run_row, step.parents))
         if purpose == "poll":
-            tier, of_attempt = _asked_after(step, number, now)
-    deadline_in_s = None if run_row.deadline_at is None else run_row.deadline_at - now
-    of_run = (run_row.workflow, run_row.version, run_row.traceparent, deadline_in_s)
+            tier, price_nano_usd, of_attempt = _asked_after(step, number, now)
     first: tuple[Any, ...] = (None, 0.0)
     if purpose == "activate" and run_row.planned == 0 and run_row.stopping is None and not run_row.patches:
         # A first activation needs no journal: its claim brings the input.
         first, about = (run_row.wake_seq, now), (*about[:3], run_row.input, *about[4:])
-    row = (*head, *about, *of_run, *of_attempt, run_row.priority, max(0.0, now - ready.at), tier, *first)
+    of_run, waited_s = _about_run(run_row, now), max(0.0, now - ready.at)
+    row = (*head, *about, *of_run, *of_attempt, run_row.priority, waited_s, tier, price_nano_usd, *first)
     return (*row, *_told_of(step, number, now)) if purpose == "poll" and step is not None else row
+
+
+def _about_run(row: RunRow, now: float) -> tuple[Any, ...]:
+    """Give a run's workflow and version, its trace, and what is left of its time."""
+    deadline_in_s = None if row.deadline_at is None else row.deadline_at - now
+    return row.workflow, row.version, row.traceparent, deadline_in_s
 
 
 def _told_of(step: StepRow, number: int, now: float) -> tuple[float | None, bool, str, bool]:
@@ -268,16 +274,16 @@ def _told_of(step: StepRow, number: int, now: float) -> tuple[float | None, bool
     return now - sent_at, tried.called_back_at is not None, step.note, is_cut_off
 
 
-def _asked_after(step: StepRow, number: int, now: float) -> tuple[int, tuple[Any, ...]]:
-    """Give an attempt's tier, and its handle, for how long it is not known, its state and its result."""
+def _asked_after(step: StepRow, number: int, now: float) -> tuple[int, int | None, tuple[Any, ...]]:
+    """Give an attempt's tier and price, and its handle, for how long it is not known, its state and its result."""
     tried = step.tries.get(number)
     unknown_at = step.finished_at if step.state == "cancelled" else None
     if tried is not None and tried.unknown_at is not None:
         unknown_at = tried.unknown_at
     unknown_for_s = None if unknown_at is None else now - unknown_at
     if tried is None:
-        return 0, (None, unknown_for_s, None, None)
-    return tried.tier, (tried.handle, unknown_for_s, tried.state, tried.result)
+        return 0, None, (None, unknown_for_s, None, None)
+    return tried.tier, tried.price_nano_usd, (tried.handle, unknown_for_s, tried.state, tried.result)
 
 
 def model_ready(tables: Tables, *, lanes: Sequence[int]) -> Rows:

@@ -222,6 +222,7 @@ def _send(
     if step is None or not claims.is_in_time(tables, tables.runs[step.run_id]):
         return None
     number = step.attempts + 1
+    price_nano_usd = None if call.is_parked else _price(tables, step, call.model, call.endpoint_id)
     row = claims.lease(
         tables,
         call.row,
@@ -231,6 +232,7 @@ def _send(
         number=number,
         endpoint_id=call.endpoint_id,
         tier=call.tier,
+        price_nano_usd=price_nano_usd,
         is_parked=call.is_parked,
     )
     if row is None or call.is_parked:
@@ -247,7 +249,7 @@ def _send(
         worker_id=worker,
         fence=row[2],
         state="reserved",
-        price_nano_usd=_price(tables, step, call.model, call.endpoint_id),
+        price_nano_usd=price_nano_usd,
         started_at=now,
         send_by=now + window_s,
         tier=call.tier,
