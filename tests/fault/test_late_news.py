@@ -12,6 +12,8 @@ import pytest
 from django.db import connections
 
 from heddle.client import tokens
+from heddle.ports import operators
+from heddle.store import operators as operators_store
 from tests.fault import harness, programs
 
 MAILBOX_MAX = 100
@@ -173,13 +175,10 @@ def paid() -> Iterator[PaidServer]:
     made.close()
 
 
-def test_result_when_it_comes_after_the_lease_then_it_is_booked_and_nothing_is_bought_again(
-    site: harness.Site, paid: PaidServer
-) -> None:
-    site.configure(
-        f"""
+def oracle(paid: PaidServer, *, unknown_policy: str) -> str:
+    return f"""
 [models.guess]
-unknown_policy = "at_least_once"
+unknown_policy = "{unknown_policy}"
 [endpoints.oracle]
 adapter = "http"
 url = "{paid.url}"
@@ -190,7 +189,12 @@ paid = true
 model = "guess"
 endpoint = "oracle"
 """
-    )
+
+
+def test_result_when_it_comes_after_the_lease_then_it_is_booked_and_nothing_is_bought_again(
+    site: harness.Site, paid: PaidServer
+) -> None:
+    site.configure(oracle(paid, unknown_policy="at_least_once"))
     # However slow this machine is, the late news is there before the call would be sent again.
     slow = {"FAULT_COMPUTE": "none", "HEDDLE_SEND_MARGIN_S": "60"}
     # Both are up before the call is taken: the time until it may be sent again begins with the claim.
@@ -217,3 +221,37 @@ endpoint = "oracle"
         == 10_000_000
     )
     assert run.cost_nano_usd == 10_000_000
+
+
+def test_result_when_it_comes_after_an_operator_had_the_call_made_again_then_nothing_is_bought_again(
+    site: harness.Site, paid: PaidServer
+) -> None:
+    site.configure(oracle(paid, unknown_policy="at_most_once"))
+    slow = {"FAULT_COMPUTE": "none", "HEDDLE_SEND_MARGIN_S": "60"}
+    pair = {name: site.start_worker(name, **slow) for name in ("one", "other")}
+    run_id = site.submit("guesses", number=5)
+    programs.until(lambda: paid.payments, what="the call is in flight")
+    holder = site.value(
+        "select w.name from heddle_lease l join heddle_worker w on w.id = l.worker_id where l.run_id = %s", [run_id]
+    )
+    zombie, heir = pair.pop(holder), pair.popitem()[1]
+    zombie.send(signal.SIGSTOP)
+    site.until_row("select true from heddle_step where run_id = %s and state = 'unknown'", [run_id], what="reclaim")
+
+    # While the endpoint is paused, the call stands in line to be made again.
+    by_hand = operators_store.DjangoOperators()
+    by_hand.pause(kind=operators.Kind.ENDPOINT, name="oracle", actor="test")
+    by_hand.settle_unknown(run_id=run_id, ordinal=1, verdict="retry", output=None, cost_nano_usd=None, actor="test")
+    site.until_row("select true from heddle_step where run_id = %s and state = 'due'", [run_id], what="the retry")
+    paid.gate.set()
+    paid.answered.wait(programs.WAIT_S)
+    zombie.send(signal.SIGCONT)
+    run = site.ended(run_id)[0]
+    by_hand.resume(kind=operators.Kind.ENDPOINT, name="oracle", actor="test")
+    heir.kill()
+    zombie.kill()
+
+    assert run.output == {"answer": 50}
+    assert paid.payments == [5]
+    assert run.cost_nano_usd == 10_000_000
+    assert [attempt.state.value for attempt in site.steps(run_id)[0].attempts] == ["late"]

@@ -35,7 +35,7 @@ def _gathered(tables: Tables) -> _Found:
     for run_id, ordinal, kind in tables.timers:
         found.timers[run_id, ordinal].add(kind)
     for key, entry in tables.ledger.items():
-        if key[3] == "charge":
+        if key[3] in ("charge", "adjustment"):
             found.spent[key[0]] += entry.amount
     return found
 
