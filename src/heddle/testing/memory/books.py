@@ -122,7 +122,7 @@ def begin(tables: Tables, account: int) -> None:
     sums: dict[int, int] = {}
     for (_, _, _, kind), entry in tables.ledger.items():
         is_own = entry.tenant_id == account or entry.workflow in names
-        if is_own and kind == "charge" and entry.day >= since_day:
+        if is_own and kind in ("charge", "adjustment") and entry.day >= since_day:
             sums[entry.day] = sums.get(entry.day, 0) + entry.amount
     tables.budget_days |= {(account, day): amount for day, amount in sums.items()}
     for run_id, ordinal in tables.slots:
