@@ -135,7 +135,7 @@ RUN_MEANINGS = {
     "running": "its function has run, or calls are open",
     "succeeded": "its function returned and everything it returned is there",
     "failed": "its function raised, or a call failed that nobody handled",
-    "cancelled": "somebody asked for it to stop, and it has",
+    "cancelled": "somebody, or the run above it, stopped it; in the second case it goes on when that run is retried",
     "expired": "its deadline passed",
 }
 STEP_MEANINGS = {

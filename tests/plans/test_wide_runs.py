@@ -120,7 +120,7 @@ def test_retry_when_thousands_of_calls_failed_then_none_is_compared_with_every_o
     plan = plans.explain(
         house.connection,
         "retry_run",
-        {"run_id": run_id, "lost": "first_of", "model_lanes": [], "look_lanes": []},
+        {"run_id": run_id, "lost": "first_of", "above": None, "model_lanes": [], "look_lanes": []},
     )
 
     assert compared(plan) <= COMPARED_MAX

@@ -51,9 +51,10 @@ class Looks:
         query = "update heddle_run set error = jsonb_build_object('fault', %s::text, 'message', 'boom') where id = %s"
         self.rows(f"{query} returning 1", fault, run_id)
 
-    def deadlines_now(self) -> None:
-        """Let every deadline pass."""
-        self.rows("update heddle_timer set due_at = now() - interval '1 second' where kind = 'deadline' returning 1")
+    def deadlines_now(self, *, only: uuid.UUID | None = None) -> None:
+        """Let every deadline pass, or that of one run."""
+        change = "update heddle_timer set due_at = now() - interval '1 second' where kind = 'deadline'"
+        self.rows(f"{change} and run_id = coalesce(%s, run_id) returning 1", only)
 
     def forget(self, run_id: uuid.UUID) -> None:
         """Let a run have gone with its week, with all that is kept by its id."""

@@ -29,7 +29,7 @@ RUNS: dict[str, Look] = {
     "failed": Look(
         word="Failed", tone="bad", meaning="It ended without a result; its failed steps can be tried again."
     ),
-    "cancelled": Look(word="Cancelled", tone="mute", meaning="It ended because somebody asked it to."),
+    "cancelled": Look(word="Cancelled", tone="mute", meaning="Somebody, or the run above it, stopped it."),
     "expired": Look(word="Expired", tone="late", meaning="Its deadline came before its end; it can be tried again."),
 }
 STEPS: dict[str, Look] = {

@@ -26,6 +26,8 @@ CHAIN_MAX = 10_000
 RESULT_BYTES_MAX = 4 * 1024**2
 # The `where` of the fault that a call cancelled by first_of, and what takes a value from it, ends with.
 LOST = "heddle.first_of"
+# The `where` of the fault that a run ends with which nobody stopped but the run above it.
+ABOVE = "heddle.parent"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +235,11 @@ def lost(cause: int | None = None) -> faults.StepFault:
         else f"skipped: call {cause}, which it takes a value from, lost heddle.first_of"
     )
     return faults.StepFault(fault=faults.Fault.CANCELLED, message=message, where=LOST)
+
+
+def stopped_above() -> faults.StepFault:
+    """Make the fault of a run that the run above it stops: when that one is retried, this one goes on."""
+    return faults.StepFault(fault=faults.Fault.CANCELLED, message="the run above it stopped it", where=ABOVE)
 
 
 def escape(key: str) -> str:

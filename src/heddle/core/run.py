@@ -45,7 +45,7 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.EXPIRED}),
     RunState.SUCCEEDED: frozenset(),
     RunState.FAILED: frozenset({RunState.RUNNING}),  # retry of its failed steps
-    RunState.CANCELLED: frozenset(),
+    RunState.CANCELLED: frozenset({RunState.RUNNING}),  # with the run above it, where that one stopped it
     RunState.EXPIRED: frozenset({RunState.RUNNING}),  # the same
 }
 

@@ -182,7 +182,7 @@ class DjangoDoors(admitting.Admitting):
         with self._atomic():
             self._rows("lock_runs", {"run_ids": [run_id]})
             looks = reusing.looking_again(self._rows("look_lanes", {"run_ids": [run_id]}))
-            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST, **looks}):
+            if not self._rows("retry_run", {"run_id": run_id, "lost": plan.LOST, "above": None, **looks}):
                 raise doors.RunNotRetryable(f"run {run_id} is neither failed nor expired")
             self._ring()
 

@@ -171,9 +171,8 @@ async def _cancel(transaction: connections.Transaction, run_ids: list[uuid.UUID]
 
 async def _retry(transaction: connections.Transaction, run_ids: list[uuid.UUID]) -> _Done:
     looks = reusing.looking_again(await transaction.rows("look_lanes", {"run_ids": run_ids}))
-    cursors = [
-        await transaction.send("retry_run", {"run_id": run_id, "lost": plan.LOST, **looks}) for run_id in run_ids
-    ]
+    given = {"lost": plan.LOST, "above": None, **looks}
+    cursors = [await transaction.send("retry_run", {"run_id": run_id, **given}) for run_id in run_ids]
     return _Done(changed=sum([len(await cursor.fetchall()) for cursor in cursors]))
 
 

@@ -163,11 +163,17 @@ async def carry_out(
     }
     due = [_Due(**dict(zip(_FIELDS, row, strict=True))) for row in await transaction.rows("take_timers", parameters)]
     readied = due[0].readied if due else 0
-    begun, refused = await _begin(
-        transaction, [item for item in due if item.kind == "begin" and item.state == "waiting"], new_run_id
-    )
+    waiting = [item for item in due if item.state == "waiting"]
+    # A child run that ended before its call begins again is told of twice: it goes on, once, and says nothing more.
+    beginning = {
+        (item.run_id, item.ordinal): item
+        for item in waiting
+        if item.kind == "begin" or again.was_stopped_above(item.child_state, item.child_error)
+    }
+    begun, refused = await _begin(transaction, list(beginning.values()), new_run_id)
     readied += begun
-    waited = [item for item in due if item.kind in ("sleep", "signal", "child") and item.state == "waiting"]
+    told = [item for item in waiting if item.kind == "child" and (item.run_id, item.ordinal) not in beginning]
+    waited = [item for item in waiting if item.kind in ("sleep", "signal")] + told
     await _set_timers(transaction, [early for early in map(_early, waited) if early is not None])
     settled = await _settle(transaction, [item for item in waited if _is_ripe(item)] + refused, worker)
     ended, stopped = await _stop(transaction, [item for item in due if item.kind in ("deadline", "cleanup")], cleanup_s)
@@ -376,13 +382,16 @@ async def _stop(
     if not due:
         return (), ()
     chosen = {item.run_id: item for item in sorted(due, key=lambda item: item.kind == "cleanup")}
-    fault = rows.dump(faults.StepFault(fault=faults.Fault.DEADLINE, message="the run's deadline passed").as_json())
+    late = rows.dump(faults.StepFault(fault=faults.Fault.DEADLINE, message="the run's deadline passed").as_json())
+    above = rows.dump(plan.stopped_above().as_json())
     found = await transaction.rows(
         "stop",
         {
             "run_ids": list(chosen),
             "reasons": ["expired" if item.kind == "deadline" else "cancelled" for item in chosen.values()],
-            "faults": [fault if item.kind == "deadline" else None for item in chosen.values()],
+            "faults": [
+                late if item.kind == "deadline" else None if item.is_stopping else above for item in chosen.values()
+            ],
             "forced": [item.kind == "cleanup" and item.is_stopping for item in chosen.values()],
             "cleanup_s": cleanup_s,
         },

@@ -69,10 +69,15 @@ def test_attempt_when_it_begins_reserved_then_every_state_can_be_reached() -> No
     assert _reached(attempt.TRANSITIONS, AttemptState.RESERVED) == set(AttemptState)  # type: ignore[arg-type]
 
 
-def test_run_when_it_is_over_then_only_a_retry_of_its_failed_steps_moves_it() -> None:
+def test_run_when_it_is_over_then_only_a_retry_of_it_or_of_the_run_above_it_moves_it() -> None:
     moves = {state: set(run.TRANSITIONS[state]) for state in run.TERMINAL if run.TRANSITIONS[state]}
 
-    assert moves == {run.RunState.FAILED: {run.RunState.RUNNING}, run.RunState.EXPIRED: {run.RunState.RUNNING}}
+    assert moves == {
+        run.RunState.FAILED: {run.RunState.RUNNING},
+        run.RunState.EXPIRED: {run.RunState.RUNNING},
+        # Only of the run above it, and only where the run was stopped with that one.
+        run.RunState.CANCELLED: {run.RunState.RUNNING},
+    }
 
 
 def test_step_when_it_is_over_then_only_a_replay_moves_it() -> None:
@@ -154,7 +159,8 @@ def test_attempt_when_it_is_settled_then_the_table_has_the_move(source: AttemptS
         (run.RunState.QUEUED, run.RunState.RUNNING, True),
         (run.RunState.QUEUED, run.RunState.SUCCEEDED, False),
         (run.RunState.RUNNING, run.RunState.QUEUED, False),
-        (run.RunState.CANCELLED, run.RunState.RUNNING, False),
+        (run.RunState.CANCELLED, run.RunState.RUNNING, True),
+        (run.RunState.CANCELLED, run.RunState.FAILED, False),
         (run.RunState.SUCCEEDED, run.RunState.FAILED, False),
         (run.RunState.FAILED, run.RunState.RUNNING, True),
     ],

@@ -7,7 +7,8 @@
 -- Cleanup calls of an expired run are removed: the function runs again without having been stopped.
 -- A run that is one call has no function to run again.
 -- Failed calls become due (their attempts so far no longer count); cancelled and skipped ones wait for their parents again or become due.
--- Nothing matches: the run is neither failed nor expired.
+-- Nothing matches: the run is neither failed nor expired, nor, where the run above it is retried (`above`: the mark), was it stopped by that one.
+--   One that somebody cancelled is not retried.
 with recursive moment as materialized (
   select clock_timestamp() as now
 ), looks as materialized (
@@ -15,7 +16,8 @@ with recursive moment as materialized (
 ), r0 as materialized (
   select id, planned, lane, tenant_id, event_seq, strpos(workflow, ':') > 0 as is_call,
     case when stopping in ('cancelled', 'expired') then stop_ordinal else planned end as kept
-  from heddle_run where id = %(run_id)s and state in ('failed', 'expired')
+  from heddle_run where id = %(run_id)s
+    and (state in ('failed', 'expired') or state = 'cancelled' and error ->> 'where' = %(above)s::text)
 ), lost (run_id, ordinal) as (
   select s.run_id, s.ordinal from heddle_step s join r0 on s.run_id = r0.id
   where s.state in ('cancelled', 'skipped') and s.fault ->> 'where' = %(lost)s

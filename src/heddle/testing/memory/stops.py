@@ -198,11 +198,20 @@ def _is_sharing(step: StepRow) -> bool:
 
 
 def retry_run(
-    tables: Tables, *, run_id: uuid.UUID, lost: str, model_lanes: Sequence[int], look_lanes: Sequence[int]
+    tables: Tables,
+    *,
+    run_id: uuid.UUID,
+    lost: str,
+    above: str | None,
+    model_lanes: Sequence[int],
+    look_lanes: Sequence[int],
 ) -> Rows:
     """Make what failed in a run due again and let its function run again; what lost first_of stays what it is."""
     row = tables.runs.get(run_id)
-    if row is None or row.state not in ("failed", "expired"):
+    if row is None:
+        return []
+    was_stopped_above = row.state == "cancelled" and above is not None and (row.error or {}).get("where") == above
+    if row.state not in ("failed", "expired") and not was_stopped_above:
         return []
     kept = row.stop_ordinal if row.stopping in ("cancelled", "expired") else row.planned
     looks = dict(zip(model_lanes, look_lanes, strict=True))
