@@ -254,6 +254,23 @@ class AgainSuite:
         shown = (await house.calls(run_id))[1]
         assert (shown.state, shown.output, house.count("run")) == (StepState.SUCCEEDED, ["paid for", "late"], 2)
 
+    async def test_retry_when_the_answer_to_a_paid_call_came_after_the_stop_then_it_is_taken_and_not_paid_again(
+        self, house: House
+    ) -> None:
+        run_id, child_id, worker, sent = await sending(house)
+        await expire(house, run_id, worker)
+        await house.settle(scene.done(sent, "late picture"))
+
+        asked = await asked_after(house, run_id, worker)
+        await house.settle(scene.done(asked, asked.result))
+        await house.begin(child_id, worker, ending=scene.returned(1))
+        await house.pump(worker)
+
+        assert (asked.state, asked.number, asked.attempt_state) == ("unknown", sent.number, "late")
+        assert (await house.calls(run_id))[1].output == ["late picture"]
+        assert house.charges() == [("charge", scene.COST_NANO_USD)]
+        assert house.count("slot") == 0
+
     async def test_retry_when_it_is_not_known_what_became_of_a_paid_call_then_it_is_asked_after(
         self, house: House
     ) -> None:

@@ -25,8 +25,8 @@ _OPEN = frozenset(
 )
 # Attempts that were closed before anybody knew what became of them.
 _GIVEN_UP = frozenset((attempt.AttemptState.REJECTED.value, attempt.AttemptState.ABANDONED.value))
-# Attempts whose result may have come by another way than a poll.
-_KNOWN = frozenset((attempt.AttemptState.DONE.value, attempt.AttemptState.LATE.value))
+# Attempts of which the answer came when nobody waited for it: in doubt, or cancelled and begun again since.
+_ANSWERED = frozenset({attempt.AttemptState.DONE.value, attempt.AttemptState.LATE.value})
 # Answers to a re-send that say nothing of the first send: the job may exist all the same.
 _TELLS_NOTHING = frozenset(
     {
@@ -89,7 +89,7 @@ class Poller:
     async def _outcome(
         self, claimed: store.Claimed, endpoint: parts_module.Endpoint, request: provider_port.ProviderRequest
     ) -> settle.Outcome:
-        if claimed.attempt_state in _KNOWN and claimed.result is not None:
+        if claimed.attempt_state in _ANSWERED and claimed.result is not None:
             recorder.event(events.ATTEMPT_RESOLVED, endpoint=endpoint.row.name, state="done")
             return settle.Completed(output=claimed.result)
         if claimed.handle is not None:

@@ -1,4 +1,4 @@
-"""A call in doubt is asked after, unless its worker has told meanwhile that its attempt came to nothing."""
+"""A call in doubt is asked after, unless its worker has told meanwhile what its attempt came to."""
 
 import asyncio
 import random
@@ -47,7 +47,7 @@ class House:
     def outcome_of(self, **changes: Any) -> settle.Outcome:
         """Act on a claimed poll; give what was concluded."""
         claimed: store.Claimed = claims.claimed(
-            purpose="poll", endpoint_id=7, **{"attempt_state": "rejected", **changes}
+            **{"purpose": "poll", "endpoint_id": 7, "attempt_state": "rejected"} | changes
         )
         asyncio.run(self.poller.act(claimed))
         (outcome,) = self.concluded
@@ -92,10 +92,11 @@ def test_act_when_a_job_that_was_given_up_cannot_be_asked_after_then_the_call_is
     assert outcome == settle.Absent()
 
 
-def test_act_when_the_result_of_a_job_that_was_given_up_is_kept_then_it_is_not_asked_after_again() -> None:
+@pytest.mark.parametrize("state", ["done", "late"])
+def test_act_when_the_answer_came_while_nobody_waited_for_it_then_it_is_taken_and_nobody_is_asked(state: str) -> None:
     house = House()
 
-    outcome = house.outcome_of(state="unknown", attempt_state="late", handle="job-9", result="picture")
+    outcome = house.outcome_of(state="unknown", attempt_state=state, result={"picture": 7}, handle="job-1")
 
-    assert outcome == settle.Completed(output="picture")
     assert house.polled == []
+    assert outcome == settle.Completed(output={"picture": 7})

@@ -2,6 +2,7 @@
 -- Rows: step, ready, lease, slot, limit_delta, timer, event, run. Locks in order: run (held) -> step -> ready -> lease. Indexes: keys.
 -- Attempts that a stop cut off count too, so that the next one gets a number of its own; what is left of a job being cancelled is let go.
 -- A job that a provider has, or may have, is asked after instead of being paid again: its step is `pending` or `unknown` under the same attempt.
+-- So is a call whose answer came after it had been cancelled: what was paid for is read from its attempt (engine.poll).
 -- Calls that lost first_of stay what they are, and so does what takes a value from them.
 -- A call that shares results looks again before it is paid for: an equal one may be under way by now (`looks`, from look_lanes).
 -- Cleanup calls of an expired run are removed: the function runs again without having been stopped.
@@ -25,15 +26,17 @@ with recursive moment as materialized (
   select l.run_id, c.ordinal from lost l join heddle_step s on s.run_id = l.run_id and s.ordinal = l.ordinal
   cross join lateral unnest(s.children) as c (ordinal)
 ), again as materialized (
-  select s.run_id, s.ordinal, a.state = 'accepted' as is_accepted, a.send_by,
-    coalesce(a.state in ('accepted', 'sending', 'unknown'), false) and k.tid is not null as is_abroad, k.tid, (
+  select s.run_id, s.ordinal, a.send_by, coalesce(a.state in ('accepted', 'sending', 'unknown'), false) and k.tid is not null as is_abroad, k.tid,
+    case when k.tid is not null and a.state = 'accepted' then 'pending' when k.tid is not null and a.state in ('sending', 'unknown')
+      or s.state = 'cancelled' and a.state in ('done', 'late') and a.is_answered then 'unknown' end as asked, (
       select count(*)::int from unnest(s.parents) as p (ordinal)
       join heddle_step q on q.run_id = s.run_id and q.ordinal = p.ordinal and q.state <> 'succeeded') as blockers,
     greatest(s.attempts, (select max(t.number) from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)) as tried
   from heddle_step s join r0 on s.run_id = r0.id
   left join lateral (select k.ctid as tid from heddle_slot k where k.run_id = s.run_id and k.ordinal = s.ordinal offset 0) k on true
   left join lateral (
-    select t.state, t.send_by from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal order by t.number desc limit 1
+    select t.state, t.send_by, t.result is not null as is_answered from heddle_attempt t
+    where t.run_id = s.run_id and t.ordinal = s.ordinal order by t.number desc limit 1
   ) a on true
   where s.state in ('failed', 'cancelled', 'skipped') and s.ordinal <= r0.kept
     and s.ordinal not in (select ordinal from lost)
@@ -41,11 +44,11 @@ with recursive moment as materialized (
   delete from heddle_step s using r0 where s.run_id = r0.id and s.ordinal > r0.kept
 ), steps as (
   update heddle_step s set
-    state = case when a.is_abroad then (case when a.is_accepted then 'pending' else 'unknown' end)
-      when a.blockers > 0 then 'blocked' when s.kind in ('step', 'model') then 'due' else 'waiting' end,
-    lane = coalesce((select l.look_lane from looks l where l.model_lane = s.lane and s.options ? 'reuse' and not a.is_abroad), s.lane),
+    state = case when a.asked is not null then a.asked when a.blockers > 0 then 'blocked' when s.kind in ('step', 'model') then 'due'
+      else 'waiting' end,
+    lane = coalesce((select l.look_lane from looks l where l.model_lane = s.lane and s.options ? 'reuse' and a.asked is null), s.lane),
     blockers = a.blockers, fault = null, output = null, finished_at = null, note = '', attempts = a.tried,
-    attempts_before = case when a.is_abroad then s.attempts_before else a.tried end, crashes = 0,
+    attempts_before = case when a.asked is not null then s.attempts_before else a.tried end, crashes = 0,
     epoch = s.epoch + 1
   from again a
   where s.run_id = a.run_id and s.ordinal = a.ordinal

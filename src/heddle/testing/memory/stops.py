@@ -232,7 +232,7 @@ def retry_run(
     }
     for step in again:
         tables.leases.pop((run_id, step.ordinal), None)
-        if _is_sharing(step) and tables_module.abroad(tables, step) is None:
+        if _is_sharing(step) and _asked(tables, step) is None:
             step.lane = looks.get(step.lane, step.lane)
         _retry_step(tables, step, blockers[step.ordinal])
     row.planned, row.stopping, row.stop_ordinal = kept, None, 0
@@ -249,13 +249,10 @@ def retry_run(
 
 def _retry_step(tables: Tables, step: StepRow, blockers: int) -> None:
     key, now, tried = (step.run_id, step.ordinal), tables.now_s(), max([step.attempts, *step.tries])
-    abroad = tables_module.abroad(tables, step)
-    if abroad is not None:
-        # Asked after instead of being paid again.
-        state = "pending" if abroad.state == "accepted" else "unknown"
-    else:
+    abroad, asked = tables_module.abroad(tables, step), _asked(tables, step)
+    if abroad is None:
         tables.free_slot(key)
-        state = "blocked" if blockers else "due" if step.kind in ("step", "model") else "waiting"
+    state = asked or ("blocked" if blockers else "due" if step.kind in ("step", "model") else "waiting")
     # The law knows the way of a skipped call back over being blocked.
     if step.state == "skipped" and state != "blocked":
         tables.move_step(step, "blocked")
@@ -263,7 +260,7 @@ def _retry_step(tables: Tables, step: StepRow, blockers: int) -> None:
         raise tables_module.LawBroken(f"step {step.run_id}.{step.ordinal} failed and would wait for others")
     tables.move_step(step, state)
     step.blockers, step.fault, step.output, step.finished_at, step.note = blockers, None, None, None, ""
-    step.attempts_before = step.attempts_before if abroad is not None else tried
+    step.attempts_before = step.attempts_before if asked is not None else tried
     step.attempts, step.crashes, step.epoch = tried, 0, step.epoch + 1
     if state == "due":
         tables.put_ready(step.lane, step.tenant_id, *key)
@@ -271,8 +268,18 @@ def _retry_step(tables: Tables, step: StepRow, blockers: int) -> None:
         tables.timers.setdefault((*key, "begin"), now)
     elif state == "pending":
         tables.timers.setdefault((*key, "poll"), now)
-    elif abroad is not None:
-        tables.timers.setdefault((*key, "reconcile"), max(now, abroad.send_by or now))
+    elif state == "unknown":
+        tables.timers.setdefault((*key, "reconcile"), max(now, step.tries[tried].send_by or now))
+
+
+def _asked(tables: Tables, step: StepRow) -> str | None:
+    """Tell in which state a call is asked after instead of being paid again; None when it is begun again."""
+    abroad = tables_module.abroad(tables, step)
+    if abroad is not None:
+        return "pending" if abroad.state == "accepted" else "unknown"
+    last = step.tries[max(step.tries)] if step.tries else None
+    is_answered = last is not None and last.state in ("done", "late") and last.result is not None
+    return "unknown" if step.state == "cancelled" and is_answered else None
 
 
 STATEMENTS: dict[str, Statement] = {
