@@ -17,6 +17,8 @@ from tests.simulation import workflows
 TENANTS = ("acme", "zeta")
 WEBHOOK_URL = "https://shop.example/hooks"
 SUBMIT_FOR_S = 10.0
+# More than a day takes: every try after the first of it may succeed.
+BUILDS_MAX = 100
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Customers:
         self.rng = rng
         # Drawn from a source of their own, so that the others do what they did before.
         self.callers = world.rng("callers")
+        self.builders = world.rng("builders")
         self.runs: list[Wanted] = []
         self.problems: list[str] = []
 
@@ -111,6 +114,24 @@ class Customers:
             self.world.note(f"somebody cancels {wanted.run_id}")
             self.world.doors.cancel(tenant=new.tenant, run_id=wanted.run_id)
         if rng.random() < 0.3:
+            self._retry(new.tenant, wanted)
+
+    async def build(self) -> None:
+        """Have a run whose function fails beside a child of it, and try it again until both have come to their end."""
+        rng = self.builders
+        name = rng.choice(list(workflows.HOUSES))
+        new = records.NewRun(
+            tenant=self.world.tenant(rng.choice(TENANTS)),
+            workflow=name,
+            version=1,
+            input=workflows.HOUSES[name].draw(rng),
+            webhook_url=WEBHOOK_URL,
+        )
+        wanted = self._submit(new, is_meddled=False)
+        for _ in range(BUILDS_MAX):
+            await asyncio.sleep(1.0 + 3.0 * rng.random())
+            if self.world.doors.run(tenant=new.tenant, run_id=wanted.run_id).state is run.RunState.SUCCEEDED:
+                return
             self._retry(new.tenant, wanted)
 
     def _submit(self, new: records.NewRun, *, is_meddled: bool) -> Wanted:

@@ -96,8 +96,10 @@ class Day:
         self.trouble.begin()
         for _ in range(self.rng.randint(2, 4)):
             self.world.start_worker()
+        building = asyncio.create_task(self.customers.build())
         await asyncio.gather(self.customers.come(self.rng.randint(6, 18)), self.trouble.go_on())
         self.trouble.end()
+        await building
         # Once more: a worker that goes on only then may tell of a job, which is looked after to its end.
         for _ in range(2):
             await self._all_over()

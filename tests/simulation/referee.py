@@ -33,7 +33,7 @@ def broken(day: "day_module.Day") -> list[str]:
 
 def _result(day: "day_module.Day", wanted: customers.Wanted, row: RunRow) -> list[str]:
     """Hold a run to its result."""
-    kind = {**workflows.KINDS, **workflows.DIRECT}[wanted.kind]
+    kind = {**workflows.KINDS, **workflows.DIRECT, **workflows.HOUSES}[wanted.kind]
     if row.chain_last is not None:
         row = day.world.memory.tables.runs[row.chain_last]
     name = f"run {row.id} of {wanted.kind}({wanted.given})"

@@ -4,6 +4,7 @@
 stops it.
 """
 
+import asyncio
 import dataclasses
 import random
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from heddle import Retry
 from heddle.core.policy import backoff
 
 PATIENT = Retry(max_attempts=20, waits=backoff.BackoffOptions(transient_base_s=0.1, cap_s=2.0))
+# In seconds of the day: houses are built from its beginning, and stopped again and again till then.
+BALKS_UNTIL_S = 12.0
 ALWAYS = frozenset({"succeeded"})
 
 paint_a = heddle.model("sim_paint_a", retry=PATIENT)
@@ -118,6 +121,22 @@ async def sim_family(first: int, count: int) -> int:
     children = [sim_chain(number=first + k, length=2) for k in range(count)]
     galleries = sim_gallery(first=first, count=2)
     return sim_total(numbers=[*children, galleries])
+
+
+@heddle.step(retry=Retry(max_attempts=1))
+async def sim_balk(number: int) -> int:
+    """Fail until some of the day is over."""
+    if asyncio.get_running_loop().time() < BALKS_UNTIL_S:
+        raise ValueError(f"{number} is not liked yet")
+    return number
+
+
+@heddle.workflow
+async def sim_house(number: int) -> int:
+    """Have a child that buys, and fail beside it."""
+    edited = sim_edit(number=number)
+    await sim_balk(number=number)
+    return await edited
 
 
 @heddle.workflow
@@ -259,4 +278,9 @@ DIRECT: dict[str, Kind] = {
         draw=lambda rng: {"number": rng.randrange(SHARED_NUMBERS)},
         right=lambda given, found: found["value"] == painted(given["number"]),
     ),
+}
+
+# Runs whose function fails beside an open child, until they are tried again late enough.
+HOUSES: dict[str, Kind] = {
+    "sim_house": Kind(draw=_number, right=lambda given, found: found == _edit(given["number"])),
 }
