@@ -25,6 +25,17 @@ def test_picture_when_made_of_crumbs_then_refused_before_its_end(media_type: str
         media.picture_size(media_type, memoryview(crumbs))
 
 
+def test_is_empty_when_the_folder_is_not_there_then_it_is_till_a_tenant_has_something(
+    store: blobs.FilesystemBlobs, tmp_path: pathlib.Path
+) -> None:
+    before = store.is_empty_sync()
+    assert store.check_sync() is None
+    checked = store.is_empty_sync()
+    store.write_sync(tenant="acme", chunks=[b"hello"], claimed_media_type=None)
+
+    assert (before, checked, store.is_empty_sync()) == (True, True, False)
+
+
 def test_discard_when_the_disk_is_full_then_nothing_stays(store: blobs.FilesystemBlobs, tmp_path: pathlib.Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:

@@ -3,6 +3,7 @@
 Real workers, PostgreSQL and a simulated seller that is asked after nobody but when it has called back.
 """
 
+import asyncio
 import contextlib
 import pathlib
 import uuid
@@ -13,7 +14,9 @@ import pytest
 from heddle import wiring
 from heddle.core import artifact
 from heddle.core.run import RunState
+from heddle.engine import reuse
 from heddle.ports import records
+from heddle.store import standing
 from tests import pg
 from tests.integration import canary_child, shaped_models, town, working
 from tests.races import scene
@@ -177,3 +180,39 @@ async def test_result_when_its_picture_was_removed_then_another_tenant_pays_for_
         assert kept == picture_of(other)
         assert there.book("there").paid == 2
         assert there.broken() == {}
+
+
+async def test_result_when_the_artifact_folder_is_not_there_then_the_call_waits_for_it_and_pays_nothing(
+    database: pg.Database, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    async with opened(database, folder) as there:
+        first = await asked(OWN, seed=7)
+        hidden = [(path, tmp_path / path.name) for path in folder.iterdir() if not path.name.startswith(".")]
+        for path, elsewhere in hidden:
+            path.rename(elsewhere)
+        run_id = await working.submitted(f"model:{OWN}", {"scene": "espresso", "seed": 7})
+        told = await told_of(run_id)
+        problem = standing.checks(storage=canary_child.storage(folder), state_dir=tmp_path)["artifacts"]
+        not_ready = await scene.in_thread(problem)
+        for path, elsewhere in hidden:
+            elsewhere.rename(path)
+        second = await working.waited(run_id)
+
+        assert reuse.NOT_MOUNTED in told
+        assert "mount it" in (not_ready or "")
+        assert await scene.in_thread(problem) is None
+        assert (second.state, second.cost_nano_usd) == (RunState.SUCCEEDED, 0)
+        assert picture_of(first) == picture_of(second)
+        assert there.book("there").paid == 1
+
+
+async def told_of(run_id: uuid.UUID) -> str:
+    """Wait until a run's call has a fault; give what it says."""
+    for _ in range(int(working.PATIENCE_S * 20)):
+        call = await call_of(run_id)
+        if call.fault is not None:
+            return call.fault.message
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no fault within {working.PATIENCE_S:g} s")

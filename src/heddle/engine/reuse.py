@@ -27,6 +27,8 @@ WAITING_MAX = 10_000
 
 LOOKS_MAX = 4
 """Results found one after the other, each without its artifacts, before a call fails for now."""
+NOT_MOUNTED = "the artifact folder of this worker holds nothing: mount it, or set HEDDLE_ARTIFACT_DIR"
+"""Said instead of taking a result for lost, which would be paid for again."""
 
 
 class Reuser:
@@ -81,7 +83,9 @@ class Reuser:
             try:
                 if found.outcome == "found":
                     await self._own_media(claimed, found)
-            except blobs.BlobMissing:
+            except blobs.BlobMissing as error:
+                if await self._parts.blobs.is_empty():
+                    raise blobs.BlobUnread(NOT_MOUNTED) from error
                 recorder.count(metrics.REUSE_LOOKS, outcome="lost")
                 look = dataclasses.replace(look, lost=(found.run_id, found.ordinal))
                 continue

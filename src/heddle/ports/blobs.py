@@ -46,3 +46,7 @@ class Blobs(Protocol):
     async def check(self) -> str | None:
         """Tell what is wrong with the storage, None when nothing is."""
         ...
+
+    async def is_empty(self) -> bool:
+        """Tell whether no tenant has anything here: of a storage that should hold something, that it is not there."""
+        ...

@@ -126,6 +126,18 @@ class FilesystemBlobs:
             return f"{self._directory} has {free_bytes} bytes free; one artifact may take {self._bytes_max}"
         return None
 
+    async def is_empty(self) -> bool:
+        """Tell whether no tenant has anything here; a directory that is not there is empty. Raises OSError."""
+        return await asyncio.to_thread(self.is_empty_sync)
+
+    def is_empty_sync(self) -> bool:
+        """Do what ``is_empty`` does, for callers without a loop."""
+        try:
+            with os.scandir(self._directory) as entries:
+                return all(entry.name.startswith(".") or not entry.is_dir() for entry in entries)
+        except FileNotFoundError:
+            return True
+
     def remove_abandoned(self, *, now_s: float, older_than_s: float = ABANDONED_AFTER_S) -> int:
         """Remove what killed processes left half-written; give how many files it was. now_s is Unix time."""
         removed = 0

@@ -20,7 +20,7 @@ def checks(*, storage: blobs.FilesystemBlobs, state_dir: pathlib.Path) -> dict[s
         "database": _database,
         "schema": _schema,
         "partitions": _partitions,
-        "artifacts": storage.check_sync,
+        "artifacts": functools.partial(_artifacts, storage),
         "disk": functools.partial(disk.shortage, state_dir),
     }
 
@@ -44,6 +44,23 @@ def _schema() -> str | None:
             return schema.problem(())
         cursor.execute(statements.load("migrations_applied"))
         return schema.problem(name for (name,) in cursor.fetchall())
+
+
+def _artifacts(storage: blobs.FilesystemBlobs) -> str | None:
+    from django.db import connection
+
+    problem = storage.check_sync()
+    if problem is not None or not storage.is_empty_sync():
+        return problem
+    with connection.cursor() as cursor:
+        cursor.execute(statements.load("artifacts_known"))
+        is_known = cursor.fetchone() == (True,)
+    if not is_known:
+        return None
+    return (
+        "the artifact folder holds nothing, and the database knows of artifacts: mount it, or set HEDDLE_ARTIFACT_DIR; "
+        "if they are lost for good, make a folder of any name in it"
+    )
 
 
 def _partitions() -> str | None:

@@ -69,6 +69,10 @@ class NoBlobs:
         """Find nothing wrong."""
         return None
 
+    async def is_empty(self) -> bool:
+        """Tell that it is."""
+        return True
+
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Hand:
