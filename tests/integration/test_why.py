@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from heddle.config import deployment
-from heddle.core import reasons, settle
+from heddle.core import faults, reasons, settle
 from heddle.program import registry
 from heddle.store import django as django_store
 from tests import pg
@@ -210,6 +210,27 @@ async def test_why_when_the_endpoint_is_paused_then_until_when_and_it_goes_on(si
 
         assert "waits, because endpoint 'studio' is paused for" in str(found)
         await came(site, found, "select state = 'succeeded' from heddle_run where id = %s", run_id)
+
+
+async def test_why_when_the_provider_has_asked_for_a_pause_then_until_when_and_the_endpoint_shows_it(
+    site: Site,
+) -> None:
+    throttled = faults.StepFault(fault=faults.Fault.THROTTLED, message="429")
+    site.studio.answer = settle.Faulted(fault=throttled, retry_after_s=3.0)
+    async with site.working():
+        first = await site.submit("why.calls", number=1)
+        await site.until("select state = 'waiting' from heddle_step where run_id = %s", first)
+        site.studio.answer = None
+        run_id = await site.submit("why.calls", number=2)
+
+        found = await site.until_why(run_id, Cause.RATE_LIMITED)
+        (shown,) = await scene.in_thread(lambda: django_store.DjangoDoors().endpoints())
+
+        assert "waits, because endpoint 'studio' has asked to be sent nothing for 2." in str(found)
+        assert shown.paused_until is not None
+        await came(site, found, "select state = 'succeeded' from heddle_run where id = %s", run_id)
+    (shown,) = await scene.in_thread(lambda: django_store.DjangoDoors().endpoints())
+    assert shown.paused_until is None
 
 
 async def test_why_when_the_provider_works_on_it_then_since_when_and_when_it_is_asked_again(site: Site) -> None:

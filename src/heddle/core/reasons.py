@@ -106,13 +106,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Hold one scope of an endpoint. Times are seconds from now; None or below zero means over."""
+    """Hold one scope of an endpoint. Times are seconds from now; None or below zero means over. ``frozen_in_s``: its
+    provider has asked for it; ``is_short``: no room was left for a call, by a limit other than those that are shown.
+    """
 
     name: str
     concurrency: int | None = None
     in_flight: int = 0
     per_min: int | None = None
     rate_in_s: float | None = None
+    frozen_in_s: float | None = None
+    is_short: bool = False
     breaker: str = "closed"
     open_in_s: float | None = None
     probe_in_s: float | None = None

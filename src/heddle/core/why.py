@@ -240,6 +240,12 @@ def _closed(endpoint: Endpoint, named: str) -> Found | None:
 def _full(endpoint: Endpoint, named: str) -> tuple[Reason, float] | None:
     """Tell which scope of an endpoint has no room, and in how many seconds it is known to have some (0: not known)."""
     for scope in endpoint.scopes:
+        if scope.frozen_in_s is not None and scope.frozen_in_s > 0:
+            clause = (
+                f"{named} waits, because endpoint {endpoint.name!r} has asked to be sent nothing for "
+                f"{_time(scope.frozen_in_s)} more (scope {scope.name!r})"
+            )
+            return Reason(cause=Cause.RATE_LIMITED, clause=clause), scope.frozen_in_s
         if scope.concurrency is not None and scope.in_flight >= scope.concurrency:
             slots = f"the {scope.concurrency} slots" if scope.concurrency > 1 else "the one slot"
             clause = (
@@ -255,6 +261,12 @@ def _full(endpoint: Endpoint, named: str) -> tuple[Reason, float] | None:
                 f"requests a minute and the next in {_time(scope.rate_in_s)}"
             )
             return Reason(cause=Cause.RATE_LIMITED, clause=clause), scope.rate_in_s
+        if scope.is_short:
+            clause = (
+                f"{named} waits, because what is left of the tokens or images a minute of scope {scope.name!r} "
+                f"(endpoint {endpoint.name!r}) is too little for what is in line"
+            )
+            return Reason(cause=Cause.RATE_LIMITED, clause=clause), 0.0
     return None
 
 

@@ -132,6 +132,25 @@ def test_why_when_the_first_choice_is_closed_and_the_second_full_then_the_second
     assert "one of the 4 slots of scope 'second' (endpoint 'second'), where 4 are in flight" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("scope", "said", "likely_s"),
+    [
+        ({"frozen_in_s": 40.0}, "endpoint 'first' has asked to be sent nothing for 40 s more (scope 'first')", 40.0),
+        ({"is_short": True}, "the tokens or images a minute of scope 'first' (endpoint 'first') is too little", 0.1),
+        ({"frozen_in_s": -1.0, "rate_in_s": 7.0, "per_min": 2}, "may send 2 requests a minute", 7.0),
+    ],
+)
+def test_why_when_a_limit_leaves_no_room_then_which_and_until_when(
+    scope: dict[str, Any], said: str, likely_s: float
+) -> None:
+    found = explained(call(kind="model", endpoints=(endpoint("first", **scope),), place=reasons.Place(before=0)))
+
+    assert found.chain[0].cause is Cause.RATE_LIMITED
+    assert said in str(found)
+    assert found.eta is not None
+    assert found.eta.likely_s == likely_s
+
+
 def test_why_when_every_endpoint_is_closed_then_the_one_that_opens_first_leads() -> None:
     endpoints = (
         endpoint("first", breaker="open", open_in_s=200.0),

@@ -65,6 +65,9 @@ select r.state, r.stopping, r.workflow, r.version, r.error ->> 'message' as erro
             'per_min', v.requests_per_min,
             'rate_in_s', case when v.requests_per_min is not null then greatest(0, extract(epoch from v.tat - now)
               - 60.0 / v.requests_per_min * (v.requests_burst - 1)) end::float8,
+            'frozen_in_s', extract(epoch from greatest(v.frozen_until,
+              (select max(d.frozen_until) from heddle_limit_delta d where d.scope_id = v.id)) - now)::float8,
+            'is_short', v.full_since is not null and coalesce(v.tokens_per_min, v.images_per_min) is not null,
             'breaker', v.breaker, 'open_in_s', extract(epoch from v.open_until - now)::float8,
             'probe_in_s', extract(epoch from v.probe_until - now)::float8,
             'paused_in_s', extract(epoch from v.paused_until - now)::float8) order by v.id)

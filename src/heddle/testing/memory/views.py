@@ -168,7 +168,9 @@ def endpoint_views(tables: Tables) -> Rows:
             min((value for value in values if value is not None), default=None)
             for values in ([scope.concurrency for scope in scopes], [scope.requests.per_min for scope in scopes])
         ]
-        paused = max((scope.paused_until for scope in scopes if scope.paused_until is not None), default=None)
+        paused = max(
+            (until for scope in scopes for until in _pauses(tables, scope) if until > tables.now_s()), default=None
+        )
         head = (endpoint.name, endpoint.adapter, endpoint.url, endpoint.secret_name, _models(tables, endpoint.id))
         rows.append(
             (*head, in_flight, *least, _worst(scopes), moment(paused), moment(endpoint.paused_at), endpoint.regions)
@@ -178,6 +180,11 @@ def endpoint_views(tables: Tables) -> Rows:
 
 def _models(tables: Tables, endpoint_id: int) -> list[str] | None:
     return sorted(route.model for route in tables.routes if route.endpoint_id == endpoint_id) or None
+
+
+def _pauses(tables: Tables, scope: ScopeRow) -> list[float]:
+    told = [delta.frozen_until for delta in tables.deltas if delta.scope_id == scope.id]
+    return [scope.frozen_until, *told] + ([] if scope.paused_until is None else [scope.paused_until])
 
 
 def _worst(scopes: list[ScopeRow]) -> str:

@@ -111,7 +111,8 @@ def _endpoints(tables: Tables, step: StepRow) -> list[dict[str, Any]] | None:
         endpoint = tables.endpoints[route.endpoint_id]
         scopes = []
         for scope in (tables.scopes[scope_id] for scope_id in sorted(endpoint.scope_ids)):
-            released = sum(delta.released for delta in tables.deltas if delta.scope_id == scope.id)
+            deltas = [delta for delta in tables.deltas if delta.scope_id == scope.id]
+            frozen_until = max([scope.frozen_until, *(delta.frozen_until for delta in deltas)])
             per_min, rate_in_s = scope.requests.per_min, None
             if per_min is not None:
                 rate_in_s = max(0.0, scope.requests.tat - now - 60.0 / per_min * (scope.requests.burst - 1))
@@ -119,9 +120,12 @@ def _endpoints(tables: Tables, step: StepRow) -> list[dict[str, Any]] | None:
                 {
                     "scope": scope.name,
                     "concurrency": scope.concurrency,
-                    "in_flight": scope.in_flight - released,
+                    "in_flight": scope.in_flight - sum(delta.released for delta in deltas),
                     "per_min": per_min,
                     "rate_in_s": rate_in_s,
+                    "frozen_in_s": frozen_until - now,
+                    "is_short": scope.full_since is not None
+                    and (scope.tokens.per_min is not None or scope.images.per_min is not None),
                     "breaker": scope.breaker,
                     "open_in_s": scope.open_until - now if scope.breaker == "open" else None,
                     "probe_in_s": None if scope.probe_until is None else scope.probe_until - now,
