@@ -20,6 +20,8 @@ import pydantic
 
 from heddle import client
 from heddle.ports import blobs, doors, operators, provider
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +153,7 @@ def refusal_of(error: Exception) -> Refusal:
     for kind, convert in _RULES:
         if isinstance(error, kind):
             return convert(error)
-    logger.error("a request failed in a way that no rule names", exc_info=error)
+    recorder.event(events.REQUEST_FAILED, error=error)
     return Refusal("internal", "The request failed for a reason that is not yours; it is in the log.")
 
 

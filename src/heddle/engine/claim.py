@@ -21,7 +21,7 @@ from heddle.ports import calls as calls_port
 from heddle.ports import store
 from heddle.program import definitions, mapping, registry
 from heddle.telemetry import recorder
-from heddle.telemetry.catalog import metrics
+from heddle.telemetry.catalog import events, metrics
 
 ACTIVATIONS, ASYNC_STEPS, SYNC_STEPS, POLLS = 1, 2, 3, 4
 _IDLE_FIRST_S = 0.004
@@ -344,6 +344,7 @@ class Claimer:
         strangers = [ref for ref in found if parts.hold.get((ref.run_id, ref.ordinal)) is None]
         await parts.store.give_back(leases=strangers)
         self._unknown -= asked
+        recorder.event(events.COMMIT_AMBIGUOUS, stage="claim", count=len(asked))
 
     async def let_go_unsent(self) -> set[store.LeaseRef]:
         """Let go of calls that admissions of unknown outcome leased, and give them: their intents stand, and none was

@@ -232,9 +232,11 @@ class Executor:
                 return failed(faults.Fault.CODE_RAISED, message, f"{where} {' '.join(place).strip()}".strip())
             case compute_port.ComputeTimedOut():
                 recorder.count(metrics.COMPUTE_CALLS, outcome="timed_out")
+                recorder.event(events.COMPUTE_TIMED_OUT, name=where, duration_s=round(outcome.elapsed_s, 3))
                 return failed(faults.Fault.CODE_RAISED, f"the step did not end within {timeout_s:g} s", where)
             case compute_port.ComputeCrashed():
                 recorder.count(metrics.COMPUTE_CALLS, outcome="crashed")
+                recorder.event(events.COMPUTE_CRASHED, name=where, reason=outcome.detail)
                 return failed(faults.Fault.CODE_CRASHED, outcome.detail, where)
             case compute_port.ComputeTooLarge():
                 recorder.count(metrics.COMPUTE_CALLS, outcome="too_large")

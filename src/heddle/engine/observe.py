@@ -18,7 +18,7 @@ from heddle.engine import parts as parts_module
 from heddle.engine import supervise, sweep
 from heddle.ports import store
 from heddle.program import definitions, registry
-from heddle.telemetry import recorder
+from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import events, metrics, slos
 from heddle.telemetry.catalog.records import Merge
 
@@ -29,6 +29,8 @@ _LEADERS: Final = tuple(
     metric for metric in metrics.ALL if metric.merge is Merge.LATEST_OF_LIVING and metric is not metrics.BUILD_INFO
 )
 _BREAKERS: Final = {"closed": 0, "half_open": 1, "open": 2}
+_TURNS: Final = {"closed": events.BREAKER_CLOSED, "half_open": events.BREAKER_PROBED, "open": events.BREAKER_OPENED}
+_ENDS: Final = {"failed": events.RUN_FAILED, "cancelled": events.RUN_CANCELLED, "expired": events.RUN_EXPIRED}
 
 
 class Observer:
@@ -41,6 +43,7 @@ class Observer:
         self._disk_look: asyncio.Future[float] | None = None
         self._was_leader = False
         self._known: set[str] = set()
+        self._breakers: dict[str, str] | None = None
 
     async def one_pass(self) -> None:
         """Set every gauge once, then wait for the next turn."""
@@ -51,12 +54,16 @@ class Observer:
         names = {endpoint.row.name for endpoint in parts.endpoints.values()}
         self._known |= names
         if self._sweeper.is_leader:
-            show(await parts.store.gauges(lease_s=parts.settings.lease_s), parts)
+            gauges = await parts.store.gauges(lease_s=parts.settings.lease_s)
+            show(gauges, parts)
             self._show_gone(names)
+            self._tell_breakers({name: gauges.breakers.get(name, "closed") for name in names})
         elif self._was_leader:
             # Its numbers of then would stand beside those of the next leader, and their alerts would never end.
             for metric in _LEADERS:
                 recorder.retract(metric)
+        if not self._sweeper.is_leader:
+            self._breakers = None
         self._was_leader = self._sweeper.is_leader
         recorder.observe(metrics.STAGE_DURATION, parts.clock.monotonic_s() - started_s, stage="observe")
         recorder.count(metrics.STAGE_ITEMS, stage="observe")
@@ -77,6 +84,14 @@ class Observer:
         except OSError as error:
             recorder.count(metrics.STAGE_ERRORS, stage="observe")
             recorder.event(events.STAGE_FAILED, stage="observe", error=error)
+
+    def _tell_breakers(self, states: dict[str, str]) -> None:
+        """Tell of breakers that stand otherwise than at the look before; at its first look, of those not closed."""
+        before = self._breakers or {}
+        for name, state in sorted(states.items()):
+            if state != before.get(name, "closed"):
+                recorder.event(_TURNS[state], endpoint=name)
+        self._breakers = states
 
     def _show_gone(self, names: set[str]) -> None:
         """Show endpoints that were removed or switched off as idle: nobody would ever say again how they are."""
@@ -127,6 +142,9 @@ def ended(runs: Iterable[store.EndedRun]) -> None:
             recorder.count(metrics.SLO_VALID, slo=key)
         if run.state == run_law.RunState.EXPIRED.value:
             recorder.count(metrics.SLO_BAD, slo=key)
+        if run.state in _ENDS:
+            with context.bind(run_id=run.run_id):
+                recorder.event(_ENDS[run.state], workflow=run.workflow, duration_s=round(run.duration_s, 3))
 
 
 def charged(charges: Iterable[store.Charged], parts: parts_module.Parts) -> None:

@@ -291,6 +291,7 @@ def _record(
         recorder.event(events.WRITE_FENCED, stage="settle", worker=parts.name)
     for endpoint_id, count in report.late_at.items():
         recorder.count(metrics.RESULTS_LATE, count, endpoint=_endpoint_name(endpoint_id, parts))
+        recorder.event(events.ATTEMPT_LATE, endpoint=_endpoint_name(endpoint_id, parts), count=count)
     observe.charged(report.charged, parts)
     observe.ended(report.ended)
     counted: collections.Counter[str] = collections.Counter(item.verdict for item in batch)

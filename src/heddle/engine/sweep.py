@@ -107,6 +107,8 @@ class Sweeper:
             self._reclaim_from_s = now_s + self._parts.settings.lease_s
             self._is_watch_anew = True
             recorder.event(events.RECLAIM_PAUSED, downtime_s=round(self._away_s(now_s), 3))
+        if self._is_lost:
+            recorder.event(events.DATABASE_BACK, downtime_s=round(now_s - self._last_ok_s, 3))
         self._is_lost = False
         self._last_ok_s = now_s
 

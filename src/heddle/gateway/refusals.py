@@ -6,7 +6,6 @@ what a client is told about sending the same request again: never yes where that
 
 import dataclasses
 import json
-import logging
 import math
 import uuid
 from collections.abc import Mapping
@@ -16,8 +15,9 @@ from heddle import client
 from heddle.core import faults
 from heddle.ports import blobs, doors, store
 from heddle.ports import calls as calls_port
+from heddle.telemetry import recorder
+from heddle.telemetry.catalog import events
 
-_LOG = logging.getLogger("heddle.gateway")
 DATABASE_RETRY_AFTER_S = 2
 BUSY_RETRY_AFTER_S = 1
 FULL_RETRY_AFTER_S = 1
@@ -119,7 +119,7 @@ def of_blob(error: blobs.BlobRefused, *, field: str | None = None) -> Refusal:
 def _of_stranger(error: Exception, *, has_key: bool) -> Refusal:
     if type(error).__module__.startswith("django.db"):
         return database_lost(has_key=has_key)
-    _LOG.error("a request failed in a way that no rule names", exc_info=error)
+    recorder.event(events.REQUEST_FAILED, error=error)
     message = "The request failed for a reason that is not yours; it is in the log."
     return Refusal(status=500, code="internal", message=message, may_repeat=has_key)
 

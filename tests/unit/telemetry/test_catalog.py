@@ -101,7 +101,7 @@ def test_diagnosis_that_changes_something_is_named() -> None:
 
 def test_event_with_a_reserved_field_is_named() -> None:
     broken = dataclasses.replace(
-        events.RUN_STARTED, fields=(dataclasses.replace(events.RUN_STARTED.fields[0], name="run_id"),)
+        events.RUN_FAILED, fields=(dataclasses.replace(events.RUN_FAILED.fields[0], name="run_id"),)
     )
 
     assert any("every line has" in problem for problem in checks.problems_of_event(broken))

@@ -38,20 +38,20 @@ def test_line_is_json_with_time_level_event_and_ids() -> None:
     trace = context.Trace(trace_id="a" * 32, span_id="b" * 16, is_sampled=True)
 
     with context.bind(run_id="r1", step=2, attempt=1, tenant="brand", trace=trace):
-        recorder.event(events.RUN_FAILED, workflow="shoot", fault="budget", reason=None)
+        recorder.event(events.STEP_FAILED, endpoint="studio", fault="budget", reason=None)
 
     (line,) = lines_of(stream)
     assert str(line.pop("ts")).endswith("Z")
     assert line == {
         "level": "warning",
-        "event": "run.failed",
+        "event": "step.failed",
         "run_id": "r1",
         "step": 2,
         "attempt": 1,
         "tenant": "brand",
         "trace_id": "a" * 32,
         "span_id": "b" * 16,
-        "workflow": "shoot",
+        "endpoint": "studio",
         "fault": "budget",
     }
 
@@ -93,12 +93,12 @@ def test_level_is_kept_and_debug_shows_the_rest() -> None:
     quiet, loud = io.StringIO(), io.StringIO()
 
     logs.configure(stream=quiet)
-    recorder.event(events.STEP_CLAIMED, lane="a")
+    recorder.event(events.CALLBACK_REPEATED, endpoint="a")
     logs.configure(stream=loud, level="debug")
-    recorder.event(events.STEP_CLAIMED, lane="a")
+    recorder.event(events.CALLBACK_REPEATED, endpoint="a")
 
     assert quiet.getvalue() == ""
-    assert lines_of(loud)[0]["event"] == "step.claimed"
+    assert lines_of(loud)[0]["event"] == "callback.repeated"
 
 
 def test_unknown_level_is_refused() -> None:

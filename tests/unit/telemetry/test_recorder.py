@@ -120,20 +120,20 @@ def test_event_is_counted_and_logged_at_its_level(caplog: pytest.LogCaptureFixtu
     own = recorder.Recorder()
 
     with caplog.at_level(logging.INFO, logger="heddle"):
-        own.event(events.RUN_FAILED, workflow="a", fault="budget", reason="spent", cost_usd="1.5")
-        own.event(events.STEP_CLAIMED, lane="a")
+        own.event(events.STEP_FAILED, endpoint="a", fault="budget", reason="spent")
+        own.event(events.CALLBACK_REPEATED, endpoint="a")
 
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "run.failed")]
-    assert 'heddle_events_total{event="step.claimed"} 1.0' in text_of(own)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("WARNING", "step.failed")]
+    assert 'heddle_events_total{event="callback.repeated"} 1.0' in text_of(own)
 
 
 def test_event_field_the_catalogue_lacks_is_refused() -> None:
     with pytest.raises(recorder.CatalogueError, match="has no field colour"):
-        recorder.Recorder().event(events.RUN_STARTED, colour="red")
+        recorder.Recorder().event(events.RUN_FAILED, colour="red")
 
 
 def test_event_the_catalogue_lacks_is_refused() -> None:
-    foreign = dataclasses.replace(events.RUN_STARTED, name="run.sung")
+    foreign = dataclasses.replace(events.RUN_FAILED, name="run.sung")
 
     with pytest.raises(recorder.CatalogueError, match="not in the catalogue"):
         recorder.Recorder().event(foreign)

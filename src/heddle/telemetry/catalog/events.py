@@ -68,50 +68,24 @@ def _event(name: str, level: Level, meaning: str, *field_names: str) -> Event:
 DEBUG, INFO, WARNING, ERROR = Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR
 
 # Runs.
-RUN_QUEUED = _event("run.queued", INFO, "A run was accepted and stored.", "workflow", "version", "lane")
-RUN_REFUSED = _event("run.refused", WARNING, "A run was refused.", "workflow", "policy", "reason", "retry_at")
-RUN_STARTED = _event("run.started", INFO, "The first step of a run began.", "workflow", "version")
-RUN_SUCCEEDED = _event("run.succeeded", INFO, "A run ended well.", "workflow", "duration_s", "cost_usd")
-RUN_FAILED = _event(
-    "run.failed", WARNING, "A run ended in failure.", "workflow", "fault", "reason", "duration_s", "cost_usd"
-)
-RUN_CANCEL_REQUESTED = _event("run.cancel_requested", INFO, "Somebody asked for a run to stop.", "workflow", "cause")
-RUN_CANCELLED = _event("run.cancelled", INFO, "A run ended because it was asked to.", "workflow", "cause", "duration_s")
-RUN_EXPIRED = _event("run.expired", WARNING, "A run reached its deadline.", "workflow", "deadline", "duration_s")
-RUN_RETRIED = _event("run.retried", INFO, "A finished run was opened again for its failed steps.", "workflow", "count")
-RUN_SIGNALLED = _event("run.signalled", INFO, "A signal for a run was stored.", "name")
-RUN_REPLAYED = _event("run.replayed", DEBUG, "A request with a known idempotency key got the stored answer.")
+RUN_FAILED = _event("run.failed", WARNING, "A run ended in failure.", "workflow", "duration_s")
+RUN_CANCELLED = _event("run.cancelled", INFO, "A run ended because it was asked to.", "workflow", "duration_s")
+RUN_EXPIRED = _event("run.expired", WARNING, "A run reached its deadline.", "workflow", "duration_s")
 
 # Activations and steps.
-ACTIVATION_FINISHED = _event(
-    "activation.finished", DEBUG, "The workflow function ran over its journal once.", "workflow", "count", "duration_s"
-)
 ACTIVATION_BLOCKED = _event(
     "activation.blocked", ERROR, "The workflow function held its thread too long.", "workflow", "duration_s", "reason"
 )
-STEP_CLAIMED = _event("step.claimed", DEBUG, "A worker took a step.", "lane", "endpoint", "fence")
 STEP_RELEASED = _event("step.released", DEBUG, "A worker gave a step back unsent.", "endpoint", "reason")
-STEP_SENT = _event("step.sent", DEBUG, "The request of a step left for its endpoint.", "endpoint")
-STEP_ACCEPTED = _event("step.accepted", DEBUG, "The provider took the job and will answer later.", "endpoint")
-STEP_SETTLED = _event(
-    "step.settled", DEBUG, "The outcome of a step was stored.", "endpoint", "state", "duration_s", "cost_usd"
-)
 STEP_RETRIED = _event("step.retried", INFO, "A step will be tried again.", "endpoint", "fault", "reason", "retry_at")
-STEP_FELL_BACK = _event("step.fell_back", WARNING, "A step went to an endpoint of a lower tier.", "endpoint", "cause")
 STEP_FAILED = _event("step.failed", WARNING, "A step failed for good.", "endpoint", "fault", "reason")
-STEP_SKIPPED = _event("step.skipped", INFO, "A step was skipped: what it needs did not succeed.", "cause")
-STEP_CANCELLED = _event("step.cancelled", INFO, "A step was cancelled.", "endpoint", "cause")
-STEP_BURIED = _event("step.buried", WARNING, "A step became a dead letter.", "fault", "reason")
 
 # Attempts and money.
 ATTEMPT_UNKNOWN = _event(
     "attempt.unknown", ERROR, "A request was sent and its outcome is not known.", "endpoint", "reason", "cost_usd"
 )
 ATTEMPT_RESOLVED = _event("attempt.resolved", INFO, "An unknown attempt became known.", "endpoint", "state", "cost_usd")
-ATTEMPT_LATE = _event("attempt.late", WARNING, "A result came after its step had moved on.", "endpoint", "cost_usd")
-ATTEMPT_ABANDONED = _event("attempt.abandoned", INFO, "A reserved attempt was never sent.", "endpoint")
-PAYMENT_DUPLICATED = _event("payment.duplicated", ERROR, "A step was paid for twice.", "endpoint", "cost_usd", "reason")
-BUDGET_EXHAUSTED = _event("budget.exhausted", WARNING, "A budget has no room for the next call.", "name", "cost_usd")
+ATTEMPT_LATE = _event("attempt.late", WARNING, "Results came after their steps had moved on.", "endpoint", "count")
 REPLY_UNCLASSIFIED = _event(
     "reply.unclassified", ERROR, "No table names a provider's reply; it is logged whole.", "endpoint", "status", "error"
 )
@@ -146,16 +120,15 @@ SPEND_DOUBTED = _event(
 
 # The database.
 DATABASE_LOST = _event("database.lost", ERROR, "The database cannot be reached.", "address", "error")
-DATABASE_BACK = _event("database.back", INFO, "The database can be reached again.", "address", "downtime_s")
+DATABASE_BACK = _event("database.back", INFO, "The database can be reached again.", "downtime_s")
 DEADLOCK_RETRIED = _event(
     "deadlock.retried", WARNING, "A deadlocked transaction was made again.", "stage", "batch", "error"
 )
 SERIALIZATION_RETRIED = _event(
     "serialization.retried", INFO, "A transaction refused as not serializable was made again.", "stage", "batch"
 )
-COMMIT_AMBIGUOUS = _event("commit.ambiguous", WARNING, "A commit's outcome was read back.", "stage", "state", "error")
-TRANSACTION_HELD = _event(
-    "transaction.held", WARNING, "An old transaction keeps dead rows alive.", "held_by", "duration_s"
+COMMIT_AMBIGUOUS = _event(
+    "commit.ambiguous", WARNING, "Claims whose outcome was not told were read back.", "stage", "count"
 )
 PARTITION_CREATED = _event("partition.created", INFO, "A partition was made ahead of its time.", "name")
 DOORBELL_DEAF = _event("doorbell.deaf", WARNING, "This worker hears no doorbell and polls for work.", "reason")
@@ -174,13 +147,12 @@ SCHEDULE_REFUSED = _event(
 
 # Endpoints.
 BREAKER_OPENED = _event(
-    "breaker.opened", WARNING, "An endpoint gets no more calls for a while.", "endpoint", "epoch", "reason", "retry_at"
+    "breaker.opened", WARNING, "Seen by the leader: an endpoint gets no more calls for a while.", "endpoint"
 )
-BREAKER_PROBED = _event("breaker.probed", INFO, "One call tries whether an endpoint is back.", "endpoint", "epoch")
-BREAKER_CLOSED = _event("breaker.closed", INFO, "An endpoint gets calls again.", "endpoint", "epoch", "downtime_s")
-ENDPOINT_PAUSED = _event(
-    "endpoint.paused", WARNING, "An operator or a Retry-After paused an endpoint.", "endpoint", "cause", "retry_at"
+BREAKER_PROBED = _event(
+    "breaker.probed", INFO, "Seen by the leader: one call tries whether an endpoint is back.", "endpoint"
 )
+BREAKER_CLOSED = _event("breaker.closed", INFO, "Seen by the leader: an endpoint gets calls again.", "endpoint")
 CANARY_ROLLED_BACK = _event(
     "canary.rolled_back",
     WARNING,
@@ -203,7 +175,6 @@ RESTORE_FOUND = _event(
     "restore.found", WARNING, "The database has a new history: all sending is paused until outcomes are known.", "name"
 )
 SENDING_RESUMED = _event("sending.resumed", INFO, "Sending goes on after a restore.", "cause")
-ENDPOINT_RESUMED = _event("endpoint.resumed", INFO, "A paused endpoint gets calls again.", "endpoint", "cause")
 
 # Doors.
 CALLBACK_RECEIVED = _event("callback.received", INFO, "A provider's callback was verified and stored.", "endpoint")
@@ -222,7 +193,7 @@ WEBHOOK_DIED = _event(
     "error",
 )
 WEBHOOK_DISABLED = _event("webhook.disabled", WARNING, "A receiver gets no more deliveries.", "url", "reason")
-REQUEST_FAILED = _event("request.failed", ERROR, "A request could not be answered as asked.", "path", "status", "error")
+REQUEST_FAILED = _event("request.failed", ERROR, "A request failed in a way that no rule names.", "error")
 GATEWAY_LISTENING = _event("gateway.listening", INFO, "A gateway takes requests.", "address", "worker")
 KEY_REFUSED = _event("key.refused", WARNING, "A key was missing, unknown, expired or not allowed.", "key", "reason")
 ARTIFACT_STORED = _event("artifact.stored", DEBUG, "An artifact was stored.", "size_bytes")
@@ -235,20 +206,9 @@ ARTIFACTS_ABANDONED = _event(
 COMPUTE_TIMED_OUT = _event(
     "compute.timed_out", WARNING, "A step's process was ended: it ran too long.", "name", "duration_s"
 )
-COMPUTE_CRASHED = _event("compute.crashed", WARNING, "A step's process died under it.", "name", "exit_code", "reason")
-COMPUTE_RECYCLED = _event(
-    "compute.recycled", DEBUG, "A process of the pool was replaced after its calls.", "pid", "count"
-)
-COMPUTE_UNCAPPED = _event("compute.uncapped", WARNING, "This system cannot cap the memory of a step.", "reason")
+COMPUTE_CRASHED = _event("compute.crashed", WARNING, "A step's process died under it.", "name", "reason")
 
 # The service.
-PROCESS_STARTED = _event("process.started", INFO, "The supervisor started a process.", "process", "pid")
-PROCESS_EXITED = _event("process.exited", WARNING, "A supervised process ended.", "process", "pid", "exit_code")
-PROCESS_GAVE_UP = _event("process.gave_up", ERROR, "A process ended too often to start it again.", "process", "count")
-SERVICE_READY = _event("service.ready", INFO, "The service answers.", "url")
-SETTING_REFUSED = _event("setting.refused", ERROR, "A setting stopped the start.", "setting", "reason")
-CONFIGURATION_APPLIED = _event("configuration.applied", INFO, "What runs where was stored.", "path", "count")
-OVERRIDE_APPLIED = _event("override.applied", INFO, "An operator changed a limit at run time.", "name", "cause")
 TIMER_PUT_OFF = _event(
     "timer.put_off",
     ERROR,

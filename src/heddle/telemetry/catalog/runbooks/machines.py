@@ -146,7 +146,7 @@ ALL: Final = (
     Runbook(
         alert="HeddleWorkersDying",
         user_feels="Some runs take some seconds longer, at most a lease (15 s).",
-        see_it="`heddle_workers_died_total` rises; logs say worker.died and process.exited with the exit code.",
+        see_it="`heddle_workers_died_total` rises; logs say worker.died; what started the worker says its exit code.",
         stop_it="If a release began it, go back to the one before.",
         mend_it="Find what ends them: memory, a blocked loop, a signal, the node.",
         meaning="More than three workers within ten minutes stopped beating without a drain.",
