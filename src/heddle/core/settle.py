@@ -70,7 +70,12 @@ class Unknown:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """Report that the provider, asked by our reference, knows no such job: it was never accepted."""
+    """Report that the provider, asked by our reference, knows no such job: it was never accepted.
+
+    ``is_certain``: no word of a provider that may still change, so that its bound is not waited for.
+    """
+
+    is_certain: bool = False
 
 
 Outcome = Completed | Accepted | StillRunning | Faulted | Unknown | Absent
@@ -179,7 +184,7 @@ def decide(outcome: Outcome, facts: AttemptFacts, *, rng: random.Random) -> Verd
         case Unknown():
             return _after_unknown(outcome.message, facts, rng=rng)
         case Absent():
-            return _after_absent(facts, rng=rng)
+            return _after_absent(outcome, facts, rng=rng)
         case _:
             assert_never(outcome)
 
@@ -250,9 +255,9 @@ def _after_unknown(message: str, facts: AttemptFacts, *, rng: random.Random) -> 
             assert_never(facts.idempotency)
 
 
-def _after_absent(facts: AttemptFacts, *, rng: random.Random) -> Verdict:
+def _after_absent(outcome: Absent, facts: AttemptFacts, *, rng: random.Random) -> Verdict:
     """Take an absent answer as proof only once the provider's stated bound has passed."""
-    remaining_s = facts.lookup_bound_s - facts.unknown_for_s
+    remaining_s = 0.0 if outcome.is_certain else facts.lookup_bound_s - facts.unknown_for_s
     if remaining_s > 0:
         return Reconcile(delay_s=max(0.2, min(remaining_s, 5.0)), message="not found yet; asking again until the bound")
     lost = faults.StepFault(

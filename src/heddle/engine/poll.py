@@ -96,8 +96,9 @@ class Poller:
             return await self._poll(claimed, claimed.handle, endpoint, request)
         if claimed.attempt_state == attempt.AttemptState.REJECTED.value:
             # Whoever was thought dead has said since that it was refused, or never sent: there is no job, and a closed
-            # attempt would take none, so that what is sent under its key would be asked after for ever.
-            return settle.Absent()
+            # attempt would take none, so that what is sent under its key would be asked after for ever. Nor is it
+            # counted for how long its outcome has not been known.
+            return settle.Absent(is_certain=True)
         return await self._reconcile(claimed, endpoint, request)
 
     def _decided(self, claimed: store.Claimed, outcome: settle.Outcome) -> settle.Outcome:
@@ -105,7 +106,7 @@ class Poller:
         is_overdue = (claimed.sent_for_s or 0.0) > self._parts.settings.job_at_most_s
         is_open = isinstance(outcome, settle.StillRunning) and is_overdue
         if claimed.attempt_state in _GIVEN_UP and (is_open or isinstance(outcome, settle.Unknown)):
-            return settle.Absent()
+            return settle.Absent(is_certain=True)
         return outcome
 
     async def _poll(

@@ -203,6 +203,16 @@ def test_decide_when_absent_before_the_bound_then_it_is_asked_again_and_never_se
     assert verdict.delay_s == pytest.approx(delay_s)
 
 
+def test_decide_when_absence_is_certain_then_no_bound_is_waited_for() -> None:
+    # An attempt that was closed by its own worker's word has no time since when its outcome is not known.
+    made = decide(
+        settle.Absent(is_certain=True), idempotency=IdempotencyClass.B, lookup_bound_s=30.0, unknown_for_s=0.0
+    )
+
+    assert isinstance(made, settle.RetryAt)
+    assert made.fault.fault is Fault.NOT_SENT
+
+
 @pytest.mark.parametrize(("number", "verdict"), [(1, settle.RetryAt), (2, settle.RetryAt), (3, settle.Fail)])
 def test_decide_when_absent_past_the_bound_then_it_counts_as_never_sent(number: int, verdict: type) -> None:
     made = decide(

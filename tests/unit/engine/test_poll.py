@@ -89,7 +89,7 @@ def test_act_when_a_job_that_was_given_up_cannot_be_asked_after_then_the_call_is
 
     outcome = house.outcome_of(state="unknown", handle="job-9", sent_for_s=sent_for_s)
 
-    assert outcome == settle.Absent()
+    assert outcome == settle.Absent(is_certain=True)
 
 
 @pytest.mark.parametrize("state", ["done", "late"])
