@@ -10,7 +10,7 @@ from collections.abc import Callable
 import django.http
 
 from heddle.api import problems, ratelimit
-from heddle.telemetry import recorder
+from heddle.telemetry import context, recorder
 from heddle.telemetry.catalog import metrics, slos
 
 POLICY = (
@@ -50,6 +50,10 @@ class Door:
     def __call__(self, request: django.http.HttpRequest) -> django.http.HttpResponseBase:
         """Answer one request."""
         started_s = time.perf_counter()
+        with context.bind(trace=context.parse_traceparent(request.headers.get("traceparent", ""))):
+            return self._answer(request, started_s)
+
+    def _answer(self, request: django.http.HttpRequest, started_s: float) -> django.http.HttpResponseBase:
         response = self._get_response(request)
         if request.method == "HEAD" and _is_ours(request) and response.status_code == 405 and _takes_get(response):
             response = self._headers_of_get(request)

@@ -22,7 +22,7 @@ from heddle.ports import provider as provider_port
 from heddle.ports import store
 from heddle.program import artifacts, registry, trampoline
 from heddle.program.errors import FaultRaised, NotRegistered
-from heddle.telemetry import context, recorder
+from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events, metrics
 
 CRASHES_MAX = 5
@@ -133,7 +133,7 @@ class Executor:
             message = f"the step took its worker down {claimed.crashes} times; it is not tried again"
             self.conclude(claimed, failed(faults.Fault.WORKFLOW_BLOCKED, message, where))
             return
-        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+        with observe.bound(claimed):
             try:
                 outcome = await self._run_step(claimed, where)
             except compute_port.ComputeUnavailable as error:
@@ -270,7 +270,7 @@ class Executor:
         if endpoint is None:
             await self.give_back_unknown(claimed)
             return
-        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+        with observe.bound(claimed):
             try:
                 request = await self.request(claimed, endpoint, fitted(claimed))
             except FaultRaised as error:

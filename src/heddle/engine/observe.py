@@ -120,6 +120,12 @@ def show_pool(parts: parts_module.Parts) -> None:
         recorder.set(metrics.COMPUTE_BUSY, 1 - parts.compute.free / parts.compute.size)
 
 
+def bound(claimed: store.Claimed) -> context.bind:
+    """Bind the ids of a leased step to what is logged while it is worked on, with the trace of its run's caller."""
+    trace = None if claimed.traceparent is None else context.parse_traceparent(claimed.traceparent)
+    return context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number, trace=trace)
+
+
 def started(claimed: store.Claimed) -> None:
     """Count that a leased step is handed over to start; a poll starts nothing, nor does a retry that is put off."""
     if claimed.purpose in ("poll", "park"):

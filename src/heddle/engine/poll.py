@@ -15,7 +15,7 @@ from heddle.engine import parts as parts_module
 from heddle.ports import provider as provider_port
 from heddle.ports import stopping, store
 from heddle.program.errors import FaultRaised
-from heddle.telemetry import context, recorder
+from heddle.telemetry import recorder
 from heddle.telemetry.catalog import events
 
 _POLL_MIN_S = 0.2
@@ -53,7 +53,7 @@ class Poller:
         if endpoint is None:
             await self._executor.give_back_unknown(claimed)
             return
-        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+        with observe.bound(claimed):
             try:
                 request = await self._executor.request(claimed, endpoint, _sent_arguments(claimed))
             except FaultRaised as error:

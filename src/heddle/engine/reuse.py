@@ -13,13 +13,13 @@ from typing import Any
 
 from heddle.core import artifact, faults, plan, settle
 from heddle.core.policy import reuse as policy
-from heddle.engine import execute, media, results
+from heddle.engine import execute, media, observe, results
 from heddle.engine import parts as parts_module
 from heddle.engine import settle as settle_stage
 from heddle.ports import blobs, reusing, store
 from heddle.program import definitions
 from heddle.program.errors import FaultRaised
-from heddle.telemetry import context, recorder
+from heddle.telemetry import recorder
 from heddle.telemetry.catalog import metrics
 
 WAITING_MAX = 10_000
@@ -41,7 +41,7 @@ class Reuser:
 
     async def act(self, claimed: store.Claimed) -> None:
         """Look for an equal call, to this step's settlement or to its place in its model's lane."""
-        with context.bind(run_id=claimed.run_id, step=claimed.ordinal, attempt=claimed.number):
+        with observe.bound(claimed):
             try:
                 look = self._look(claimed)
             except FaultRaised as error:

@@ -179,3 +179,54 @@ async def test_gauges_when_a_disk_hangs_then_the_others_are_shown_and_one_thread
 
     assert (shown, count) == (4, 1)
     assert value("heddle_disk_free_ratio") == 0.25
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("succeeded", []),
+        ("failed", [("WARNING", "run.failed")]),
+        ("expired", [("WARNING", "run.expired")]),
+        ("cancelled", [("INFO", "run.cancelled")]),
+    ],
+)
+def test_ended_when_a_run_did_not_succeed_then_the_log_says_so(
+    state: str, said: list[tuple[str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="heddle"):
+        observe.ended([store.EndedRun(workflow="shoot", state=state, priority="batch", duration_s=2.0)])
+
+    assert told(caplog) == said
+
+
+def test_breakers_when_one_turns_then_it_is_told_once_and_a_new_leader_tells_of_those_not_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watcher = object.__new__(observe.Observer)
+    watcher._breakers = None
+
+    with caplog.at_level("INFO", logger="heddle"):
+        for states in ({"a": "closed", "b": "open"}, {"a": "open", "b": "open"}, {"a": "half_open", "b": "closed"}):
+            watcher._tell_breakers(states)
+
+    assert [name for _, name in told(caplog)] == [
+        "breaker.opened",
+        "breaker.opened",
+        "breaker.probed",
+        "breaker.closed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [(f"00-{'a' * 32}-{'b' * 16}-01", "a" * 32), (None, None), ("not a trace", None)],
+)
+def test_bound_when_a_step_is_worked_on_then_lines_carry_its_ids_and_its_callers_trace(
+    traceparent: str | None, trace_id: str | None
+) -> None:
+    with observe.bound(claims.claimed(traceparent=traceparent)) as ids:
+        assert (ids.run_id, ids.step, ids.attempt, ids.trace_id) == (str(claims.RUN), 3, 2, trace_id)

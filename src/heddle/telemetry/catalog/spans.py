@@ -1,8 +1,9 @@
-"""List the spans that Heddle makes, by the names of the OpenTelemetry semantic conventions 1.44.
+"""List the spans that Heddle is to make, by the names of the OpenTelemetry semantic conventions 1.44.
 
-Data only; no tracer is imported. A long job is not one trace: admission is one, each attempt is its own with links to
-the admission and to the attempt before it, a callback is its own with a link to the attempt (RELIABILITY 5.1). What the
-conventions do not name is under ``heddle.``. Before it: nothing. After: whoever exports traces, and the documentation.
+Data only: no tracer is imported, and nothing writes them yet. A long job is not one trace: admission is one, each
+attempt is its own with links to the admission and to the attempt before it, a callback is its own with a link to the
+attempt (RELIABILITY 5.1). What the conventions do not name is under ``heddle.``. Before it: nothing. After: whoever
+exports traces, and the documentation.
 """
 
 from typing import Final

@@ -36,6 +36,10 @@ def reference() -> str:
         ),
         _table(("Event", "Level", "Fields", "Meaning"), map(_event, events.ALL)),
         "## Spans",
+        (
+            "Not written yet: the names that traces will have. A trace is followed by its id until then: a caller's "
+            "`traceparent` is kept with the run, and log lines of the door and of its steps carry it."
+        ),
         _table(("Name", "Kind", "Attributes", "Links", "Meaning"), map(_span, spans.ALL)),
         "## Objectives",
         _table(("Objective", "Share", "Window", "Good", "Valid"), map(_slo, slos.ALL)),
