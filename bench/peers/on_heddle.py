@@ -1,7 +1,8 @@
 """Jobs on Heddle: the workflows that `heddle worker` loads and the door that submits through the public client.
 
-A no-op job is a run of one step; a chain is a run of three calls, each of which takes its value from the one before; an
-HTTP job is a model call through the `http` adapter. All of it is durable step by step, with nothing switched off.
+A no-op job is a step submitted by itself, which is a run of one step; a chain is a run of three calls, each of which
+takes its value from the one before; an HTTP job is a model call through the `http` adapter, from a workflow. All of it
+is durable step by step, with nothing switched off.
 """
 
 import asyncio
@@ -37,12 +38,6 @@ async def logged_step(number: int) -> None:
     tally.end(number)
 
 
-@heddle.workflow(name="peers_noop")
-async def noop(number: int) -> Any:
-    """Do nothing once."""
-    return noop_step(number=number)
-
-
 @heddle.workflow(name="peers_chain")
 async def chain(number: int) -> Any:
     """Do nothing three times, each after the one before."""
@@ -55,16 +50,13 @@ async def http(number: int) -> Any:
     return workloads.answer(prompt="a coat in a street in Paris", seed=number)
 
 
-@heddle.workflow(name="peers_stamp")
-async def stamp(number: int) -> Any:
-    """Tell how long it took to begin."""
-    return stamp_step(number=number)
-
-
-@heddle.workflow(name="peers_logged")
-async def logged(number: int) -> Any:
-    """Tell of beginning and end."""
-    return logged_step(number=number)
+JOBS = {
+    "noop": "step:peers_noop_step",
+    "stamp": "step:peers_stamp_step",
+    "logged": "step:peers_logged_step",
+    "chain": "peers_chain",
+    "http": "peers_http",
+}
 
 
 class Door:
@@ -84,7 +76,7 @@ class Door:
 
     def submit(self, kind: str, number: int) -> None:
         """Submit one run."""
-        self._client.submit(f"peers_{kind}", {"number": number}, tenant=self._owner)
+        self._client.submit(JOBS[kind], {"number": number}, tenant=self._owner)
 
     def submit_many(self, kind: str, numbers: Sequence[int]) -> None:
         """Submit 500 runs a transaction. Raises what refused one."""
@@ -92,7 +84,7 @@ class Door:
 
         for start in range(0, len(numbers), BATCH):
             part = numbers[start : start + BATCH]
-            requests = [RunRequest(workflow=f"peers_{kind}", input={"number": number}) for number in part]
+            requests = [RunRequest(workflow=JOBS[kind], input={"number": number}) for number in part]
             for outcome in self._client.submit_many(requests, tenant=self._owner):
                 if isinstance(outcome, Exception):
                     raise outcome
