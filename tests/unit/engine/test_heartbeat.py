@@ -89,9 +89,9 @@ class _Pulse:
         """Hold nothing."""
 
 
-def test_beat_when_it_breaks_in_an_unforeseen_way_then_the_thread_beats_on() -> None:
-    pulse = _Pulse()
-    parts = types.SimpleNamespace(
+def parts_of(pulse: _Pulse) -> types.SimpleNamespace:
+    """Give what a heartbeat knows of its worker, number 7."""
+    return types.SimpleNamespace(
         clock=_Clock(),
         settings=settings.Settings(heartbeat_s=5.0),
         name="one",
@@ -100,6 +100,11 @@ def test_beat_when_it_breaks_in_an_unforeseen_way_then_the_thread_beats_on() -> 
         is_draining=False,
         pulse=pulse,
     )
+
+
+def test_beat_when_it_breaks_in_an_unforeseen_way_then_the_thread_beats_on() -> None:
+    pulse = _Pulse()
+    parts = parts_of(pulse)
     heart = heartbeat.Heartbeat(cast("parts_module.Parts", parts), known=lambda _: None, declared_dead=lambda _: None)
 
     waits_s = [heart._guarded_beat(), heart._guarded_beat()]
@@ -109,15 +114,7 @@ def test_beat_when_it_breaks_in_an_unforeseen_way_then_the_thread_beats_on() -> 
 
 async def test_beat_when_the_first_under_an_id_is_taken_then_that_is_told_once_and_a_refused_one_otherwise() -> None:
     pulse, told = _Pulse(), list[tuple[str, int]]()
-    parts = types.SimpleNamespace(
-        clock=_Clock(),
-        settings=settings.Settings(heartbeat_s=5.0),
-        name="one",
-        worker=7,
-        hold=(),
-        is_draining=False,
-        pulse=pulse,
-    )
+    parts = parts_of(pulse)
     heart = heartbeat.Heartbeat(
         cast("parts_module.Parts", parts),
         known=lambda worker: told.append(("known", worker)),
