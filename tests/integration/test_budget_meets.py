@@ -81,9 +81,7 @@ async def test_fallback_when_an_unknown_call_holds_its_price_then_nothing_is_sen
             run_id = await lost(there)
             refused = await bought(there)
             sent_past_the_cap = there.book("second").paid
-            await there.ask(
-                "settle_unknown", run_id=run_id, ordinal=1, verdict="failed", output=None, cost_nano_usd=None
-            )
+            await there.settle_unknown(run_id, verdict="failed")
             served = await bought(there)
             await there.ask("resume", kind=operators.Kind.ENDPOINT, name="first")
             refused_again = await bought(there)

@@ -20,7 +20,7 @@ from heddle import wiring
 from heddle.config import deployment
 from heddle.core import attempt, plan, step
 from heddle.engine import parts as parts_module
-from heddle.ports import provider, records
+from heddle.ports import operators, provider, records
 from heddle.providers import prices, registry
 from heddle.store import apply
 from heddle.store import django as django_store
@@ -164,6 +164,19 @@ class Town:
         """Call the operators' desk."""
         desk = operators_store.DjangoOperators(cleanup_s=scene.CLEANUP_S)
         return await scene.in_thread(lambda: getattr(desk, what)(**given, actor="test"))
+
+    async def settle_unknown(self, run_id: uuid.UUID, *, verdict: str) -> None:
+        """Decide the first call of a run by hand, again for as long as a worker is asking about it just then."""
+        until_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await self.ask(
+                    "settle_unknown", run_id=run_id, ordinal=1, verdict=verdict, output=None, cost_nano_usd=None
+                )
+            except operators.ChangeRefused:
+                if time.monotonic() >= until_s:
+                    raise
+            await asyncio.sleep(LOOK_S)
 
     def attempts(self, *runs: uuid.UUID) -> list[tuple[Any, ...]]:
         """Give where each try of runs went, how it ended and with which code, and what it cost, in order."""

@@ -15,6 +15,7 @@ TOLD_EVERY = 250
 def show(seed: int) -> int:
     """Show one day, move by move, and what it broke."""
     pg.set_up_django()
+    living.silence()
     from tests.simulation import day
 
     made, problems = day.Day(seed), []

@@ -6,7 +6,6 @@ A day that breaks a promise raises ``BadDay`` with the seed, what was broken and
 
 import asyncio
 import hashlib
-import logging
 import random
 
 from heddle.testing.simulation import loop as loop_module
@@ -37,7 +36,6 @@ class Day:
     """Hold one day. ``commits`` counts the transactions that took effect."""
 
     def __init__(self, seed: int) -> None:
-        logging.getLogger("heddle").setLevel(logging.CRITICAL + 1)
         self.seed = seed
         self.rng = random.Random(f"{seed}.day")
         wanted, manners = scenery.drawn(self.rng)

@@ -1,6 +1,7 @@
 """Live seeded days in processes of their own."""
 
 import dataclasses
+import logging
 import multiprocessing
 import multiprocessing.context
 
@@ -16,6 +17,11 @@ class Lived:
     problem: str
 
 
+def silence() -> None:
+    """Write no lines in this process: every failure is one, and nobody reads a day's."""
+    logging.getLogger("heddle").setLevel(logging.CRITICAL + 1)
+
+
 def processes() -> multiprocessing.context.BaseContext:
     """Give the way processes are started: anew, since what lives days may hold threads and connections."""
     return multiprocessing.get_context("spawn")
@@ -24,6 +30,7 @@ def processes() -> multiprocessing.context.BaseContext:
 def live(seed: int) -> Lived:
     """Live one day in this process."""
     pg.set_up_django()
+    silence()
     from tests.simulation import day
 
     made, problem = day.Day(seed), ""

@@ -1,7 +1,6 @@
 """Bar B6 on a virtual clock: 5,000 runs, receivers that fail in every way, 80 hours, and one that hangs."""
 
 import asyncio
-import logging
 import random
 import statistics
 import types
@@ -34,8 +33,6 @@ class Town:
     """Hold workers that only deliver, the store that they share, and the receivers."""
 
     def __init__(self, receivers: Sequence[Receiver], *, seed: int, workers: int, look_s: float) -> None:
-        # Every failure is a line; nobody reads a day's.
-        logging.getLogger("heddle").setLevel(logging.CRITICAL + 1)
         self.loop = loop_module.VirtualLoop()
         self.receivers = list(receivers)
         self.memory = memory_store.Memory(
