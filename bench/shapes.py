@@ -66,13 +66,16 @@ def all_shapes(*, is_quick: bool) -> dict[str, Shape]:
 
 
 def _model_fan_ins() -> list[Shape]:
-    """Give the fan-ins of model calls: few and many endpoints, each with a limit of its own, and many workers."""
+    """Give the fan-ins of model calls: few and many endpoints, each with a limit of its own, and many workers.
+
+    More runs than of the others: with sixteen workers the first seconds go to planning statements, four times in each.
+    """
     return [
         Shape(
             name=f"fan_in_{endpoints}_endpoints_{workers}_workers_steps",
             workflow="bench_model_fan_in",
             input={"width": FAN_IN_WIDTH},
-            runs=1_500,
+            runs=4_000,
             steps=FAN_IN_WIDTH + 1,
             workers=workers,
             endpoints=endpoints,

@@ -112,7 +112,7 @@ def _heddle() -> Contender:
         module="bench.peers.on_heddle",
         environment="",
         needs="postgres",
-        counts=_counts(20_000, 10_000, 5_000, 5_000),
+        counts=_counts(60_000, 30_000, 20_000, 20_000),
         commands=_alike([PYTHON, "-m", "bench.worker", "worker"]),
         stall_s=60.0,
     )
@@ -133,7 +133,7 @@ def _celery(broker: str) -> Contender:
         environment="venv",
         needs=broker,
         broker=broker,
-        counts=_counts(10_000, 5_000, 1_000, 5_000),
+        counts=_counts(10_000, 10_000, 3_000, 5_000),
         commands=commands,
         careful_stall_s=12.0 if broker == "rabbitmq" else 100.0,
     )
@@ -150,7 +150,7 @@ def _dramatiq(broker: str) -> Contender:
         environment="venv",
         needs=broker,
         broker=broker,
-        counts=_counts(20_000, 5_000, 3_000, 5_000),
+        counts=_counts(40_000, 10_000, 10_000, 5_000),
         commands=commands,
         stall_s=12.0 if broker == "rabbitmq" else 70.0,
         careful_stall_s=None if broker == "rabbitmq" else 25.0,
@@ -171,7 +171,7 @@ def _taskiq(broker: str) -> Contender:
         environment="venv",
         needs=broker,
         broker=broker,
-        counts=_counts(20_000, 10_000, 3_000, 5_000),
+        counts=_counts(40_000, 20_000, 10_000, 5_000),
         commands=commands,
         careful_stall_s=None if broker == "rabbitmq" else 25.0,
     )

@@ -1,8 +1,8 @@
 """Jobs on Heddle: the workflows that `heddle worker` loads and the door that submits through the public client.
 
 A no-op job is a step submitted by itself, which is a run of one step; a chain is a run of three calls, each of which
-takes its value from the one before; an HTTP job is a model call through the `http` adapter, from a workflow. All of it
-is durable step by step, with nothing switched off.
+takes its value from the one before; an HTTP job is a model called by itself through the `http` adapter. All of it is
+durable step by step, with nothing switched off.
 """
 
 import asyncio
@@ -44,19 +44,14 @@ async def chain(number: int) -> Any:
     return noop_step(number=noop_step(number=noop_step(number=number)))
 
 
-@heddle.workflow(name="peers_http")
-async def http(number: int) -> Any:
-    """Call the model once."""
-    return workloads.answer(prompt="a coat in a street in Paris", seed=number)
-
-
 JOBS = {
     "noop": "step:peers_noop_step",
     "stamp": "step:peers_stamp_step",
     "logged": "step:peers_logged_step",
     "chain": "peers_chain",
-    "http": "peers_http",
+    "http": f"model:{workloads.MODEL}",
 }
+PROMPT = "a coat in a street in Paris"
 
 
 class Door:
@@ -76,7 +71,7 @@ class Door:
 
     def submit(self, kind: str, number: int) -> None:
         """Submit one run."""
-        self._client.submit(JOBS[kind], {"number": number}, tenant=self._owner)
+        self._client.submit(JOBS[kind], _input(kind, number), tenant=self._owner)
 
     def submit_many(self, kind: str, numbers: Sequence[int]) -> None:
         """Submit 500 runs a transaction. Raises what refused one."""
@@ -84,7 +79,11 @@ class Door:
 
         for start in range(0, len(numbers), BATCH):
             part = numbers[start : start + BATCH]
-            requests = [RunRequest(workflow=JOBS[kind], input={"number": number}) for number in part]
+            requests = [RunRequest(workflow=JOBS[kind], input=_input(kind, number)) for number in part]
             for outcome in self._client.submit_many(requests, tenant=self._owner):
                 if isinstance(outcome, Exception):
                     raise outcome
+
+
+def _input(kind: str, number: int) -> dict[str, Any]:
+    return {"prompt": PROMPT, "seed": number} if kind == "http" else {"number": number}

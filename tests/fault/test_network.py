@@ -90,7 +90,8 @@ def test_network_when_it_fails_in_every_way_then_nothing_is_lost_or_bought_twice
     time.sleep(hole_s)
     network.heal()
     after_hole_s = until_finished(stream, 5, what="runs end after the black hole")
-    runs = site.ended(*stream.run_ids)
+    # Two minutes of cuts offer more than is done meanwhile, and the hole a minute later keeps it all waiting.
+    runs = site.ended(*stream.run_ids, timeout_s=programs.WAIT_S * figures.scaled(short=1, full=10))
     site.until_quiet()
     # A session that its worker gave up is there until the server looks at its line.
     most = WORKERS * SESSIONS_OF_ONE
