@@ -196,12 +196,16 @@ async def sim_onward(left: int, total: int) -> int:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Say how a workflow's input is drawn and what it must give (``right``: of input and output)."""
+    """Say how a workflow's input is drawn and what it must give (``right``: of input and output).
+
+    ``late``: what it may give besides when its run has a deadline, near which no call is tried again.
+    """
 
     draw: Callable[[random.Random], dict[str, Any]]
     right: Callable[[dict[str, Any], Any], bool]
     may_end: frozenset[str] = ALWAYS
     needs_deadline: bool = False
+    late: tuple[int, ...] = ()
     max_cost_nano_usd: int | None = None
 
 
@@ -267,6 +271,7 @@ KINDS: dict[str, Kind] = {
     "sim_capped": Kind(
         draw=_counted(2, 5),
         right=lambda given, found: 0 < found <= min(given["count"], CAPPED_AT),
+        late=(0,),
         max_cost_nano_usd=CAPPED_AT * PRICE_NANO_USD,
     ),
 }
