@@ -4,6 +4,7 @@ Plans are those a worker gets: prepared, generic, under the planner settings of 
 time is not.
 """
 
+import collections
 import json
 import re
 import time
@@ -38,20 +39,27 @@ def stage(
         pg.database(cluster_dsn=postgres_cluster, template=postgres_template, label=f"plans_{size}") as made,
         made.connect() as connection,
     ):
-        house = scene.House(database=made, connection=connection, store=scene.engine_store(made))
-        house.deploy(
-            [scene.endpoint("one")],
-            [scene.deployment.Route(model="m", endpoint="one")],
-            # Wide enough for every claim here, so that calls are weighed and none is held back.
-            scopes=[scene.deployment.Scope(name="one", tokens_per_min=10**9, images_per_min=10**9)],
-        )
-        fill(house, size)
+        fill(deployed(made, connection), size)
+        connection.execute("analyze")
         yield size, connection
+
+
+def deployed(made: pg.Database, connection: psycopg.Connection[Any]) -> scene.House:
+    house = scene.House(database=made, connection=connection, store=scene.engine_store(made))
+    house.deploy(
+        [scene.endpoint("one")],
+        [scene.deployment.Route(model="m", endpoint="one")],
+        # Wide enough for every claim here, so that calls are weighed and none is held back.
+        scopes=[scene.deployment.Scope(name="one", tokens_per_min=10**9, images_per_min=10**9)],
+    )
+    return house
 
 
 def fill(house: scene.House, size: int) -> None:
     made = house.submit(count=max(1, size // STEPS_OF_A_RUN))
-    house.connection.execute("create temp table chosen as select id, row_number() over () - 1 as place from heddle_run")
+    house.connection.execute(
+        "create temp table chosen as select id, row_number() over () - 1 as place from unnest(%s::uuid[]) id", (made,)
+    )
     source = f"from generate_series(0, {size - 1}) n join chosen c on c.place = n / {STEPS_OF_A_RUN}"
     tenth = f"{source} where n % 10 = 0"
     lane = f"case n % 2 when 0 then {LANE_STEP} else {LANE_MODEL} end"
@@ -73,26 +81,38 @@ def fill(house: scene.House, size: int) -> None:
     house.connection.execute("update heddle_run set open = 100000, state = 'running'")
     house.connection.execute("delete from heddle_ready where ordinal = 0")
     house.connection.execute("drop table chosen")
-    house.connection.execute("analyze")
-    assert made
 
 
 def explain(connection: psycopg.Connection[Any], name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Run a statement as a worker does and give its plan; what it changed is rolled back."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statements.load(name))))
-    text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statements.load(name)).replace(
-        "%%", "%"
-    )
+    """Prepare a statement as a worker does, run it once and give its plan; what it changed is rolled back."""
+    prepare(connection, name)
+    try:
+        return run(connection, name, parameters)
+    finally:
+        connection.execute(f"deallocate hot_{name}")  # type: ignore[arg-type]
+
+
+def prepare(connection: psycopg.Connection[Any], name: str) -> None:
+    names = names_of(name)
+    text = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", statements.load(name))
+    connection.execute(f"prepare hot_{name} as {text.replace('%%', '%')}")  # type: ignore[arg-type]
+
+
+def names_of(name: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statements.load(name))))
+
+
+def run(connection: psycopg.Connection[Any], name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Run a prepared statement and give its plan: the one it was given when it was run first."""
+    names = names_of(name)
     values = [rows.array(parameters[each]) if type(parameters[each]) is list else parameters[each] for each in names]
     with connection.transaction(force_rollback=True):
         connection.execute(statements.load("planner"), {"is_local": True})
-        connection.execute(f"prepare hot as {text}")  # type: ignore[arg-type]
         arguments = sql.SQL(", ").join(sql.Literal(None if value is None else str(value)) for value in values)
-        call = sql.SQL("explain (analyze, buffers, format json) execute hot") + sql.SQL("({})" if names else "").format(
-            arguments
-        )
+        call = sql.SQL(f"explain (analyze, buffers, format json) execute hot_{name}") + sql.SQL(
+            "({})" if names else ""
+        ).format(arguments)
         (found,) = connection.execute(call).fetchone() or (None,)
-        connection.execute("deallocate hot")
     plan: dict[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
     return plan
 
@@ -299,3 +319,49 @@ def test_claim_of_five_when_the_queue_is_long_then_it_reads_a_bounded_part_of_it
         if node.get("Relation Name") == "heddle_ready"
     ]
     assert max(read) <= 20
+
+
+@pytest.mark.parametrize("before", [0, 100, 1_000])
+def test_plans_made_in_a_quiet_house_when_it_has_filled_then_none_reads_a_big_table_through(
+    postgres_cluster: str, postgres_template: str, before: int
+) -> None:
+    """A worker plans once, and may have begun on a quiet night: a join that costs nothing then is a scan of the whole
+    queue in the burst of the morning.
+    """
+    size = 20_000
+    with (
+        pg.database(cluster_dsn=postgres_cluster, template=postgres_template, label=f"plans_kept_{before}") as made,
+        made.connect() as connection,
+    ):
+        house = deployed(made, connection)
+        fill(house, before)
+        connection.execute("vacuum (analyze)")
+        for name, parameters in kept(connection).items():
+            prepare(connection, name)
+            run(connection, name, parameters)
+        fill(house, size)
+
+        read: collections.Counter[tuple[str, str]] = collections.Counter()
+        for name, parameters in kept(connection).items():
+            for node in nodes(run(connection, name, parameters)):
+                if BIG_TABLES.match(node.get("Relation Name", "")):
+                    read[name, node["Relation Name"]] += rows_read(node)
+
+    assert read["claim_local", "heddle_ready"] > 0
+    through = {which: count for which, count in read.items() if count > size // 10}
+    assert through == {}, through
+
+
+def kept(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
+    """Give the hot statements, a claim that has served the queues before among them."""
+    lanes_known = {"known_lanes": [LANE_STEP], "known_tenants": [TENANT], "known_seqs": [1]}
+    gaps = {"gap_lanes": [LANE_POLL], "gap_afters": [0], "gap_befores": [2**31 - 1]}
+    return hot(connection) | {
+        "claim_local": {**local_claim(), **lanes_known, **gaps},
+        "model_ready": {"lanes": [LANE_MODEL, LANE_STEP]},
+    }
+
+
+def rows_read(node: dict[str, Any]) -> int:
+    dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return round((node["Actual Rows"] + dropped) * node["Actual Loops"])

@@ -31,10 +31,10 @@ with bound as materialized (
     and not exists (select 1 from heddle_lineage g where g.sending_paused_at is not null)
     and not exists (
       select 1 from unnest(%(line_models)s::text[], %(line_lanes)s::bigint[]) as a (model, lane)
-      where a.model = n.model and exists (select 1 from heddle_ready y where y.lane = a.lane))
-    and (n.key is null or exists (
-      select 1 from heddle_idempotency i
-      where i.tenant_id = n.tenant_id and i.operation = n.operation and i.key = n.key and i.run_id = n.id))
+      where a.model = n.model and (select true from heddle_ready y where y.lane = a.lane limit 1))
+    and (n.key is null or (
+      select true from heddle_idempotency i
+      where i.tenant_id = n.tenant_id and i.operation = n.operation and i.key = n.key and i.run_id = n.id limit 1))
 ), drawn as materialized (
   select n.*, w.endpoint_id, w.scope_ids, w.price, (%(paid)s::boolean[])[array_position(%(endpoints)s::int[], w.endpoint_id)] as is_paid
   from n

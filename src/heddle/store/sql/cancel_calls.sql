@@ -10,20 +10,29 @@ with recursive moment as materialized (
 ), w as materialized (
   select w.id
   from unnest(%(run_ids)s::uuid[], %(fences)s::bigint[], %(wakes)s::int[]) as w (id, fence, wake_seq)
-  join heddle_run r on r.id = w.id and r.wake_seq = w.wake_seq and r.state in ('queued', 'running')
-  join heddle_lease l on l.run_id = w.id and l.ordinal = 0 and l.fence = w.fence
+  cross join lateral (select r.wake_seq, r.state from heddle_run r where r.id = w.id offset 0) r
+  where r.wake_seq = w.wake_seq and r.state in ('queued', 'running')
+    and (select true from heddle_lease l where l.run_id = w.id and l.ordinal = 0 and l.fence = w.fence limit 1)
 ), reached (run_id, ordinal, cause) as (
   select s.run_id, s.ordinal, s.ordinal
   from unnest(%(runs)s::uuid[], %(ordinals)s::int[]) as c (run_id, ordinal)
   join w on w.id = c.run_id
-  join heddle_step s on s.run_id = c.run_id and s.ordinal = c.ordinal and s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
+  cross join lateral (
+    select s.run_id, s.ordinal, s.state from heddle_step s where s.run_id = c.run_id and s.ordinal = c.ordinal offset 0
+  ) s
+  where s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
   union
   select d.run_id, c.ordinal, d.cause
   from reached d
-  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
+  cross join lateral (select s.children from heddle_step s where s.run_id = d.run_id and s.ordinal = d.ordinal offset 0) s
   cross join lateral unnest(s.children) as c (ordinal)
 ), lost as materialized (
-  select run_id, ordinal, min(cause) as cause, bool_or(ordinal = cause) as is_asked from reached group by run_id, ordinal
+  select l.*
+  from (
+    select run_id, ordinal, min(cause) as cause, bool_or(ordinal = cause) as is_asked from reached group by run_id, ordinal
+  ) l
+  cross join lateral (select s.state from heddle_step s where s.run_id = l.run_id and s.ordinal = l.ordinal offset 0) s
+  where s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
 ), stopped as (
   update heddle_step s set
     state = case when l.is_asked then 'cancelled' else 'skipped' end,
@@ -33,7 +42,7 @@ with recursive moment as materialized (
     fault = case when l.is_asked then %(lost)s::jsonb else jsonb_build_object('fault', 'cancelled', 'message',
       'skipped: call ' || l.cause || ', which it takes a value from, lost heddle.first_of', 'where', %(lost)s::jsonb ->> 'where') end
   from lost l cross join moment
-  where s.run_id = l.run_id and s.ordinal = l.ordinal and s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
+  where s.run_id = l.run_id and s.ordinal = l.ordinal
   returning s.run_id, s.ordinal, s.tenant_id, s.child_run
 ), unleased as (
   delete from heddle_lease l where l.ctid = any(array(
@@ -71,7 +80,10 @@ with recursive moment as materialized (
   from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
   group by l.id, l.breaker_epoch
 ), untimed as (
-  delete from heddle_timer t using stopped s where t.run_id = s.run_id and t.ordinal = s.ordinal and t.kind <> 'reconcile'
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from stopped s
+    cross join lateral (select t.ctid as tid, t.kind from heddle_timer t where t.run_id = s.run_id and t.ordinal = s.ordinal offset 0) t
+    where t.kind <> 'reconcile'))
 ), watched as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, 'reconcile', greatest(now + interval '1 second', send_by) from slotted cross join moment where is_abroad and state <> 'accepted'
@@ -86,8 +98,10 @@ with recursive moment as materialized (
 ), called as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select s.run_id, min(s.ordinal), 'signal', now
-  from returned x cross join moment
-  join heddle_step s on s.run_id = x.run_id and s.kind = 'signal' and s.name = x.name and s.state = 'waiting'
+  from returned x
+  cross join moment
+  cross join lateral (select s.run_id, s.ordinal, s.kind, s.name, s.state from heddle_step s where s.run_id = x.run_id offset 0) s
+  where s.kind = 'signal' and s.name = x.name and s.state = 'waiting'
     and not exists (select 1 from lost l where l.run_id = s.run_id and l.ordinal = s.ordinal)
   group by s.run_id, s.name, now
   on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at

@@ -36,8 +36,7 @@ with recursive wanted as materialized (
   select k.lane, k.tenant_id, 0::bigint as seq from walk k where k.tenant_id is not null
   union all
   select k.lane, k.tenant_id, k.seq from known k join wanted w using (lane) join cap using (grp)
-  where exists (
-    select 1 from heddle_ready y where y.lane = k.lane and y.tenant_id = k.tenant_id and y.seq >= k.seq)
+  where (select true from heddle_ready y where y.lane = k.lane and y.tenant_id = k.tenant_id and y.seq >= k.seq limit 1)
 ), backlog as materialized (
   select k.lane, k.tenant_id, k.seq, t.weight, coalesce(l.v, 0) as v, coalesce(l.is_idle, true) as is_idle,
     count(*) over (partition by k.lane) = 1 as is_alone

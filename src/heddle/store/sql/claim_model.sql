@@ -22,7 +22,7 @@ with recursive moment as materialized (
 ), wanted as materialized (
   select * from unnest(%(lanes)s::bigint[], %(models)s::text[], %(shares)s::float8[]) as w (lane, model, share)
 ), busy as materialized (
-  select w.* from wanted w where exists (select 1 from heddle_ready y where y.lane = w.lane)
+  select w.* from wanted w where (select true from heddle_ready y where y.lane = w.lane limit 1)
     and not exists (select 1 from heddle_model p where p.name = w.model and p.paused_at is not null)
     and not exists (select 1 from heddle_lineage g where g.sending_paused_at is not null)
 ), way as materialized (
@@ -103,12 +103,14 @@ with recursive moment as materialized (
 ), span as materialized (
   select u.model, u.rule, u.endpoint_id,
     u.tier - (select min(r.tier) from way r where r.model = u.model and u.rule = any(r.rules)) as tier,
-    sum(o.room) over (partition by u.model, u.rule order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) - o.room as low,
-    sum(o.room) over (partition by u.model, u.rule order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) as high
+    o.room, sum(o.room) over (partition by u.model, u.rule order by u.tier, u.draw, u.endpoint_id rows unbounded preceding) - o.room as low
   from (select *, -ln(1 - random()) / weight as draw from usable) u
   join open_endpoint o on o.id = u.endpoint_id
 ), total as materialized (
-  select model, rule, least(max(high), %(want)s)::int as cap from span group by model, rule
+  select s.model, s.rule, count(*)::int as cap, array_agg(s.endpoint_id order by g.place) as endpoints, array_agg(s.tier order by g.place) as tiers,
+    array_agg(s.room order by g.place) as rooms
+  from span s cross join lateral generate_series(s.low + 1, least(s.low + s.room, %(want)s)) as g (place)
+  group by s.model, s.rule
 ), walk (lane, tenant_id, n) as (
   select b.lane,
     (select y.tenant_id from heddle_ready y where y.lane = b.lane order by y.lane, y.tenant_id, y.seq limit 1), 1
@@ -154,18 +156,20 @@ with recursive moment as materialized (
     row_number() over (partition by r.model, r.rule order by r.turn) as rule_place
   from (select *, (lane_place - random()) / share as turn from ranked) r
 ), routed as materialized (
-  select p.*, s.endpoint_id, s.tier, row_number() over (partition by s.endpoint_id order by p.place, random()) as endpoint_place
+  select p.*, t.endpoints[p.rule_place] as endpoint_id, t.tiers[p.rule_place] as tier, t.rooms[p.rule_place] as room,
+    row_number() over (partition by t.endpoints[p.rule_place] order by p.place, random()) as endpoint_place
   from placed p
-  join span s on s.model = p.model and s.rule = p.rule and p.rule_place > s.low and p.rule_place <= s.high
+  join total t on t.model = p.model and t.rule = p.rule
+  where p.rule_place <= t.cap
 ), chosen as materialized (
-  select q.* from routed q join open_endpoint o on o.id = q.endpoint_id
-  where q.endpoint_place <= o.room
+  select q.* from routed q
+  where q.endpoint_place <= q.room
   order by q.place, q.endpoint_place
   limit %(want)s
 ), weighed as materialized (
   select c.*, s.is_due, s.attempts, s.kind, s.name, s.version, s.input, s.options, s.state, s.attempts_before, s.epoch, s.crashes, s.parents,
     (s.options ->> 'tokens')::bigint as own_tokens, (s.options ->> 'images')::bigint as own_images,
-    m.tokens as usual_tokens, m.output_tokens, m.images as usual_images, o.tokens_left, o.is_tokens_whole, o.images_left, o.is_images_whole, o.retries_left,
+    m.tokens as usual_tokens, m.output_tokens, m.images as usual_images, o.epochs, o.tokens_left, o.is_tokens_whole, o.images_left, o.is_images_whole, o.retries_left,
     coalesce(s.attempts > s.attempts_before, false) as is_retry,
     case when o.tokens_left is not null and s.is_due
       then coalesce((s.options ->> 'tokens')::bigint, m.tokens, o.tokens_mean, 1) else 0 end as tokens,
@@ -222,19 +226,18 @@ with recursive moment as materialized (
   on conflict do nothing
   returning fence
 ), held as materialized (
-  select f.*, o.scope_ids, o.epochs, o.timeout_s, p.own as price, p.first as first_price
+  select f.*, p.price, p.first_price
   from found f
-  join open_endpoint o on o.id = f.endpoint_id
   left join lateral (
-    select min(x.price) filter (where x.endpoint_id = f.endpoint_id) as own,
-      (array_agg(x.price order by x.tier, x.weight desc, x.endpoint_id))[1] as first
+    select min(x.price) filter (where x.endpoint_id = f.endpoint_id) as price, min(x.price) filter (where x.endpoint_id <> f.endpoint_id) as first_price
     from (
-      select r.endpoint_id, r.tier, r.weight, coalesce(
+      select r.endpoint_id, coalesce(
 -- include: list_price
         , e.price_nano_usd) as price
       from heddle_route r join heddle_endpoint e on e.id = r.endpoint_id
       cross join (select f.own_images, f.own_tokens, f.usual_images, f.usual_tokens, f.output_tokens) u
-      where r.model = f.model
+      where r.model = f.model and r.endpoint_id = any(array[f.endpoint_id, case when f.tier > 0 then (
+        select h.endpoint_id from heddle_route h where h.model = f.model order by h.tier, h.weight desc, h.endpoint_id limit 1) end])
     ) x
   ) p on not f.is_parked
   where f.fence = any(array(select fence from leased))

@@ -6,7 +6,7 @@ with moment as materialized (
   select clock_timestamp() as now
 ), scope as materialized (
   select s.* from heddle_limit_state s
-  where exists (select 1 from heddle_limit_delta d where d.scope_id = s.id and d.at < clock_timestamp() - interval '1 second')
+  where (select true from heddle_limit_delta d where d.scope_id = s.id and d.at < clock_timestamp() - interval '1 second' limit 1)
   order by s.id
   for no key update skip locked
 ),

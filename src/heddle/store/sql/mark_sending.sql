@@ -20,15 +20,20 @@ with recursive moment as materialized (
     t.budget_nano_usd_per_day as budget, t.budget_nano_usd_per_month as month_budget
   from unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(numbers)s::int[], %(fences)s::bigint[], %(digests)s::text[])
     as w (run_id, ordinal, number, fence, digest)
-  join heddle_attempt a on a.run_id = w.run_id and a.ordinal = w.ordinal and a.number = w.number
-  join heddle_run r on r.id = w.run_id
-  join "heddle_run" c on c.id = coalesce(r.cap_run, r.id)
+  cross join lateral (
+    select a.price_nano_usd, a.endpoint_id, a.state, a.send_by from heddle_attempt a
+    where a.run_id = w.run_id and a.ordinal = w.ordinal and a.number = w.number offset 0
+  ) a
+  cross join lateral (
+    select r.id, r.cap_run, r.tenant_id, r.workflow, r.deadline_at, r.stopping from heddle_run r where r.id = w.run_id offset 0
+  ) r
+  cross join lateral (select c.id, c.max_cost_nano_usd from "heddle_run" c where c.id = coalesce(r.cap_run, r.id) offset 0) c
   join heddle_tenant t on t.id = r.tenant_id
-  join heddle_step s on s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'due'
+  cross join lateral (select s.name, s.state from heddle_step s where s.run_id = w.run_id and s.ordinal = w.ordinal offset 0) s
   left join heddle_workflow f on f.name = r.workflow and f.budget_nano_usd_per_day is not null
-  where a.state = 'reserved' and a.send_by > clock_timestamp()
+  where a.state = 'reserved' and s.state = 'due' and a.send_by > clock_timestamp()
     and (r.deadline_at is null or r.deadline_at > clock_timestamp() or r.stopping is not null)
-    and exists (select 1 from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence)
+    and (select true from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence limit 1)
     and not exists (select 1 from heddle_lineage g where w.run_id < g.restored_before and not exists (
       select 1 from heddle_attempt t where t.run_id = w.run_id and t.ordinal = w.ordinal and t.unknown_at >= g.restored_at))
 ), tree (root, id) as (

@@ -14,8 +14,8 @@ with n as materialized (
     %(keys)s::text[], %(call_kinds)s::text[], %(call_names)s::text[], %(digests)s::text[], %(call_options)s::jsonb[]
   ) as n (id, tenant_id, workflow, version, priority, lane, input, labels, webhook_url, max_cost, deadline_s, start_in_s, parent_run,
     parent_ordinal, traceparent, operation, key, call_kind, call_name, digest, options)
-  where n.key is null or exists (select 1 from heddle_idempotency i
-    where i.tenant_id = n.tenant_id and i.operation = n.operation and i.key = n.key and i.run_id = n.id)
+  where n.key is null or (select true from heddle_idempotency i
+    where i.tenant_id = n.tenant_id and i.operation = n.operation and i.key = n.key and i.run_id = n.id limit 1)
 ), moment as materialized (
   select clock_timestamp() as now
 ), timely as materialized (
@@ -51,4 +51,4 @@ with n as materialized (
 insert into heddle_ready (lane, tenant_id, run_id, ordinal)
 select lane, tenant_id, id, (call_kind is not null)::int from n
 where coalesce(start_in_s, 0) <= 0
-  and not (call_kind is not null and exists (select 1 from heddle_lease l where l.run_id = n.id and l.ordinal = 1))
+  and (call_kind is null or (select true from heddle_lease l where l.run_id = n.id and l.ordinal = 1 limit 1) is null)

@@ -38,7 +38,7 @@ with recursive moment as materialized (
   cross join lateral (
     select o.run_id, o.seq, o.next_at from heddle_outbox o
     where o.state = 'due' and o.tenant_id = r.tenant_id and o.receiver = r.receiver and o.next_at <= now
-      and not exists (select 1 from heddle_outbox p where p.run_id = o.run_id and p.seq < o.seq and p.state = 'due')
+      and (select true from heddle_outbox p where p.run_id = o.run_id and p.seq < o.seq and p.state = 'due' limit 1) is null
     order by o.next_at limit r.room
     for no key update skip locked
   ) e

@@ -17,7 +17,7 @@ with moment as materialized (
     is_woken, is_over, is_broken)
 ), open_lane as materialized (
   select array_agg(l.lane) as lanes from (select distinct lane from unnest(%(lanes)s::bigint[]) as l (lane)) l
-  where %(worker)s::bigint is not null and not exists (select 1 from heddle_ready y where y.lane = l.lane)
+  where %(worker)s::bigint is not null and (select true from heddle_ready y where y.lane = l.lane limit 1) is null
     and not exists (select 1 from heddle_tenant t where t.id = any(%(tenants)s::int[]) and t.paused_at is not null)
 ), c as materialized (
   select x.k, (%(run_ids)s::uuid[])[x.run] as run_id, x.ordinal, (%(kinds)s::text[])[x.callee] as kind, (%(names)s::text[])[x.callee] as name,

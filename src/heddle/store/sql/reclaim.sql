@@ -14,15 +14,20 @@
 with moment as materialized (
   select clock_timestamp() as now
 ), gone as (
-  delete from heddle_lease l
-  using unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[]) as w (run_id, ordinal, fence)
-  where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[]) as w (run_id, ordinal, fence)
+    cross join lateral (
+      select l.ctid as tid from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence offset 0
+    ) l))
   returning l.run_id, l.ordinal, l.number, l.lane, l.tenant_id, l.endpoint_id, l.purpose, l.fence, l.worker_id
 ), tried as materialized (
-  select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle, a.started_at, a.sent_at
-  from heddle_attempt a join gone g on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
-  order by a.run_id, a.ordinal
-  for no key update of a
+  select a.*
+  from (select g.run_id, g.ordinal, g.number from gone g order by g.run_id, g.ordinal) g
+  cross join lateral (
+    select a.run_id, a.ordinal, a.number, a.state, a.send_by, a.handle, a.started_at, a.sent_at from heddle_attempt a
+    where a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
+    for no key update
+  ) a
 ), fact as materialized (
   select g.*, case when a.state = 'reserved' and exists (select 1 from heddle_lineage n where a.started_at < n.restored_at) then 'sending'
       else a.state end as attempt_state, a.send_by, a.handle, coalesce(e.is_paid, false) or a.sent_at is not null as is_paid, e.poll_lane,
@@ -30,7 +35,7 @@ with moment as materialized (
   from gone g
   left join tried a on a.run_id = g.run_id and a.ordinal = g.ordinal and a.number = g.number
   left join heddle_endpoint e on e.id = g.endpoint_id
-  left join heddle_step s on s.run_id = g.run_id and s.ordinal = g.ordinal
+  left join lateral (select s.state from heddle_step s where s.run_id = g.run_id and s.ordinal = g.ordinal offset 0) s on true
 ), attempts as (
   update heddle_attempt a set
     state = case when f.attempt_state = 'reserved' or not f.is_paid then 'abandoned' else 'unknown' end,
@@ -55,22 +60,24 @@ with moment as materialized (
     attempts_before = s.attempts_before + case when f.purpose = 'send' and (f.attempt_state = 'reserved' or not f.is_paid)
       or f.purpose = 'execute' and %(is_death)s then 1 else 0 end
   from fact f
-  where f.ordinal > 0 and s.run_id = f.run_id and s.ordinal = f.ordinal and s.state in ('due', 'pending', 'unknown')
+  where f.ordinal > 0 and f.step_state in ('due', 'pending', 'unknown') and s.run_id = f.run_id and s.ordinal = f.ordinal
   returning s.run_id, s.ordinal, s.state, f.purpose, s.lane, s.tenant_id, f.send_by
 ), readied as (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select f.lane, f.tenant_id, f.run_id, 0
-  from fact f join heddle_run r on r.id = f.run_id and r.is_activation_due and r.state in ('queued', 'running')
-  where f.purpose = 'activate'
+  from fact f
+  cross join lateral (select r.is_activation_due, r.state from heddle_run r where r.id = f.run_id offset 0) r
+  where f.purpose = 'activate' and r.is_activation_due and r.state in ('queued', 'running')
   union all
   select poll_lane, tenant_id, run_id, ordinal from fact where purpose = 'poll' and step_state = 'cancelled'
   union all
   select lane, tenant_id, run_id, ordinal from steps where state = 'due' and purpose = 'execute'
   returning run_id
 ), unslotted as (
-  delete from heddle_slot k
-  using fact f
-  where f.purpose = 'send' and f.step_state not in ('due', 'pending', 'unknown') and k.run_id = f.run_id and k.ordinal = f.ordinal
+  delete from heddle_slot k where k.ctid = any(array(
+    select k.tid from fact f
+    cross join lateral (select k.ctid as tid from heddle_slot k where k.run_id = f.run_id and k.ordinal = f.ordinal offset 0) k
+    where f.purpose = 'send' and f.step_state not in ('due', 'pending', 'unknown')))
   returning k.endpoint_id
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)

@@ -186,7 +186,7 @@ with recursive moment as materialized (
 ), retaken as (
   insert into heddle_slot (run_id, ordinal, endpoint_id, taken_at)
   select f.run_id, f.ordinal, f.endpoint_id, now from freed f cross join moment
-  where f.verdict = 'poll' and not f.is_over and not exists (select 1 from heddle_slot k where k.run_id = f.run_id and k.ordinal = f.ordinal)
+  where f.verdict = 'poll' and not f.is_over and (select true from heddle_slot k where k.run_id = f.run_id and k.ordinal = f.ordinal limit 1) is null
   returning endpoint_id
 ), recounted as (
   insert into heddle_limit_delta (scope_id, epoch, released, ok, failed)

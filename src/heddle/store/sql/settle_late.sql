@@ -36,11 +36,14 @@ with moment as materialized (
   ) s
   where d.attempt_state = 'done' or a.is_given_up
 ), again as materialized (
-  select a.run_id, a.ordinal, a.number, a.state
-  from heard h
-  join heddle_attempt a on a.run_id = h.run_id and a.ordinal = h.ordinal and a.number > h.number
-  order by a.run_id, a.ordinal, a.number
-  for no key update of a
+  select a.*
+  from (select h.run_id, h.ordinal, min(h.number) as number from heard h group by h.run_id, h.ordinal order by h.run_id, h.ordinal) h
+  cross join lateral (
+    select a.run_id, a.ordinal, a.number, a.state from heddle_attempt a
+    where a.run_id = h.run_id and a.ordinal = h.ordinal and a.number > h.number
+    order by a.number
+    for no key update
+  ) a
 ), saved as materialized (
   select v.*, case when v.is_result then nextval('heddle_fence_seq') end as fence
   from (
@@ -113,10 +116,17 @@ with moment as materialized (
   ) x
   where s.run_id = x.run_id and s.ordinal = x.ordinal
 ), unready as (
-  delete from heddle_ready y using saved v
-  where v.step_state = 'due' and y.lane = v.lane and y.tenant_id = v.tenant_id and y.run_id = v.run_id and y.ordinal = v.ordinal
+  delete from heddle_ready y where y.ctid = any(array(
+    select y.tid from saved v
+    cross join lateral (
+      select y.ctid as tid, y.run_id, y.ordinal from heddle_ready y where y.lane = v.lane and y.tenant_id = v.tenant_id offset 0
+    ) y
+    where v.step_state = 'due' and y.run_id = v.run_id and y.ordinal = v.ordinal))
 ), unleased as (
-  delete from heddle_lease l using saved v where not v.is_result and l.run_id = v.run_id and l.ordinal = v.ordinal
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from saved v
+    cross join lateral (select l.ctid as tid from heddle_lease l where l.run_id = v.run_id and l.ordinal = v.ordinal offset 0) l
+    where not v.is_result))
 ), leased as (
   insert into heddle_lease as l (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, endpoint_id, purpose, claimed_at)
   select run_id, ordinal, coalesce(worker_id, 0), fence, gen_random_uuid(), number, lane, tenant_id, endpoint_id, 'poll', started_at
@@ -124,15 +134,20 @@ with moment as materialized (
   on conflict (run_id, ordinal) do update set worker_id = excluded.worker_id, fence = excluded.fence, claim_id = excluded.claim_id,
     number = excluded.number, endpoint_id = excluded.endpoint_id, purpose = excluded.purpose, claimed_at = excluded.claimed_at
 ), untimed as (
-  delete from heddle_timer t using saved v
-  where t.run_id = v.run_id and t.ordinal = v.ordinal and (t.kind in ('retry', 'poll') or v.is_result and t.kind = 'reconcile')
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from saved v
+    cross join lateral (select t.ctid as tid, t.kind from heddle_timer t where t.run_id = v.run_id and t.ordinal = v.ordinal offset 0) t
+    where t.kind in ('retry', 'poll') or v.is_result and t.kind = 'reconcile'))
 ), asked as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, 'reconcile', now from saved cross join moment where not is_result
   on conflict (run_id, ordinal, kind) do update set due_at = excluded.due_at
   returning 1
 ), unslotted as (
-  delete from heddle_slot k using saved v where k.run_id = v.run_id and k.ordinal = v.ordinal returning k.endpoint_id, k.epochs
+  delete from heddle_slot k where k.ctid = any(array(
+    select k.tid from saved v
+    cross join lateral (select k.ctid as tid from heddle_slot k where k.run_id = v.run_id and k.ordinal = v.ordinal offset 0) k))
+  returning k.endpoint_id, k.epochs
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, silent, epoch)
   select l.id, count(*), 0, 0, count(*), coalesce(u.epochs[p.place], l.breaker_epoch)

@@ -16,17 +16,25 @@ with moment as materialized (
     r.parent_ordinal, r.stopping is null as is_first,
     r.function_state <> 'running' or w.is_forced or r.state = 'queued' as is_over
   from unnest(%(run_ids)s::uuid[], %(reasons)s::text[], %(faults)s::jsonb[], %(forced)s::boolean[]) as w (id, reason, fault, is_forced)
-  join heddle_run r on r.id = w.id
+  cross join lateral (
+    select r.id, r.lane, r.tenant_id, r.stopping, r.planned, r.is_activation_due, r.parent_run, r.parent_ordinal, r.function_state, r.state
+    from heddle_run r where r.id = w.id offset 0
+  ) r
   where r.state in ('queued', 'running') and (r.stopping is null or w.is_forced)
+), going as materialized (
+  select s.run_id, s.ordinal, w.reason
+  from w
+  cross join lateral (select s.run_id, s.ordinal, s.state from heddle_step s where s.run_id = w.id offset 0) s
+  where s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
 ), stopped as (
   update heddle_step s set
     state = 'cancelled', finished_at = now,
     attempts = case when s.kind = 'model' then greatest(s.attempts, (
       select max(t.number) from heddle_attempt t where t.run_id = s.run_id and t.ordinal = s.ordinal)) else s.attempts end,
-    fault = jsonb_build_object('fault', case w.reason when 'expired' then 'deadline' else 'cancelled' end,
-      'message', 'stopped with its run: ' || w.reason, 'where', '')
-  from w cross join moment
-  where s.run_id = w.id and s.state in ('blocked', 'due', 'pending', 'waiting', 'unknown')
+    fault = jsonb_build_object('fault', case g.reason when 'expired' then 'deadline' else 'cancelled' end,
+      'message', 'stopped with its run: ' || g.reason, 'where', '')
+  from going g cross join moment
+  where s.run_id = g.run_id and s.ordinal = g.ordinal
   returning s.run_id, s.ordinal, s.tenant_id, s.child_run
 ), unleased as (
   delete from heddle_lease l where l.ctid = any(array(
@@ -64,7 +72,10 @@ with moment as materialized (
   from unslotted u join heddle_endpoint e on e.id = u.endpoint_id join heddle_limit_state l on l.id = any(e.scope_ids)
   group by l.id, l.breaker_epoch
 ), untimed as (
-  delete from heddle_timer t using w where t.run_id = w.id and (t.ordinal > 0 or w.is_over) and t.kind <> 'reconcile'
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from w
+    cross join lateral (select t.ctid as tid, t.ordinal, t.kind from heddle_timer t where t.run_id = w.id offset 0) t
+    where (t.ordinal > 0 or w.is_over) and t.kind <> 'reconcile'))
 ), watched as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select run_id, ordinal, 'reconcile', greatest(now + interval '1 second', send_by) from slotted cross join moment where is_abroad and state <> 'accepted'
@@ -103,7 +114,10 @@ with moment as materialized (
   insert into heddle_ready (lane, tenant_id, run_id, ordinal)
   select lane, tenant_id, id, 0 from runs where not is_over and not was_due
 ), unactivated as (
-  delete from heddle_lease l using runs r where r.is_over and l.run_id = r.id and l.ordinal = 0
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from runs r
+    cross join lateral (select l.ctid as tid from heddle_lease l where l.run_id = r.id and l.ordinal = 0 offset 0) l
+    where r.is_over))
 ), children as (
   insert into heddle_timer (run_id, ordinal, kind, due_at)
   select child_run, 0, 'cleanup', now from stopped cross join moment where child_run is not null

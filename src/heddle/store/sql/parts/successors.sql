@@ -24,7 +24,7 @@ blocked as materialized (
 ), open_lane as materialized (
   select m.lane, (%(direct_groups)s::int[])[array_position(%(direct_lanes)s::bigint[], m.lane)] as grp
   from (select distinct lane from moved where state = 'due' and kind = 'step') m
-  where not exists (select 1 from heddle_ready y where y.lane = m.lane)
+  where (select true from heddle_ready y where y.lane = m.lane limit 1) is null
 ), placed as materialized (
   select m.*, case when m.place <= (%(direct_places)s::int[])[m.grp] then nextval('heddle_fence_seq') end as direct_fence
   from (
