@@ -356,9 +356,14 @@ def kept(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:
     """Give the hot statements, a claim that has served the queues before among them."""
     lanes_known = {"known_lanes": [LANE_STEP], "known_tenants": [TENANT], "known_seqs": [1]}
     gaps = {"gap_lanes": [LANE_POLL], "gap_afters": [0], "gap_befores": [2**31 - 1]}
-    return hot(connection) | {
+    found = hot(connection)
+    (run_id,) = found["lock_runs"]["run_ids"]
+    return found | {
         "claim_local": {**local_claim(), **lanes_known, **gaps},
         "model_ready": {"lanes": [LANE_MODEL, LANE_STEP]},
+        "lease_waiting": {"worker": 1, "runs": [run_id] * 50, "ordinals": list(range(1, 51))},
+        "lock_budgets": {"runs": [run_id]},
+        "ended_calls": {"run_ids": [run_id]},
     }
 
 

@@ -6,9 +6,11 @@
 --   limit_delta. Locks in order: run (held) -> lease, step, attempt, timer. Indexes: keys.
 -- Nothing matches: the lease was taken by a reclaim, which has put the job in line again.
 with gone as (
-  delete from heddle_lease l
-  using unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[]) as w (run_id, ordinal, fence)
-  where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(fences)s::bigint[]) as w (run_id, ordinal, fence)
+    cross join lateral (
+      select l.ctid as tid from heddle_lease l where l.run_id = w.run_id and l.ordinal = w.ordinal and l.fence = w.fence offset 0
+    ) l))
   returning l.run_id, l.ordinal, l.number, l.tenant_id
 ), attempts as (
   update heddle_attempt a set
@@ -17,7 +19,9 @@ with gone as (
       else coalesce(w.cost, a.cost_nano_usd, case when w.state = 'done' then a.price_nano_usd end) end,
     finished_at = coalesce(a.finished_at, clock_timestamp())
   from gone g
-  join heddle_attempt o on o.run_id = g.run_id and o.ordinal = g.ordinal and o.number = g.number
+  cross join lateral (
+    select o.state from heddle_attempt o where o.run_id = g.run_id and o.ordinal = g.ordinal and o.number = g.number offset 0
+  ) o
   join unnest(%(runs)s::uuid[], %(ordinals)s::int[], %(states)s::text[], %(costs)s::bigint[])
     as w (run_id, ordinal, state, cost)
     on w.run_id = g.run_id and w.ordinal = g.ordinal
@@ -31,7 +35,10 @@ with gone as (
     coalesce(g.workflow, (select r.workflow from heddle_run r where r.id = t.run_id)) as workflow,
     (select s.name from heddle_step s where s.run_id = t.run_id and s.ordinal = t.ordinal) as model
   from attempts t
-  left join heddle_ledger g on g.run_id = t.run_id and g.ordinal = t.ordinal and g.number = t.number and g.kind = 'reserve'
+  left join lateral (
+    select g.amount_nano_usd, g.day, g.workflow from heddle_ledger g
+    where g.run_id = t.run_id and g.ordinal = t.ordinal and g.number = t.number and g.kind = 'reserve' offset 0
+  ) g on true
   where not t.was_closed and t.state in ('done', 'rejected', 'late', 'abandoned')
 ), unreserved as (
   insert into heddle_ledger (tenant_id, run_id, ordinal, number, endpoint_id, kind, amount_nano_usd, day, workflow, model)
@@ -51,9 +58,16 @@ with gone as (
   from (select run_id, sum(amount_nano_usd)::bigint as amount from booked group by run_id) b
   where r.id = b.run_id
 ), unwatched as (
-  delete from heddle_timer t using gone g where t.run_id = g.run_id and t.ordinal = g.ordinal and t.kind = 'reconcile'
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from gone g
+    cross join lateral (
+      select t.ctid as tid from heddle_timer t where t.run_id = g.run_id and t.ordinal = g.ordinal and t.kind = 'reconcile' offset 0
+    ) t))
 ), unslotted as (
-  delete from heddle_slot k using gone g where k.run_id = g.run_id and k.ordinal = g.ordinal returning k.endpoint_id
+  delete from heddle_slot k where k.ctid = any(array(
+    select k.tid from gone g
+    cross join lateral (select k.ctid as tid from heddle_slot k where k.run_id = g.run_id and k.ordinal = g.ordinal offset 0) k))
+  returning k.endpoint_id
 ), released as (
   insert into heddle_limit_delta (scope_id, released, ok, failed, epoch)
   select l.id, count(*), 0, 0, l.breaker_epoch

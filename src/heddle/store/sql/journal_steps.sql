@@ -15,9 +15,11 @@ from (
           <= %(bytes_max)s
       )
     ) as is_wanted
-  from heddle_step s
-  join heddle_run r on r.id = s.run_id
+  from (select r.id, r.workflow, r.awaited from heddle_run r where r.id = any(%(run_ids)s::uuid[]) offset 0) r
+  cross join lateral (
+    select s.run_id, s.ordinal, s.kind, s.name, s.digest, s.state, s.fault, s.finished_at, s.output from heddle_step s where s.run_id = r.id offset 0
+  ) s
   left join unnest(%(eager_runs)s::uuid[]) as e (run_id) on e.run_id = s.run_id
-  where s.run_id = any(%(run_ids)s::uuid[]) and not (r.workflow = 'heddle.map' and s.state = 'succeeded')
+  where not (r.workflow = 'heddle.map' and s.state = 'succeeded')
 ) j
 order by j.run_id, j.ordinal

@@ -3,6 +3,9 @@
 insert into heddle_lease (run_id, ordinal, worker_id, fence, claim_id, number, lane, tenant_id, purpose, claimed_at)
 select s.run_id, s.ordinal, %(worker)s, nextval('heddle_fence_seq'), gen_random_uuid(), 1, s.lane, s.tenant_id, 'execute', clock_timestamp()
 from unnest(%(runs)s::uuid[], %(ordinals)s::int[]) as w (run_id, ordinal)
-join heddle_step s on s.run_id = w.run_id and s.ordinal = w.ordinal and s.state = 'waiting'
+cross join lateral (
+  select s.run_id, s.ordinal, s.lane, s.tenant_id, s.state from heddle_step s where s.run_id = w.run_id and s.ordinal = w.ordinal offset 0
+) s
+where s.state = 'waiting'
 on conflict do nothing
 returning run_id, ordinal, fence

@@ -11,10 +11,13 @@ with moment as materialized (
     %(statuses)s::int[], %(errors)s::text[], %(bodies)s::text[]
   ) as w (run_id, seq, fence, state, delay_s, is_try, status, error, body)
 ), held as materialized (
-  select o.run_id, o.seq from heddle_outbox o join w on w.run_id = o.run_id and w.seq = o.seq
-  where o.state = 'due' and (o.fence = w.fence or w.state = 'delivered')
-  order by o.run_id, o.seq
-  for no key update of o
+  select o.run_id, o.seq
+  from (select w.run_id, w.seq, w.fence, w.state from w order by w.run_id, w.seq) w
+  cross join lateral (
+    select o.run_id, o.seq from heddle_outbox o
+    where o.run_id = w.run_id and o.seq = w.seq and o.state = 'due' and (o.fence = w.fence or w.state = 'delivered')
+    for no key update
+  ) o
 )
 update heddle_outbox o set
   state = w.state,

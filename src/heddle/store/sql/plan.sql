@@ -60,12 +60,16 @@ with moment as materialized (
   cross join moment
   on conflict (run_id, ordinal, kind) do nothing
 ), unleased as (
-  delete from heddle_lease l using p where l.run_id = p.run_id and l.ordinal = 0 and l.fence = p.fence
+  delete from heddle_lease l where l.ctid = any(array(
+    select l.tid from p
+    cross join lateral (
+      select l.ctid as tid from heddle_lease l where l.run_id = p.run_id and l.ordinal = 0 and l.fence = p.fence offset 0
+    ) l))
 ), standing as materialized (
   select p.*, q.failed as failed_before, case when q.failed = 0 or p.handled = '{}' then q.failed else (
       select count(*)::int from heddle_step s where s.run_id = q.id and s.state = 'failed'
         and not coalesce((s.options ->> 'detach')::boolean, false) and not s.ordinal = any(q.handled || p.handled::int[])) end as failed
-  from p join heddle_run q on q.id = p.run_id
+  from p cross join lateral (select q.id, q.failed, q.handled from heddle_run q where q.id = p.run_id offset 0) q
 ), runs as (
   update heddle_run r set
     state = case when not t.is_over then 'running'

@@ -6,7 +6,8 @@
 -- Nothing matches: a run without a row has lost its lease; its plan is dropped. Locks: none.
 select r.id as run_id, r.wake_seq, r.open, r.planned, r.stopping, r.priority, r.tenant_id, r.chain_number,
   (select json_object_agg(s.ordinal, s.state) from unnest(%(runs)s::uuid[], %(ordinals)s::int[]) as w (run_id, ordinal)
-   join heddle_step s on s.run_id = w.run_id and s.ordinal = w.ordinal where w.run_id = r.id) as states,
+   cross join lateral (select s.ordinal, s.state from heddle_step s where s.run_id = w.run_id and s.ordinal = w.ordinal offset 0) s
+   where w.run_id = r.id) as states,
   (select json_object_agg(g.name, g.n) from (
     select name, count(*) as n from heddle_signal where run_id = r.id and consumed_by is null group by name) g) as signals,
   (
@@ -30,7 +31,7 @@ select r.id as run_id, r.wake_seq, r.open, r.planned, r.stopping, r.priority, r.
       and r.planned = 0 and r.started_at is null and r.parent_run is null
   ) as over_bound
 from unnest(%(run_ids)s::uuid[], %(fences)s::bigint[]) as w (run_id, fence)
-join heddle_run r on r.id = w.run_id
-join heddle_lease l on l.run_id = w.run_id and l.ordinal = 0 and l.fence = w.fence
+cross join lateral (select r.* from heddle_run r where r.id = w.run_id offset 0) r
 where r.state in ('queued', 'running')
+  and (select true from heddle_lease l where l.run_id = w.run_id and l.ordinal = 0 and l.fence = w.fence limit 1)
 order by r.id

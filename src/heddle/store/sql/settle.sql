@@ -174,7 +174,12 @@ with recursive moment as materialized (
   ) k
   where t.is_end
 ), unwatched as (
-  delete from heddle_timer t using facts f where f.is_end and t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind = 'reconcile'
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from facts f
+    cross join lateral (
+      select t.ctid as tid from heddle_timer t where t.run_id = f.run_id and t.ordinal = f.ordinal and t.kind = 'reconcile' offset 0
+    ) t
+    where f.is_end))
 ), unasked as (
   delete from heddle_timer t where t.ctid = any(array(
     select t.tid from freed f
@@ -222,7 +227,7 @@ with recursive moment as materialized (
   union
   select d.run_id, c.ordinal, d.cause
   from doomed d
-  join heddle_step s on s.run_id = d.run_id and s.ordinal = d.ordinal
+  cross join lateral (select s.children from heddle_step s where s.run_id = d.run_id and s.ordinal = d.ordinal offset 0) s
   cross join lateral unnest(s.children) as c (ordinal)
 ), kid as materialized (
   select run_id, ordinal, sum(ok)::int as ok, bool_or(is_bad) as is_bad, min(cause) as cause

@@ -12,4 +12,7 @@ posted as (
   select parent_run, parent_ordinal, 'child', now from runs cross join moment where is_over and parent_run is not null
   on conflict do nothing
 ), tidied as (
-  delete from heddle_timer t using runs r where r.is_over and t.run_id = r.id and t.ordinal = 0
+  delete from heddle_timer t where t.ctid = any(array(
+    select t.tid from runs r
+    cross join lateral (select t.ctid as tid from heddle_timer t where t.run_id = r.id and t.ordinal = 0 offset 0) t
+    where r.is_over))
