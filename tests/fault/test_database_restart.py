@@ -70,33 +70,35 @@ def test_restarts_when_they_come_again_and_again_then_every_result_is_exact_and_
     workers = [site.launch_worker(f"steady-{n}", FAULT_COMPUTE="none") for n in range(2)]
     for worker in workers:
         site.until_started(worker)
-    count = figures.scaled(short=30, full=5_000)
-    chains = [site.submit("chain_of_three", number=n) for n in range(count)]
-    waits = [site.submit("waits", name="go") for _ in range(count)]
-    restarts, first_claims_s = 0, []
+    waves, size = figures.scaled(short=2, full=20), figures.scaled(short=15, full=250)
+    chains: list[uuid.UUID] = []
+    waits: list[uuid.UUID] = []
+    first_claims_s = []
 
-    while restarts < 2 or (figures.is_full() and site.open_of(chains)):
+    for _ in range(waves):
+        waits += [site.submit("waits", name="go") for _ in range(size)]
+        chains += [site.submit("chain_of_three", number=len(chains) + k) for k in range(size)]
         answers_s = mortal.kill_and_restart(server, away_s=chance.uniform(0.0, figures.scaled(short=1, full=2)))
-        restarts += 1
         site.submit("chain_of_three", number=0)
         site.until_row(
             "select max(started_at) > pg_postmaster_start_time() from heddle_run", what="something is claimed again"
         )
         first_claims_s.append(time.monotonic() - answers_s)
-        for run_id in waits[(restarts - 1) * count // 2 : restarts * count // 2]:
+        for run_id in waits[-size:]:
             site.doors.signal(tenant=site.tenant, run_id=run_id, name="go", payload="went", idempotency_key="once")
         time.sleep(chance.uniform(5.0, 40.0) if figures.is_full() else PAUSE_S)
     outputs = [
         run.output for run in site.ended(*chains, *waits, timeout_s=programs.WAIT_S * figures.scaled(short=1, full=10))
     ]
+    right = [*range(3, len(chains) + 3), *["went"] * len(waits)]
 
     figures.note(
-        "B8 restarts", seed=seed, runs=2 * count, restarts=restarts, inexact=sum(
-            output != wanted for output, wanted in zip(outputs, [*range(3, count + 3), *["went"] * count], strict=True)
+        "B8 restarts", seed=seed, runs=len(outputs), restarts=waves, inexact=sum(
+            output != wanted for output, wanted in zip(outputs, right, strict=True)
         ), first_claim_max_s=max(first_claims_s), workers_lost=sum(not worker.is_up() for worker in workers),
         workers_declared_dead=sum(len(worker.said("worker.died")) for worker in workers),
     )  # fmt: skip
-    assert outputs == [*range(3, count + 3), *["went"] * count]
+    assert outputs == right
     assert all(worker.is_up() for worker in workers)
     assert not any(worker.said("worker.died") for worker in workers)
     assert max(first_claims_s) <= CLAIMS_WITHIN_S

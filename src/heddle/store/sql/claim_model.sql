@@ -59,18 +59,18 @@ with recursive moment as materialized (
   ) b
   group by e.id, e.scope_ids, e.timeout_s, e.is_enabled, e.paused_at
 ), usable as materialized (
-  select r.model, u.rule, r.endpoint_id, r.tier, r.weight
-  from way r
-  cross join lateral unnest(r.rules) as u (rule)
-  join standing x on x.id = r.endpoint_id
-  left join heddle_model m on m.name = r.model
-  cross join moment
-  where x.is_open and not x.is_full and not exists (
-    select 1 from way h
-    join standing y on y.id = h.endpoint_id
-    where h.model = r.model and h.tier < r.tier and u.rule = any(h.rules) and y.is_open
-      and not (y.is_full and coalesce(y.full_since < now - make_interval(secs => coalesce(m.fallback_after_s, 30)), false))
-  )
+  select r.model, r.rule, r.endpoint_id, r.tier, r.weight
+  from (
+    select r.model, u.rule, r.endpoint_id, r.tier, r.weight, x.is_open and not x.is_full as has_room, min(r.tier) filter (
+      where x.is_open and not (x.is_full and coalesce(x.full_since < now - make_interval(secs => coalesce(m.fallback_after_s, 30)), false))
+    ) over (partition by r.model, u.rule) as serving_tier
+    from way r
+    cross join lateral unnest(r.rules) as u (rule)
+    join standing x on x.id = r.endpoint_id
+    left join heddle_model m on m.name = r.model
+    cross join moment
+  ) r
+  where r.has_room and r.tier = r.serving_tier
 ), drawn as materialized (
   select u.id, x.scope_ids, row_number() over (order by random()) as place
   from (select distinct endpoint_id as id from usable) u
