@@ -23,6 +23,7 @@ from tests.races import scene
 
 SIZES = (0, 1_000, 200_000)
 BIG_TABLES = re.compile(r"heddle_(ready|step|lease|attempt|timer|run|event)(_p\d+)?\Z")
+TENTHS = re.compile(r"heddle_(lease|attempt)(_p\d+)?\Z")
 STEPS_OF_A_RUN = 1_000
 TENANT = 1
 RUN = uuid.UUID(int=0)
@@ -348,8 +349,10 @@ def test_plans_made_in_a_quiet_house_when_it_has_filled_then_none_reads_a_big_ta
                     read[name, node["Relation Name"]] += rows_read(node)
 
     assert read["claim_local", "heddle_ready"] > 0
-    through = {which: count for which, count in read.items() if count > size // 10}
-    assert through == {}, through
+    # Leases and attempts are a tenth of the steps; a run has a thousand calls, which a journal reads.
+    assert {
+        which: count for which, count in read.items() if count > size // (20 if TENTHS.match(which[1]) else 10)
+    } == {}
 
 
 def kept(connection: psycopg.Connection[Any]) -> dict[str, dict[str, Any]]:

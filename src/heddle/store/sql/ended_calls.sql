@@ -5,11 +5,14 @@
 select r.id, r.state, r.error, s.output,
   s.state = 'unknown' and (select true from heddle_timer t where t.run_id = r.id and t.ordinal = 1 limit 1) is null
     and (select true from heddle_lease l where l.run_id = r.id and l.ordinal = 1 limit 1) is null
-    and not exists (
-      select 1 from heddle_attempt a
+    and (
+      select true
+      from (select a.endpoint_id from heddle_attempt a where a.run_id = r.id and a.ordinal = 1 and a.number = s.attempts offset 0) a
       join heddle_endpoint e on e.id = a.endpoint_id
-      join heddle_ready y on y.lane = e.poll_lane and y.tenant_id = s.tenant_id and y.run_id = r.id and y.ordinal = 1
-      where a.run_id = r.id and a.ordinal = 1 and a.number = s.attempts) as is_stuck
+      cross join lateral (
+        select 1 from heddle_ready y where y.lane = e.poll_lane and y.tenant_id = s.tenant_id and y.run_id = r.id and y.ordinal = 1 offset 0
+      ) y
+      limit 1) is null as is_stuck
 from (select r.id, r.state, r.error from heddle_run r where r.id = any(%(run_ids)s::uuid[]) offset 0) r
 cross join lateral (
   select s.output, s.state, s.attempts, s.tenant_id from heddle_step s where s.run_id = r.id and s.ordinal = 1 offset 0

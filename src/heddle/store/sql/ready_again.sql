@@ -10,7 +10,7 @@ from (
   select r.lane, r.tenant_id, r.id, 0 from heddle_run r
   where r.id >= %(low)s and r.id < %(high)s and r.state in ('queued', 'running') and r.is_activation_due
 ) d
-where (select true from heddle_lease l where l.run_id = d.run_id and l.ordinal = d.ordinal limit 1) is null
+where not exists (select 1 from heddle_lease l where l.run_id = d.run_id and l.ordinal = d.ordinal)
   and not exists (select 1 from heddle_ready y
     where y.lane = d.lane and y.tenant_id = d.tenant_id and y.run_id = d.run_id and y.ordinal = d.ordinal)
 limit %(limit)s
